@@ -1,0 +1,51 @@
+# Every verb sets up what it needs, says what it does, and is quick the second time.
+# PYTHON=/path/to/python3 names the Python to set up with; TORCH_INDEX_URL the index to take torch from.
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev run chat demo test test-slow check fmt bench docs pins
+
+BIN := .venv/bin
+INSTALL = python=$$(sh scripts/find_python.sh) && "$$python" scripts/install.py
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: ## Install botbridge into .venv
+	@$(INSTALL)
+
+setup-dev: ## The same, with the tools for tests and checks
+	@$(INSTALL) --dev
+
+run: setup ## Start the bot on every platform that has a token; with none, a chat in this terminal
+	@$(BIN)/botbridge run
+
+chat: setup ## Talk to the model in this terminal
+	@$(BIN)/botbridge chat
+
+demo: setup-dev ## Play a conversation on both platforms against local test servers
+	@$(BIN)/python -m examples.demo
+
+test: setup-dev ## Run the quick tests, and the examples in docstrings
+	@$(BIN)/python -m pytest -q -n logical --dist loadfile -m "not slow" --doctest-modules botbridge scripts tests
+
+test-slow: setup-dev ## Run the tests with faults and with the real model
+	@$(BIN)/python -m pytest -q -m slow
+
+check: setup-dev ## Look for mistakes without running anything
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/codespell
+
+fmt: setup-dev ## Put code into its one form, and mend what can be mended by a tool
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: setup-dev ## Measure how soon the bot takes messages in and answers, and its memory
+	@$(BIN)/python -m benchmarks.start
+
+docs: setup-dev ## Write the parts of the documentation that come from code: .env.example
+	$(BIN)/python -m scripts.env_example
+
+pins: setup-dev ## Write constraints.txt from what is installed in .venv
+	$(BIN)/python -m scripts.pins

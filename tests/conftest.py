@@ -1,0 +1,38 @@
+"""What holds for every test: nothing of the operator's own set-up reaches it.
+
+The network beyond loopback is closed by pytest-socket (see `addopts`).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from botbridge.setting_groups import DEFAULT_MODEL
+
+MODEL_HOME = Path(os.environ.get("BOTBRIDGE_TEST_HOME") or Path(__file__).parents[1] / ".home")
+"""Outlives the run, so that the model is fetched once; read before our variables are removed."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_settings_of_the_operator() -> None:
+    """Remove our variables, so that no test can use a real token."""
+    for name in [name for name in os.environ if name.upper().startswith("BOTBRIDGE_")]:
+        del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def model_home(no_settings_of_the_operator: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the default model, pulled as an operator would; use its `models` and nothing else of it."""
+    subprocess.run(
+        [sys.executable, "-m", "botbridge", "models", "pull", DEFAULT_MODEL],
+        check=True,
+        cwd=tmp_path_factory.mktemp("pull"),  # no `.env` lies there
+        env=os.environ | {"BOTBRIDGE_HOME": str(MODEL_HOME)},
+        stdout=subprocess.DEVNULL,
+    )
+    return MODEL_HOME

@@ -1,0 +1,133 @@
+"""Which torch is installed, and when set-up stops before a download of gigabytes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts.install import CPU_INDEX_URL, ROOT, Machine, answers, needs_cuda, refusal, torch_index, torch_requirement
+
+LAPTOP = Machine("Linux", "x86_64", has_gpu=False)
+WITH_GPU = Machine("Linux", "x86_64", has_gpu=True)
+ARM = Machine("Linux", "aarch64", has_gpu=False)
+MAC = Machine("Darwin", "arm64", has_gpu=False)
+
+# Requires-Dist of the torch wheels, shortened.
+CUDA_13 = [
+    "filelock",
+    'cuda-toolkit[cublas]==13.0.3; platform_system == "Linux"',
+    'triton==3.5; platform_system == "Linux"',
+]
+CUDA_12 = ["filelock", 'nvidia-cudnn-cu12==9.1; platform_system == "Linux" and platform_machine == "x86_64"']
+CPU = ["filelock", "typing-extensions>=4.10.0", "sympy", 'optree>=0.13.0; extra == "optree"']
+
+
+def test_an_index_that_was_asked_for_is_taken_without_looking_further() -> None:
+    assert torch_index("http://mirror/cu130", cpu_index_answers=True) == "http://mirror/cu130"
+
+
+def test_else_the_cpu_index_when_it_answers_else_the_index_of_pip() -> None:
+    assert torch_index("", cpu_index_answers=True) == CPU_INDEX_URL
+    assert torch_index("", cpu_index_answers=False) is None
+
+
+@pytest.mark.parametrize(
+    ("requirements", "machine", "is_cuda"),
+    [
+        (CUDA_13, LAPTOP, True),
+        (CUDA_12, LAPTOP, True),
+        (CUDA_12, ARM, False),
+        (CUDA_13, MAC, False),
+        (CPU, LAPTOP, False),
+        ([], LAPTOP, False),
+        (['nvidia-extra; extra == "cuda"'], LAPTOP, False),
+    ],
+)
+def test_a_cuda_build_is_known_by_what_it_requires_on_this_machine(
+    requirements: list[str], machine: Machine, is_cuda: bool
+) -> None:
+    assert needs_cuda(requirements, machine) is is_cuda
+
+
+def test_without_a_gpu_a_cuda_build_is_refused_with_what_to_set() -> None:
+    told = refusal("2.13.0", CUDA_13, LAPTOP)
+    assert told is not None
+    assert "torch 2.13.0" in told
+    assert "TORCH_INDEX_URL" in told
+
+
+def test_with_a_gpu_or_for_a_cpu_build_there_is_no_refusal() -> None:
+    assert refusal("2.13.0", CUDA_13, WITH_GPU) is None
+    assert refusal("2.13.0+cpu", CPU, LAPTOP) is None
+
+
+def test_an_address_that_cannot_be_looked_up_does_not_answer() -> None:
+    assert not answers("http://botbridge.invalid/", timeout_s=1.0)
+
+
+def test_the_constraints_pin_torch_without_local_version_and_bring_no_cuda() -> None:
+    constraints = (ROOT / "constraints.txt").read_text()
+    assert torch_requirement(constraints) == "torch==2.13.0"
+    assert not needs_cuda(constraints.splitlines(), LAPTOP)
+    assert "--hash" not in constraints
+    assert "://" not in constraints
+
+
+def find_python(path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the search for a Python with only one folder on the PATH."""
+    return subprocess.run(
+        ["/bin/sh", ROOT / "scripts" / "find_python.sh"],
+        env={"PATH": str(path), **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def command(folder: Path, name: str, script: str) -> None:
+    """Put an executable script into a folder."""
+    file = folder / name
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o755)
+
+
+def test_no_python_at_all_is_said_with_what_to_install(tmp_path: Path) -> None:
+    done = find_python(tmp_path)
+    assert done.returncode == 1
+    assert "no Python 3.11 or newer with venv and pip" in done.stderr
+    assert "apt install" in done.stderr
+
+
+def test_a_python_that_is_too_old_or_lacks_venv_is_passed_over(tmp_path: Path) -> None:
+    command(tmp_path, "python3", "echo 'it is older than 3.11'; exit 1")
+    command(tmp_path, "python3.13", 'case "$*" in *ensurepip*) exit 1;; esac')
+    command(tmp_path, "python3.12", f'exec {sys.executable} "$@"')
+    assert find_python(tmp_path).stdout == "python3.12\n"
+
+
+def test_a_named_python_that_will_not_do_is_said_with_the_reason(tmp_path: Path) -> None:
+    command(tmp_path, "old", "echo 'it is older than 3.11' >&2; exit 1")
+    done = find_python(tmp_path, PYTHON="old")
+    assert (done.returncode, done.stderr) == (1, "setup: PYTHON=old will not do: it is older than 3.11\n")
+    assert "is not a command" in find_python(tmp_path, PYTHON="nowhere").stderr
+
+
+def test_set_up_does_nothing_when_the_stamp_fits(tmp_path: Path) -> None:
+    from scripts.install import fingerprint
+
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    (tmp_path / "botbridge-dev.stamp").write_text(fingerprint(dev=True))
+    for arguments in (["--dev"], []):
+        done = subprocess.run(
+            [sys.executable, ROOT / "scripts" / "install.py", "--venv", tmp_path, *arguments],
+            env={"PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
