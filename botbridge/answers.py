@@ -1,0 +1,158 @@
+"""The nouns of an answer: what a model is asked, what it says, and where that came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NewType
+
+RequestId = NewType("RequestId", str)
+
+
+class Role(StrEnum):
+    """Who speaks in a turn."""
+
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+class FinishReason(StrEnum):
+    """Why the model stopped: its own end of turn, the length limit, or a cancel."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is chosen.
+
+    Attributes:
+        max_new_tokens: Upper bound of the answer, the prompt not counted; 1 or more.
+        temperature: 0 takes the likeliest token always; above 0 samples.
+        top_p: Keep the smallest set of tokens that holds this share of the
+            probability; 0 < top_p <= 1, 1 keeps all.
+        repetition_penalty: Divides the logits of tokens that the answer already
+            holds; 1 switches it off.
+        seed: Makes sampling repeatable; None draws one, which is stored with
+            the answer.
+    """
+
+    max_new_tokens: int = 512
+    temperature: float = 0.2
+    top_p: float = 0.9
+    repetition_penalty: float = 1.1
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One contribution to a conversation."""
+
+    role: Role
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the model is asked: a fixed system text, the turns so far, the newest last.
+
+    Attributes:
+        conversation: `ConversationKey.text` and the epoch; a cache may be kept under it.
+        deadline_s: Seconds from now after which nobody waits for the answer.
+        adapter: The LoRA adapter to use; None is the bare model.
+    """
+
+    request_id: RequestId
+    conversation: str
+    system: str
+    turns: tuple[Turn, ...]
+    sampling: Sampling
+    deadline_s: float
+    adapter: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The model has begun to read the prompt.
+
+    Attributes:
+        prompt_tokens: Length of the prompt that is really used.
+        cached_tokens: How many of them did not have to be computed again.
+        used_turns: How many of the newest turns fitted into the context.
+    """
+
+    prompt_tokens: int
+    cached_tokens: int
+    used_turns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """The next piece of the answer's text; joined, the pieces are the answer."""
+
+    text: str
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where an answer came from, enough to compute it again.
+
+    Attributes:
+        prompt_hash: SHA-256 (hex) of the prompt ids as little-endian int64.
+        completion_ids: The ids that the model chose, stop id included.
+    """
+
+    model: str
+    revision: str
+    engine: str
+    engine_version: str
+    sampling: Sampling
+    prompt_hash: str
+    prompt_tokens: int
+    cached_tokens: int
+    used_turns: int
+    completion_ids: tuple[int, ...]
+    adapter: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """The end of an answer."""
+
+    finish_reason: FinishReason
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The turn to remember: what the person said and what the model answered."""
+
+    question: str
+    text: str
+    finish_reason: FinishReason
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorStatus:
+    """Whether answers can be had now, and of which model.
+
+    Attributes:
+        state: `ready`, `starting` (loading or restarting) or `unavailable`.
+        detail: One sentence for the operator; empty when ready.
+        slots: How many answers run side by side.
+        notes: What the engine wants the operator to know.
+    """
+
+    state: str
+    detail: str = ""
+    engine: str = ""
+    model: str = ""
+    revision: str = ""
+    context_tokens: int = 0
+    slots: int = 1
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,164 @@
+"""Everything that can go wrong on purpose.
+
+    BotBridgeError
+    ├── ConfigError                     start-up only, exit code 2
+    ├── ConversationError
+    │   ├── MessageTooLong
+    │   └── NotAllowed
+    ├── StorageError
+    │   ├── StorageUnavailable
+    │   ├── SchemaOutOfDate
+    │   └── DatabaseInUse
+    ├── ModelError
+    │   ├── ModelNotFound
+    │   ├── ModelGated
+    │   ├── ModelDamaged
+    │   └── DownloadFailed
+    ├── InferenceError
+    │   ├── ModelLoadError
+    │   ├── PromptTooLong
+    │   ├── GenerationTimeout
+    │   ├── GenerationFailed
+    │   └── WorkerDied
+    ├── ControlError
+    └── PlatformError
+        ├── PlatformUnavailable         nothing can have been delivered: try again
+        ├── DeliveryUnknown             it may have been delivered: do not
+        ├── RateLimited(retry_after_s)
+        ├── ReplyRejected               the platform will never take it
+        ├── MessageGone                 the message to edit is no longer there
+        └── BadToken
+
+Errors of libraries become one of these in one place per boundary, always with
+`raise ... from error`. Positional arguments only, so that every error survives
+pickling.
+"""
+
+from __future__ import annotations
+
+
+class BotBridgeError(Exception):
+    """The root: every failure that botbridge foresees."""
+
+
+class ConfigError(BotBridgeError):
+    """A setting is missing, misspelt or out of bounds."""
+
+
+class ConversationError(BotBridgeError):
+    """What a person asked for is not possible."""
+
+
+class MessageTooLong(ConversationError):
+    """The message holds more characters than the operator allows."""
+
+    def __init__(self, length_chars: int, limit_chars: int) -> None:
+        super().__init__(length_chars, limit_chars)
+        self.length_chars = length_chars
+        self.limit_chars = limit_chars
+
+    def __str__(self) -> str:
+        return f"message of {self.length_chars} characters, limit {self.limit_chars}"
+
+
+class NotAllowed(ConversationError):
+    """The person lacks the right for what they asked."""
+
+
+class StorageError(BotBridgeError):
+    """The database did not do what it should."""
+
+
+class StorageUnavailable(StorageError):
+    """The database cannot be read or written now: locked, full, read-only or damaged."""
+
+
+class SchemaOutOfDate(StorageError):
+    """The database was written by another version and cannot be migrated by this one."""
+
+
+class DatabaseInUse(StorageError):
+    """Another process holds this database."""
+
+
+class ModelError(BotBridgeError):
+    """The model's files are not usable."""
+
+
+class ModelNotFound(ModelError):
+    """No model of this name, here or on the hub."""
+
+
+class ModelGated(ModelError):
+    """The hub wants a token and an accepted licence first."""
+
+
+class ModelDamaged(ModelError):
+    """A file does not have the hash or the form that it should have."""
+
+
+class DownloadFailed(ModelError):
+    """The files could not be fetched; trying again may help."""
+
+
+class InferenceError(BotBridgeError):
+    """The model could not answer."""
+
+
+class ModelLoadError(InferenceError):
+    """The worker could not load the model."""
+
+
+class PromptTooLong(InferenceError):
+    """Even the newest message alone does not fit into the model's context."""
+
+
+class GenerationTimeout(InferenceError):
+    """The answer was not finished before its deadline."""
+
+
+class GenerationFailed(InferenceError):
+    """The engine raised; the worker lives on."""
+
+
+class WorkerDied(InferenceError):
+    """The worker process ended while it held the request."""
+
+
+class ControlError(BotBridgeError):
+    """The running service could not be asked through its control socket."""
+
+
+class PlatformError(BotBridgeError):
+    """A messaging platform did not take what we gave it."""
+
+
+class PlatformUnavailable(PlatformError):
+    """The platform cannot be reached; nothing was delivered, so it may be tried again."""
+
+
+class DeliveryUnknown(PlatformError):
+    """The platform took the request and never said what became of it."""
+
+
+class RateLimited(PlatformError):
+    """The platform wants a pause."""
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__(retry_after_s)
+        self.retry_after_s = retry_after_s
+
+    def __str__(self) -> str:
+        return f"rate limited for {self.retry_after_s:g} s"
+
+
+class ReplyRejected(PlatformError):
+    """The platform refuses this message for good: blocked, kicked, chat gone, bad content."""
+
+
+class MessageGone(PlatformError):
+    """The message that should be edited was deleted."""
+
+
+class BadToken(PlatformError):
+    """The platform does not know our token."""

@@ -1,0 +1,238 @@
+"""What the conversation needs from the rest of the world, one Protocol a role.
+
+Implementations inherit nothing. Each port has at least two: the one in use and
+the in-memory one, and `tests/contracts` holds both to the sentences below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Protocol
+
+from botbridge.answers import Completion, Delta, GeneratorStatus, Prompt, Started, Turn
+from botbridge.messages import (
+    Address,
+    AuditEntry,
+    ChatId,
+    ConversationKey,
+    InboxId,
+    InboxRow,
+    IncomingMessage,
+    MessageId,
+    OutboxPart,
+    Outcome,
+    Part,
+    PartId,
+    PartState,
+    Person,
+    PlatformName,
+    UserId,
+)
+
+Intake = Callable[[IncomingMessage], Awaitable[None]]
+"""Returns once the message is committed: only then may the platform be told."""
+
+
+class Inbox(Protocol):
+    """Accepted messages. Every method that writes returns after the commit."""
+
+    async def accept(self, incoming: IncomingMessage, key: ConversationKey) -> InboxRow | None:
+        """Store a message as `received`; None when it is already known (a duplicate is success)."""
+        ...
+
+    async def ignore(self, address: Address, message_id: MessageId, raw: bytes, reason: str) -> None:
+        """Store what could not be understood as `ignored`, with its bytes."""
+        ...
+
+    async def queued(self, inbox_id: InboxId) -> None:
+        """Note that the message stands in the line."""
+        ...
+
+    async def running(self, inbox_id: InboxId) -> bool:
+        """Note that a worker begins with it, counting the attempt; False when it is already final."""
+        ...
+
+    async def requeued(self, inbox_id: InboxId) -> None:
+        """Put a running message back into the line, e.g. after its worker died."""
+        ...
+
+    async def finish(self, inbox_id: InboxId, outcome: Outcome) -> bool:
+        """Store state, turn and parts in one transaction.
+
+        False, and nothing is stored, when the message was final already: of two
+        ends (an answer and a reset, say) the first one counts.
+        """
+        ...
+
+    async def unfinished(self) -> Sequence[InboxRow]:
+        """All messages that are not final, oldest first."""
+        ...
+
+
+class History(Protocol):
+    """What conversations remember."""
+
+    async def recent(self, key: ConversationKey, limit_chars: int) -> tuple[Turn, ...]:
+        """The newest whole turns of the current epoch that fit, oldest first, in question-answer pairs."""
+        ...
+
+    async def matching(
+        self,
+        *,
+        platform: PlatformName | None = None,
+        chat_id: ChatId | None = None,
+        user_id: UserId | None = None,
+    ) -> Sequence[ConversationKey]:
+        """The conversations that fit all that is given; nothing given means all."""
+        ...
+
+    async def reset(
+        self, keys: Sequence[ConversationKey], notice: Callable[[InboxRow], Outcome | None]
+    ) -> Sequence[InboxRow]:
+        """Start a new epoch for each conversation, and end its unfinished messages, in one transaction.
+
+        Messages accepted before the reset end as `notice` says (None leaves
+        one alone, e.g. the command that asked for the reset); those that ended
+        are returned, so that the line forgets them and a running one is
+        stopped. A conversation that does not exist yet is no error.
+        """
+        ...
+
+
+class Outbox(Protocol):
+    """Messages that we owe to chats."""
+
+    async def open_status(self, inbox_id: InboxId, address: Address, part: Part) -> OutboxPart:
+        """Note that the status message of an unfinished inbox row is about to be sent (`sending`, `is_status`)."""
+        ...
+
+    async def due(self) -> Sequence[OutboxPart]:
+        """All parts that are `pending` or `failed_retryable`, oldest first."""
+        ...
+
+    async def interrupted(self) -> Sequence[OutboxPart]:
+        """All parts left in `sending`, status messages too: at start, these are the ones a crash cut short."""
+        ...
+
+    async def mark(
+        self, part_id: PartId, state: PartState, *, message_id: MessageId | None = None, detail: str = ""
+    ) -> None:
+        """Move a part on; `sending` counts an attempt, `sent` stores the platform's id of the message."""
+        ...
+
+
+class People(Protocol):
+    """Who was seen, and what is kept of them."""
+
+    async def seen(self, address: Address, username: str) -> Sequence[Person]:
+        """Everybody who wrote in this chat under this username (any case)."""
+        ...
+
+    async def export(self, platform: PlatformName, user_id: UserId) -> dict[str, object]:
+        """All that is stored of a person, as plain JSON values."""
+        ...
+
+    async def forget(self, platform: PlatformName, user_id: UserId) -> dict[str, int]:
+        """Erase a person's messages, turns and names; how many rows of each went."""
+        ...
+
+
+class Audit(Protocol):
+    """The record of acts of power."""
+
+    async def record(self, entry: AuditEntry) -> None:
+        """Append an entry; there is no way to change one."""
+        ...
+
+
+class TextGenerator(Protocol):
+    """A language model, wherever it runs."""
+
+    def status(self) -> GeneratorStatus:
+        """Whether answers can be had now."""
+        ...
+
+    async def changed(self) -> None:
+        """Return when the status is another than at the time of the call."""
+        ...
+
+    def stream(self, prompt: Prompt) -> AsyncGenerator[Started | Delta | Completion, None]:
+        """Answer: one `Started`, any number of `Delta`, one `Completion` last.
+
+        Raises:
+            InferenceError: the answer will not come; which subclass says why.
+
+        Cancellation: closing the generator stops the computation, too.
+        """
+        ...
+
+    async def forget(self, conversation: str) -> None:
+        """Drop what is cached for a conversation."""
+        ...
+
+
+class Platform(Protocol):
+    """A place where people chat. Methods that reach it raise PlatformError."""
+
+    @property
+    def name(self) -> PlatformName:
+        """The platform's short name, e.g. `telegram`."""
+        ...
+
+    @property
+    def is_on(self) -> bool:
+        """True while messages can come in, as far as the platform has told lately."""
+        ...
+
+    @property
+    def repeats_safely(self) -> bool:
+        """True when sending the same part again within minutes makes no second copy."""
+        ...
+
+    def render(self, text: str) -> tuple[Part, ...]:
+        """Format Markdown for this platform and split it to its limits; at least one part."""
+        ...
+
+    def edit_interval_s(self, address: Address) -> float:
+        """The least pause between two edits in this chat, in seconds; infinity for no edits at all."""
+        ...
+
+    async def send(self, part: OutboxPart) -> MessageId:
+        """Deliver a part, by editing `part.edits` where that is set; return the message's id.
+
+        Raises:
+            PlatformError: which subclass says what may be done about it.
+        """
+        ...
+
+    async def edit(self, address: Address, message_id: MessageId, text: str) -> None:
+        """Replace a status message by plain text, cut to one message. An equal text is success."""
+        ...
+
+    async def typing(self, address: Address) -> None:
+        """Show for a few seconds that an answer is being written; failures are not told."""
+        ...
+
+    async def is_chat_admin(self, address: Address, user_id: UserId) -> bool:
+        """Ask the platform, now, whether a person administers the chat (or server)."""
+        ...
+
+    async def run(self, intake: Intake) -> None:
+        """Take messages in until cancelled.
+
+        Raises:
+            BadToken: the platform stays off; everything else is retried inside.
+        """
+        ...
+
+
+class State(Protocol):
+    """Small facts that outlive a restart, e.g. the hash of the commands last told to a platform."""
+
+    async def get(self, name: str) -> str | None:
+        """The value stored under a name, None if there is none."""
+        ...
+
+    async def put(self, name: str, value: str) -> None:
+        """Store a value, replacing the former one."""
+        ...
