@@ -1,0 +1,225 @@
+"""The groups of settings: names, defaults, bounds and what each means.
+
+`settings.py` reads them; nothing here does.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic_settings import NoDecode
+
+DEFAULT_MODEL: Final = "smollm2-135m-instruct"
+"""The one model that is fetched without being asked for."""
+
+TELEGRAM_SERVICE_IDS: Final = frozenset({777000, 136817688, 1087968824})
+"""Senders that stand for many people: Telegram itself, channels, anonymous group admins.
+
+Source: https://core.telegram.org/bots/api#message (field `from`).
+"""
+
+
+def _words(value: object) -> object:
+    """Split `1, 2 3` at commas and white space; other types pass."""
+    return tuple(re.findall(r"[^,\s]+", value)) if isinstance(value, str) else value
+
+
+def _stripped(value: object) -> object:
+    """Take the line end off a secret; an empty one is none."""
+    return (value.strip() or None) if isinstance(value, str) else value
+
+
+def _is_person(user_id: int) -> int:
+    if user_id in TELEGRAM_SERVICE_IDS:
+        reason = f"{user_id} is a service account of Telegram that stands for many people, not one person"
+        raise ValueError(reason)
+    return user_id
+
+
+def _is_person_entry(entry: str) -> str:
+    platform, _, user_id = entry.partition(":")
+    if platform not in ("telegram", "discord") or not user_id.isascii() or not user_id.isdecimal():
+        reason = f"{entry!r} is not of the form telegram:123 or discord:456"
+        raise ValueError(reason)
+    if platform == "telegram":
+        _is_person(int(user_id))
+    return entry
+
+
+def _is_url(*schemes: str) -> AfterValidator:
+    def check(url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in schemes or not parts.hostname or parts.query or parts.fragment:
+            reason = f"must be an address that begins with {' or '.join(s + '://' for s in schemes)}"
+            raise ValueError(reason)
+        return url.rstrip("/")
+
+    return AfterValidator(check)
+
+
+def _is_sqlite(url: str) -> str:
+    if not re.match(r"sqlite(\+aiosqlite)?:///(?!:memory:).", url):
+        reason = "must name a file, as in sqlite:////var/lib/botbridge/botbridge.db"
+        raise ValueError(reason)
+    return url
+
+
+_PersonId = Annotated[int, Field(ge=1, le=2**63 - 1)]
+_TelegramId = Annotated[_PersonId, AfterValidator(_is_person)]
+_Entry = Annotated[str, AfterValidator(_is_person_entry)]
+_List = BeforeValidator(_words)
+_Secret = Annotated[SecretStr | None, BeforeValidator(_stripped)]
+_HttpUrl = Annotated[str, _is_url("http", "https")]
+_SocketUrl = Annotated[str, _is_url("ws", "wss")]
+_Scope = Literal["user", "chat", "thread"]
+
+
+class Group(BaseModel):
+    """A frozen group; a name that it does not know is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+class TelegramSettings(Group):
+    """How to reach Telegram."""
+
+    token: _Secret = Field(default=None, description="Bot token from @BotFather; without it Telegram is off")
+    api_base_url: _HttpUrl = Field(default="https://api.telegram.org", description="Own Bot API server")
+
+
+class DiscordSettings(Group):
+    """How to reach Discord. The addresses are discord.py's own defaults."""
+
+    token: _Secret = Field(default=None, description="Bot token of the developer portal; without it Discord is off")
+    api_base_url: _HttpUrl = Field(default="https://discord.com/api/v10", description="Compatible REST server")
+    gateway_url: _SocketUrl = Field(default="wss://gateway.discord.gg", description="Compatible gateway")
+    message_content: bool = Field(
+        default=False,
+        description="Use the privileged Message Content intent: replies without a ping are read",
+    )
+
+
+class AdminSettings(Group):
+    """Who operates the bot; only numeric ids count, never names."""
+
+    telegram: Annotated[tuple[_TelegramId, ...], NoDecode, _List] = Field(
+        default=(), description="Numeric Telegram ids of the operators, separated by commas"
+    )
+    discord: Annotated[tuple[_PersonId, ...], NoDecode, _List] = Field(
+        default=(), description="Numeric Discord ids of the operators, separated by commas"
+    )
+
+
+class AccessSettings(Group):
+    """Who may talk to the bot."""
+
+    mode: Literal["open", "listed"] = Field(
+        default="open", description="open: everybody; listed: only operators and ALLOW"
+    )
+    allow: Annotated[tuple[_Entry, ...], NoDecode, _List] = Field(
+        default=(), description="Who may talk in mode listed, as telegram:123, discord:456"
+    )
+    block: Annotated[tuple[_Entry, ...], NoDecode, _List] = Field(
+        default=(), description="Who may not talk in any mode, as telegram:123, discord:456"
+    )
+
+
+class LimitSettings(Group):
+    """How much one person and all people together may ask for."""
+
+    message_chars: int = Field(
+        default=16_000,
+        ge=1,
+        le=1_000_000,
+        description="Longest message, in characters; longer ones are refused, not cut",
+    )
+    waiting_per_person: int = Field(
+        default=3, ge=1, le=1_000, description="Messages of one person that may wait, in messages"
+    )
+    messages_per_minute: int = Field(default=20, ge=1, le=10_000, description="Messages of one person, per minute")
+    wait_s: int = Field(default=900, ge=1, le=86_400, description="Longest wait for an answer, in seconds")
+    queue: int = Field(default=200, ge=1, le=100_000, description="Messages of all people that may wait, in messages")
+
+
+class DatabaseSettings(Group):
+    """Where messages and history are kept."""
+
+    url: Annotated[str | None, AfterValidator(lambda url: url and _is_sqlite(url))] = Field(
+        default=None, description="SQLite file, as sqlite:////path/to/file; unset: botbridge.db in HOME"
+    )
+
+
+class InferenceSettings(Group):
+    """Which model answers, and with how much of this machine."""
+
+    model: str = Field(
+        default=DEFAULT_MODEL,
+        min_length=1,
+        max_length=1_000,
+        description="Catalogue id, hub id (ORG/NAME) or directory",
+    )
+    engine: Literal["auto", "transformers", "echo"] = Field(default="auto", description="What runs the model")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="auto: cuda where torch has it, else cpu"
+    )
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        description="Number format of the weights; auto: bfloat16 where the processor has it, else float32",
+    )
+    threads: int | None = Field(
+        default=None, ge=1, le=1_024, description="CPU threads; unset: one per core that the process may use"
+    )
+    slots: int = Field(default=1, ge=1, le=256, description="Answers that run side by side")
+    context_tokens: int | None = Field(
+        default=None,
+        ge=64,
+        le=16_777_216,
+        description="Prompt and answer together, in tokens; unset: all the model has",
+    )
+    max_new_tokens: int = Field(default=512, ge=1, le=1_048_576, description="Longest answer, in tokens")
+    # What the default model's card samples with (https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct).
+    temperature: float = Field(
+        default=0.2, ge=0, le=2, description="0: always the likeliest token; higher: more varied"
+    )
+    top_p: float = Field(default=0.9, gt=0, le=1, description="Share of the probability that is sampled from; 1: all")
+    cache_bytes: int = Field(
+        default=536_870_912,
+        ge=0,
+        le=2**50,
+        description="Memory kept for the next turns of conversations, in bytes; 0: none",
+    )
+    system: str = Field(
+        default="You are a friendly and helpful assistant who chats with people. Give short, clear answers.",
+        max_length=100_000,
+        description="What the model is told before every conversation",
+    )
+
+
+class HubSettings(Group):
+    """Where models are fetched from."""
+
+    token: _Secret = Field(default=None, description="Access token of the hub, for gated models")
+    endpoint: _HttpUrl = Field(default="https://huggingface.co", description="Compatible hub")
+
+
+class ScopeSettings(Group):
+    """Who shares a conversation where many people read along."""
+
+    telegram_group: _Scope = Field(
+        default="user", description="user: each person apart; chat: all together; thread: per topic"
+    )
+    discord_channel: _Scope = Field(
+        default="user", description="user: each person apart; chat: all together; thread: per thread"
+    )
+
+
+class LogSettings(Group):
+    """What is logged to stderr."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least severe line to log")
+    format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="auto: console on a terminal, else json"
+    )
