@@ -1,0 +1,80 @@
+"""Verified copies of a database, and its check-up."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from botbridge.errors import StorageError, StorageUnavailable
+from botbridge.storage.database import Database
+from botbridge.storage.failures import translated
+from botbridge.storage.files import make_private, unusable
+
+
+async def backup(database: Database, path: Path) -> None:
+    """Copy an open database, while it is in use, into one file of its own; verified before it gets its name.
+
+    Raises:
+        StorageError: there is a file of this name already, it is left alone.
+        StorageUnavailable: the copy could not be written or is not sound.
+    """
+    await asyncio.to_thread(copy_verified, database.path, path)
+
+
+def copy_verified(source: Path, target: Path) -> None:
+    """Copy what is committed in `source`; `target` appears only when complete, sound and on the disk.
+
+    Raises:
+        StorageError: the target exists already.
+        StorageUnavailable: the copy could not be written or is not sound.
+    """
+    if target.exists():
+        message = f"backup {target}: there is such a file already; choose another name"
+        raise StorageError(message)
+    unfinished = target.with_name(target.name + ".part")
+    try:
+        unfinished.unlink(missing_ok=True)
+        make_private(unfinished)
+        _copy(source, unfinished)
+        _flush(unfinished)
+        unfinished.rename(target)
+        _flush(target.parent)
+    except OSError as error:
+        raise unusable(target, error) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def damage(connection: sqlite3.Connection) -> str | None:
+    """Return what SQLite finds wrong with the file, None when it is sound."""
+    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    # Several lines, but it becomes a part of one sentence.
+    return None if found == "ok" else " ".join(str(found).split())
+
+
+def _copy(source: Path, target: Path) -> None:
+    with closing(sqlite3.connect(source)) as original, closing(sqlite3.connect(target)) as copy:
+        with translated(source):
+            original.execute("PRAGMA query_only=ON")
+            # The bot's own writer is the only connection that checkpoints.
+            original.execute("PRAGMA wal_autocheckpoint=0")
+            original.execute("SELECT name FROM sqlite_schema").fetchone()
+        with translated(target):
+            original.backup(copy)
+            # One file without a log beside it: it can be carried away as it is.
+            copy.execute("PRAGMA journal_mode=DELETE")
+            found = damage(copy)
+    if found:
+        message = f"backup of {source} is damaged ({found}), and so may be the database"
+        raise StorageUnavailable(message)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,115 @@
+"""Messages as JSON text, and text as every database can hold it.
+
+The boundary for text that no database takes is here and in `tables.StorableText`:
+an accepted message passes `storable_message` before it is written, and what the
+caller gets back is the cleaned message, so that what is answered is what is
+stored; every other text column cleans what is bound to it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from botbridge.answers import Sampling
+from botbridge.messages import (
+    Address,
+    BotId,
+    ChatId,
+    ChatKind,
+    IncomingMessage,
+    MessageId,
+    MessageKind,
+    Person,
+    PlatformName,
+    ThreadId,
+    UserId,
+)
+
+
+def storable(text: str) -> str:
+    r"""Return the text with lone surrogates and NUL replaced by U+FFFD.
+
+    A surrogate pair that arrived as two code points becomes the character it
+    means. SQLite cannot be bound a lone surrogate, PostgreSQL takes no NUL.
+
+    >>> storable("a\ud800b\x00")
+    'a\ufffdb\ufffd'
+    >>> storable("\ud83d\ude00") == "\N{GRINNING FACE}"
+    True
+    """
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").replace("\0", "\ufffd")
+
+
+def storable_message(incoming: IncomingMessage) -> IncomingMessage:
+    """Return the message with every text that a person chose made storable, and its time in UTC.
+
+    Ids are the platform's own and stay as they are.
+    """
+    return replace(
+        incoming,
+        text=storable(incoming.text),
+        sender=_storable_person(incoming.sender),
+        target=None if incoming.target is None else _storable_person(incoming.target),
+        sent_at=incoming.sent_at.astimezone(UTC),
+    )
+
+
+def encode_message(incoming: IncomingMessage) -> str:
+    """Write a message as ASCII JSON."""
+    return json.dumps(asdict(incoming) | {"sent_at": incoming.sent_at.isoformat()})
+
+
+def decode_message(encoded: str) -> IncomingMessage:
+    """Read what `encode_message` wrote."""
+    fields: dict[str, Any] = json.loads(encoded)
+    return IncomingMessage(
+        address=_address(fields["address"]),
+        message_id=MessageId(fields["message_id"]),
+        kind=MessageKind(fields["kind"]),
+        sender=_person(fields["sender"]),
+        text=fields["text"],
+        sent_at=datetime.fromisoformat(fields["sent_at"]),
+        target=None if fields["target"] is None else _person(fields["target"]),
+        sampling=None if fields["sampling"] is None else Sampling(**fields["sampling"]),
+    )
+
+
+def encode_address(address: Address) -> str:
+    """Write an address as ASCII JSON."""
+    return json.dumps(asdict(address))
+
+
+def decode_address(encoded: str) -> Address:
+    """Read what `encode_address` wrote."""
+    return _address(json.loads(encoded))
+
+
+def _address(fields: dict[str, Any]) -> Address:
+    thread_id, reply_to = fields["thread_id"], fields["reply_to"]
+    return Address(
+        platform=PlatformName(fields["platform"]),
+        bot_id=BotId(fields["bot_id"]),
+        chat_id=ChatId(fields["chat_id"]),
+        chat_kind=ChatKind(fields["chat_kind"]),
+        thread_id=None if thread_id is None else ThreadId(thread_id),
+        reply_to=None if reply_to is None else MessageId(reply_to),
+        interaction=fields["interaction"],
+    )
+
+
+def _person(fields: dict[str, Any]) -> Person:
+    return Person(UserId(fields["user_id"]), fields["display_name"], fields["username"], fields["language"])
+
+
+def _storable_person(person: Person) -> Person:
+    return replace(
+        person,
+        display_name=storable(person.display_name),
+        username=None if person.username is None else storable(person.username),
+        language=None if person.language is None else storable(person.language),
+    )

@@ -1,0 +1,114 @@
+"""The database while it is open: reads side by side, writes through one task."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import aiosqlite
+
+from botbridge.errors import StorageUnavailable
+from botbridge.storage.engines import reader_engine, writer_engine
+from botbridge.storage.failures import translated
+from botbridge.storage.files import make_private
+from botbridge.storage.writer import T, Work, Writer
+
+
+class Database:
+    """An open SQLite file; enter it before use, from one event loop.
+
+    It neither locks nor migrates: hold `lock.DatabaseLock` and call
+    `migrate.upgrade` first.
+    """
+
+    def __init__(self, path: Path, *, busy_timeout_s: float = 5.0, reader_connections: int = 4) -> None:
+        """Note how to open it.
+
+        Args:
+            path: The file; created, readable by its owner alone, if there is none.
+            busy_timeout_s: How long a write waits for another process's lock.
+            reader_connections: How many reads may run side by side; more wait.
+        """
+        self.path = path
+        self._writing = writer_engine(path, busy_timeout_s)
+        self._reading = reader_engine(path, busy_timeout_s, reader_connections)
+        self._writer = Writer(self._writing, path)
+        self._open = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Open it.
+
+        Raises:
+            StorageUnavailable: it cannot be opened and written; the sentence says what to do.
+        """
+        async with AsyncExitStack() as stack:
+            make_private(self.path)
+            # Closed last: the last connection to close writes the log back and removes it.
+            stack.push_async_callback(self._writing.dispose)
+            stack.push_async_callback(self._reading.dispose)
+            with translated(self.path):
+                async with self._writing.begin():
+                    pass
+            stack.push_async_callback(self._drain, asyncio.create_task(self._writer.run(), name="storage-writer"))
+            self._open = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Finish the writes that were asked for, then close."""
+        await self._open.aclose()
+
+    async def write(self, work: Work[T]) -> T:
+        """Run a piece of work in a write transaction; return its result once that is committed.
+
+        Writes happen in the order of the calls. The work may run beside others
+        in one transaction, so it must not commit or roll back itself.
+
+        Raises:
+            StorageUnavailable: locked by another process beyond the busy
+                timeout, full, read-only or damaged; nothing is stored.
+
+        Cancellation: the work is carried out all the same.
+        """
+        return await self._writer.write(work)
+
+    async def read(self, work: Work[T]) -> T:
+        """Run a piece of work on a snapshot of what is committed.
+
+        Raises:
+            StorageUnavailable: the file cannot be read.
+        """
+        with translated(self.path):
+            async with self._reading.begin() as connection:
+                return await work(connection)
+
+    async def scrub(self) -> None:
+        """Leave no byte on the disk of what was deleted or overwritten before.
+
+        `secure_delete` overwrites what is freed, but not what SQLite left behind
+        in the gaps of a page when it moved rows; so the whole file is written
+        anew, which takes about a second for each 100 MB and as much free space,
+        then the log is cut to nothing. Writes wait meanwhile.
+
+        Raises:
+            StorageUnavailable: no space, or somebody reads an older state, which
+                keeps the log; try again.
+        """
+        with translated(self.path):
+            # Waits for the one connection, so this never runs beside a transaction; it begins none.
+            async with self._writing.connect() as connection:
+                raw = await connection.get_raw_connection()
+                driver: aiosqlite.Connection = raw.driver_connection  # type: ignore[assignment]
+                await driver.execute_fetchall("VACUUM")
+                ((is_busy, *_),) = await driver.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+        if is_busy:
+            message = f"database {self.path}: its log is being read and could not be cut; try again"
+            raise StorageUnavailable(message)
+
+    async def _drain(self, task: asyncio.Task[None]) -> None:
+        self._writer.close()
+        await task

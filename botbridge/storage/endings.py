@@ -1,0 +1,104 @@
+"""How a message ends: its state, the turns to remember and the parts to send, in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from botbridge.answers import Answer, Role
+from botbridge.messages import (
+    Address,
+    InboxId,
+    Outcome,
+    PartState,
+)
+from botbridge.storage.codec import decode_message, encode_address
+from botbridge.storage.rules import addresses, require_final
+from botbridge.storage.tables import conversation, inbox, outbox, turn, utc_now
+
+
+async def end(connection: AsyncConnection, inbox_id: InboxId, outcome: Outcome) -> bool:
+    """End a message inside the caller's transaction; False, and nothing is stored, when it was final already.
+
+    The answer is remembered only if no reset came since the message was
+    accepted. The message's own content is dropped: turns and parts hold what is kept.
+
+    Raises:
+        ValueError: the outcome's state is not final.
+    """
+    require_final(outcome)
+    query = (
+        select(inbox.c.conversation_id, inbox.c.epoch, inbox.c.payload, conversation.c.epoch.label("current_epoch"))
+        .join(conversation)
+        .where(inbox.c.id == inbox_id, inbox.c.finished_at.is_(None))
+    )
+    row = (await connection.execute(query)).one_or_none()
+    if row is None:
+        return False
+    await connection.execute(
+        update(inbox).where(inbox.c.id == inbox_id).values(state=outcome.state, payload=None, finished_at=utc_now())
+    )
+    if outcome.answer is not None and row.epoch == row.current_epoch:
+        await _remember(connection, inbox_id, row.conversation_id, row.epoch, outcome.answer)
+    await _owe(connection, inbox_id, decode_message(row.payload).address, outcome)
+    return True
+
+
+async def _remember(
+    connection: AsyncConnection, inbox_id: InboxId, conversation_id: int, epoch: int, answer: Answer
+) -> None:
+    newest = select(func.max(turn.c.id)).where(
+        turn.c.conversation_id == conversation_id, turn.c.epoch == epoch, turn.c.role == Role.ASSISTANT
+    )
+    place = {"conversation_id": conversation_id, "epoch": epoch, "inbox_id": inbox_id}
+    question_id = await connection.scalar(
+        insert(turn)
+        .values(**place, parent_id=newest.scalar_subquery(), role=Role.USER, text=answer.question)
+        .returning(turn.c.id)
+    )
+    origin = answer.provenance
+    await connection.execute(
+        insert(turn).values(
+            **place,
+            parent_id=question_id,
+            role=Role.ASSISTANT,
+            text=answer.text,
+            finish_reason=answer.finish_reason,
+            model=origin.model,
+            revision=origin.revision,
+            engine=origin.engine,
+            engine_version=origin.engine_version,
+            adapter=origin.adapter,
+            seed=None if origin.sampling.seed is None else str(origin.sampling.seed),
+            sampling=asdict(origin.sampling),
+            prompt_hash=origin.prompt_hash,
+            prompt_tokens=origin.prompt_tokens,
+            cached_tokens=origin.cached_tokens,
+            used_turns=origin.used_turns,
+            completion_tokens=len(origin.completion_ids),
+            completion_ids=list(origin.completion_ids),
+        )
+    )
+
+
+async def _owe(connection: AsyncConnection, inbox_id: InboxId, address: Address, outcome: Outcome) -> None:
+    if not outcome.parts:
+        return
+    places = addresses(address, len(outcome.parts))
+    await connection.execute(
+        insert(outbox),
+        [
+            {
+                "inbox_id": inbox_id,
+                "is_status": False,
+                "address": encode_address(place),
+                "text": part.text,
+                "markup": part.markup,
+                "state": PartState.PENDING,
+                "edits": outcome.edits if position == 0 else None,
+            }
+            for position, (part, place) in enumerate(zip(outcome.parts, places, strict=True))
+        ],
+    )

@@ -1,0 +1,84 @@
+"""How connections to the SQLite file are opened: one that writes, some that only read.
+
+Pragmas hold for one connection, so they are set on each as it is opened.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, event
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from botbridge.errors import StorageUnavailable
+
+_WAL_RESET_FIXED = (3, 51, 3)
+
+
+def writer_engine(path: Path, busy_timeout_s: float) -> AsyncEngine:
+    """Return an engine with one connection, whose transactions take the write lock at their start.
+
+    A deferred transaction that reads first and writes later fails at once when
+    somebody else wrote in between, whatever the busy timeout is; an immediate
+    one waits.
+    """
+    pragmas = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
+    return _engine(path, busy_timeout_s, pragmas, begin="BEGIN IMMEDIATE", connections=1)
+
+
+def reader_engine(path: Path, busy_timeout_s: float, connections: int) -> AsyncEngine:
+    """Return an engine whose connections see one snapshot a transaction, never write and never checkpoint."""
+    pragmas = ("query_only=ON", "wal_autocheckpoint=0", "foreign_keys=ON")
+    return _engine(path, busy_timeout_s, pragmas, begin="BEGIN DEFERRED", connections=connections)
+
+
+def sqlite_note(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> str | None:
+    """Return what the operator should know about the SQLite at hand; None if there is nothing.
+
+    Source: https://www.sqlite.org/changes.html, 3.51.3 (the WAL-reset bug).
+    """
+    if version >= _WAL_RESET_FIXED:
+        return None
+    return (
+        f"SQLite {'.'.join(map(str, version))} can damage a database that several connections write or checkpoint "
+        "at the same moment (fixed in 3.51.3); botbridge writes and checkpoints through one connection and locks "
+        "the database against a second botbridge, so let no other program write to it"
+    )
+
+
+def _engine(
+    path: Path, busy_timeout_s: float, pragmas: tuple[str, ...], *, begin: str, connections: int
+) -> AsyncEngine:
+    engine = create_async_engine(
+        URL.create("sqlite+aiosqlite", database=str(path)),
+        connect_args={"timeout": busy_timeout_s},
+        pool_size=connections,
+        max_overflow=0,
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def set_up(connection: Any, _record: object) -> None:  # noqa: ANN401 - SQLAlchemy's adapter has no public type.
+        # SQLAlchemy emits BEGIN itself, below; the driver must not. Should a pragma
+        # fail, the pool closes the connection.
+        connection.isolation_level = None
+        for pragma in pragmas:
+            _set(connection, path, pragma)
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def start(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _set(connection: Any, path: Path, pragma: str) -> None:  # noqa: ANN401 - as above.
+    cursor = connection.cursor()
+    try:
+        cursor.execute(f"PRAGMA {pragma}")
+        if pragma == "journal_mode=WAL" and (mode := cursor.fetchone()[0]) != "wal":
+            message = f"database {path}: no write-ahead log is possible here (mode {mode}); use a local disk"
+            raise StorageUnavailable(message)
+    finally:
+        cursor.close()

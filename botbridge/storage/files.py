@@ -1,0 +1,86 @@
+"""Where the database lies, and who may read it: its owner alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from botbridge.errors import ConfigError, StorageUnavailable
+
+_OWNER_ONLY = 0o600
+
+
+def database_path(url: str) -> Path:
+    """Return the file that a database address means.
+
+    Args:
+        url: `sqlite:///relative/path`, `sqlite:////absolute/path`, or the same
+            with `sqlite+aiosqlite`.
+
+    Raises:
+        ConfigError: it is no address of a SQLite file.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        parsed = None
+    if parsed is None or parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
+        # The address itself is not repeated: one of another database may hold a password.
+        message = "the database address must name a file, as in sqlite:////var/lib/botbridge/botbridge.db"
+        raise ConfigError(message)
+    return Path(str(parsed.database))
+
+
+def make_private(path: Path) -> None:
+    """Create the database file if there is none, and let only its owner read it.
+
+    SQLite gives its `-wal` and `-shm` files the mode of the database, so those
+    that it creates later are private, too.
+
+    Raises:
+        StorageUnavailable: the file cannot be made or is not ours, or it was
+            emptied while its write-ahead log still holds data.
+    """
+    wal = path.with_name(path.name + "-wal")
+    try:
+        is_empty = not path.exists() or path.stat().st_size == 0
+        if is_empty and wal.exists() and wal.stat().st_size > 0:
+            message = (
+                f"database {path}: the file is empty or gone, but its log {wal.name} is not; "
+                "put a backup in its place and remove the log"
+            )
+            raise StorageUnavailable(message)
+        os.close(open_private(path))
+        for name in (wal, path.with_name(path.name + "-shm")):
+            if name.exists():
+                name.chmod(_OWNER_ONLY)
+    except OSError as error:
+        raise unusable(path, error) from error
+
+
+def open_private(path: Path) -> int:
+    """Return a descriptor of the file, created if need be, with mode 0600 whatever it was before.
+
+    Raises:
+        OSError: as `os.open` and `os.fchmod` do.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _OWNER_ONLY)
+    try:
+        if os.fstat(descriptor).st_mode & 0o777 != _OWNER_ONLY:
+            os.fchmod(descriptor, _OWNER_ONLY)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def unusable(path: Path, error: OSError) -> StorageUnavailable:
+    """Return an error that says what to do about a file that cannot be opened or written."""
+    if not path.parent.is_dir():
+        return StorageUnavailable(f"database {path}: its folder does not exist; create {path.parent}")
+    return StorageUnavailable(
+        f"database {path}: {error.strerror}; make the file and its folder readable and writable for this user"
+    )

@@ -1,0 +1,122 @@
+"""What conversations remember, in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from sqlalchemy import Select, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from botbridge.answers import Role, Turn
+from botbridge.messages import (
+    ChatId,
+    ConversationKey,
+    InboxRow,
+    Outcome,
+    PlatformName,
+    UserId,
+)
+from botbridge.storage.database import Database
+from botbridge.storage.endings import end
+from botbridge.storage.rows import KEY_COLUMNS, key_of, unfinished_rows
+from botbridge.storage.rules import PairBudget
+from botbridge.storage.tables import conversation, inbox, turn
+
+_PAGE_PAIRS = 32
+# Well below the 32,766 values that one statement may bind.
+# Source: https://www.sqlite.org/limits.html#max_variable_number
+_PAGE_KEYS = 500
+
+
+class SqlHistory:
+    """`ports.History` over the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def recent(self, key: ConversationKey, limit_chars: int) -> tuple[Turn, ...]:
+        """Return the newest whole pairs of the current epoch that fit, oldest first.
+
+        Reads no more than it returns, give or take a page, however long the history is.
+        """
+
+        async def work(connection: AsyncConnection) -> tuple[Turn, ...]:
+            known = select(conversation.c.id, conversation.c.epoch).where(conversation.c.key == key.text)
+            row = (await connection.execute(known)).one_or_none()
+            budget = PairBudget(limit_chars)
+            before = None
+            while row is not None:
+                pairs = (await connection.execute(newest_pairs(row.id, row.epoch, before))).all()
+                if not budget.take((pair.question, pair.answer) for pair in pairs) or len(pairs) < _PAGE_PAIRS:
+                    break
+                before = pairs[-1].id
+            return budget.turns
+
+        return await self._database.read(work)
+
+    async def matching(
+        self,
+        *,
+        platform: PlatformName | None = None,
+        chat_id: ChatId | None = None,
+        user_id: UserId | None = None,
+    ) -> Sequence[ConversationKey]:
+        """Return the conversations that fit all that is given; nothing given means all."""
+        wanted = {conversation.c.platform: platform, conversation.c.chat_id: chat_id, conversation.c.user_id: user_id}
+        conditions = [column == value for column, value in wanted.items() if value is not None]
+        query = select(*KEY_COLUMNS).where(*conditions).order_by(conversation.c.id)
+
+        async def work(connection: AsyncConnection) -> list[ConversationKey]:
+            return [key_of(row) for row in (await connection.execute(query)).mappings()]
+
+        return await self._database.read(work)
+
+    async def reset(
+        self, keys: Sequence[ConversationKey], notice: Callable[[InboxRow], Outcome | None]
+    ) -> Sequence[InboxRow]:
+        """Start a new epoch for each conversation and end its unfinished messages, in one transaction.
+
+        Returned are the messages that were ended, as they were before. All
+        writes go through one queue, so what is accepted later belongs to the new epoch.
+        """
+
+        async def work(connection: AsyncConnection) -> list[InboxRow]:
+            ended: list[InboxRow] = []
+            for page in _pages(sorted({key.text for key in keys})):
+                ids = list(await connection.scalars(select(conversation.c.id).where(conversation.c.key.in_(page))))
+                rows = await unfinished_rows(connection, inbox.c.conversation_id.in_(ids))
+                await connection.execute(
+                    update(conversation).where(conversation.c.id.in_(ids)).values(epoch=conversation.c.epoch + 1)
+                )
+                ended += [row for row in rows if await _end(connection, row, notice(row))]
+            return sorted(ended, key=lambda row: row.id)
+
+        return await self._database.write(work)
+
+
+async def _end(connection: AsyncConnection, row: InboxRow, outcome: Outcome | None) -> bool:
+    return outcome is not None and await end(connection, row.id, outcome)
+
+
+def newest_pairs(conversation_id: int, epoch: int, before: int | None) -> Select[tuple[int, str, str]]:
+    """Return the query for a page of question-answer pairs, newest first.
+
+    Args:
+        conversation_id: The conversation.
+        epoch: Only pairs of this epoch.
+        before: Only pairs whose answer has a lower id; None begins at the newest.
+    """
+    question = turn.alias("question")
+    query = (
+        select(turn.c.id, question.c.text.label("question"), turn.c.text.label("answer"))
+        .join(question, question.c.id == turn.c.parent_id)
+        .where(turn.c.conversation_id == conversation_id, turn.c.epoch == epoch, turn.c.role == Role.ASSISTANT)
+        .order_by(turn.c.id.desc())
+        .limit(_PAGE_PAIRS)
+    )
+    return query if before is None else query.where(turn.c.id < before)
+
+
+def _pages(texts: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(texts), _PAGE_KEYS):
+        yield texts[start : start + _PAGE_KEYS]

@@ -1,0 +1,175 @@
+"""Accepted messages, in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from botbridge.messages import (
+    Address,
+    ConversationKey,
+    InboxId,
+    InboxRow,
+    InboxState,
+    IncomingMessage,
+    MessageId,
+    Outcome,
+    Person,
+)
+from botbridge.storage.codec import encode_message, storable_message
+from botbridge.storage.database import Database
+from botbridge.storage.endings import end
+from botbridge.storage.rows import unfinished_rows
+from botbridge.storage.rules import MALFORMED, username_key
+from botbridge.storage.tables import conversation, identity, inbox, person, utc_now
+
+
+class SqlInbox:
+    """`ports.Inbox` over the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def accept(self, incoming: IncomingMessage, key: ConversationKey) -> InboxRow | None:
+        """Store a message, its sender and its conversation; None when it is already known."""
+        clean = storable_message(incoming)
+
+        async def work(connection: AsyncConnection) -> InboxRow | None:
+            if await _is_known(connection, clean.address, clean.message_id, clean.kind):
+                return None
+            identity_id = await _identity(connection, clean.address, clean.sender)
+            conversation_id, epoch = await _conversation(connection, key)
+            inbox_id = await connection.scalar(
+                insert(inbox)
+                .values(
+                    **_place(clean.address, clean.message_id, clean.kind),
+                    conversation_id=conversation_id,
+                    identity_id=identity_id,
+                    username=username_key(clean.sender.username),
+                    epoch=epoch,
+                    state=InboxState.RECEIVED,
+                    payload=encode_message(clean),
+                )
+                .returning(inbox.c.id)
+            )
+            return InboxRow(InboxId(inbox_id), key, epoch, clean, InboxState.RECEIVED)
+
+        return await self._database.write(work)
+
+    async def ignore(self, address: Address, message_id: MessageId, raw: bytes, reason: str) -> None:
+        """Store what could not be understood, with its bytes."""
+
+        async def work(connection: AsyncConnection) -> None:
+            if await _is_known(connection, address, message_id, MALFORMED):
+                return
+            place = _place(address, message_id, MALFORMED)
+            await connection.execute(
+                insert(inbox).values(**place, state=InboxState.IGNORED, raw=raw, detail=reason, finished_at=utc_now())
+            )
+
+        await self._database.write(work)
+
+    async def queued(self, inbox_id: InboxId) -> None:
+        """Note that the message stands in the line; nothing changes when it is final."""
+        await self._move(inbox_id, InboxState.QUEUED)
+
+    async def running(self, inbox_id: InboxId) -> bool:
+        """Count an attempt; False when the message is already final."""
+        return await self._move(inbox_id, InboxState.RUNNING)
+
+    async def requeued(self, inbox_id: InboxId) -> None:
+        """Put a running message back into the line; nothing changes when it is final."""
+        await self._move(inbox_id, InboxState.QUEUED)
+
+    async def finish(self, inbox_id: InboxId, outcome: Outcome) -> bool:
+        """Store state, turns and parts in one transaction; False when the message was final already."""
+
+        async def work(connection: AsyncConnection) -> bool:
+            return await end(connection, inbox_id, outcome)
+
+        return await self._database.write(work)
+
+    async def unfinished(self) -> Sequence[InboxRow]:
+        """Return all messages that are not final, oldest first."""
+        return await self._database.read(unfinished_rows)
+
+    async def _move(self, inbox_id: InboxId, state: InboxState) -> bool:
+        change = update(inbox).where(inbox.c.id == inbox_id, inbox.c.finished_at.is_(None)).values(state=state)
+        if state is InboxState.RUNNING:
+            change = change.values(attempts=inbox.c.attempts + 1)
+
+        async def work(connection: AsyncConnection) -> bool:
+            return (await connection.execute(change)).rowcount == 1
+
+        return await self._database.write(work)
+
+
+def _place(address: Address, message_id: MessageId, kind: str) -> dict[str, str]:
+    return {
+        "platform": address.platform,
+        "bot_id": address.bot_id,
+        "chat_id": address.chat_id,
+        "chat_kind": address.chat_kind,
+        "message_id": message_id,
+        "kind": kind,
+    }
+
+
+async def _is_known(connection: AsyncConnection, address: Address, message_id: MessageId, kind: str) -> bool:
+    # Looked up first, not left to the unique constraint: a duplicate is success and writes nothing.
+    query = select(inbox.c.id).where(
+        inbox.c.platform == address.platform,
+        inbox.c.bot_id == address.bot_id,
+        inbox.c.chat_id == address.chat_id,
+        inbox.c.message_id == message_id,
+        inbox.c.kind == kind,
+    )
+    return await connection.scalar(query) is not None
+
+
+async def _identity(connection: AsyncConnection, address: Address, sender: Person) -> int:
+    seen = {
+        "display_name": sender.display_name,
+        "username": sender.username,
+        "language": sender.language,
+        "last_seen_at": utc_now(),
+    }
+    known = await connection.scalar(
+        update(identity)
+        .where(
+            identity.c.platform == address.platform,
+            identity.c.bot_id == address.bot_id,
+            identity.c.user_id == sender.user_id,
+        )
+        .values(**seen)
+        .returning(identity.c.id)
+    )
+    if known is not None:
+        return int(known)
+    person_id = await connection.scalar(insert(person).returning(person.c.id))
+    place = {"platform": address.platform, "bot_id": address.bot_id, "user_id": sender.user_id}
+    new = insert(identity).values(person_id=person_id, **place, **seen).returning(identity.c.id)
+    return int(await connection.scalar(new))
+
+
+async def _conversation(connection: AsyncConnection, key: ConversationKey) -> tuple[int, int]:
+    known = select(conversation.c.id, conversation.c.epoch).where(conversation.c.key == key.text)
+    row = (await connection.execute(known)).one_or_none()
+    if row is None:
+        new = (
+            insert(conversation)
+            .values(
+                key=key.text,
+                platform=key.platform,
+                bot_id=key.bot_id,
+                chat_id=key.chat_id,
+                thread_id=key.thread_id,
+                user_id=key.user_id,
+                epoch=0,
+            )
+            .returning(conversation.c.id, conversation.c.epoch)
+        )
+        row = (await connection.execute(new)).one()
+    return row.id, row.epoch

@@ -1,0 +1,207 @@
+"""The ports without a database: for a chat that nobody needs tomorrow, and for tests.
+
+They keep the same rules as the SQL ones (`tests/contracts` runs over both) and
+forget everything when the process ends. Nothing here waits, so each call is one
+step for the event loop, as a transaction is one step for the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from botbridge.answers import Turn
+from botbridge.messages import (
+    Address,
+    AuditEntry,
+    ChatId,
+    ConversationKey,
+    InboxId,
+    InboxRow,
+    InboxState,
+    IncomingMessage,
+    MessageId,
+    OutboxPart,
+    Outcome,
+    Part,
+    PartId,
+    PartState,
+    PlatformName,
+    UserId,
+)
+from botbridge.storage.codec import storable_message
+from botbridge.storage.memory_store import InMemoryStore, Message
+from botbridge.storage.rules import DUE, MALFORMED, SETTLED, PairBudget, username_key
+
+
+class InMemoryInbox:
+    """`ports.Inbox` in memory."""
+
+    def __init__(self, store: InMemoryStore) -> None:
+        self._store = store
+
+    async def accept(self, incoming: IncomingMessage, key: ConversationKey) -> InboxRow | None:
+        """Store a message, its sender and its conversation; None when it is already known."""
+        clean = storable_message(incoming)
+        store, address, sender = self._store, clean.address, clean.sender
+        if not store.admit(address, clean.message_id, clean.kind):
+            return None
+        store.people[address.platform, address.bot_id, sender.user_id] = sender
+        epoch = store.epochs.setdefault(key, 0)
+        inbox_id = InboxId(len(store.messages) + 1)
+        store.messages[inbox_id] = Message(
+            id=inbox_id,
+            address=address,
+            message_id=clean.message_id,
+            kind=clean.kind,
+            state=InboxState.RECEIVED,
+            key=key,
+            epoch=epoch,
+            user_id=sender.user_id,
+            username=username_key(sender.username),
+            incoming=clean,
+        )
+        return InboxRow(inbox_id, key, epoch, clean, InboxState.RECEIVED)
+
+    async def ignore(self, address: Address, message_id: MessageId, raw: bytes, reason: str) -> None:  # noqa: ARG002 - nobody can read the reason here.
+        """Store what could not be understood, with its bytes."""
+        if self._store.admit(address, message_id, MALFORMED):
+            inbox_id = InboxId(len(self._store.messages) + 1)
+            self._store.messages[inbox_id] = Message(
+                inbox_id, address, message_id, MALFORMED, InboxState.IGNORED, raw=raw
+            )
+
+    async def queued(self, inbox_id: InboxId) -> None:
+        """Note that the message stands in the line; nothing changes when it is final."""
+        self._move(inbox_id, InboxState.QUEUED)
+
+    async def running(self, inbox_id: InboxId) -> bool:
+        """Count an attempt; False when the message is already final."""
+        return self._move(inbox_id, InboxState.RUNNING)
+
+    async def requeued(self, inbox_id: InboxId) -> None:
+        """Put a running message back into the line; nothing changes when it is final."""
+        self._move(inbox_id, InboxState.QUEUED)
+
+    async def finish(self, inbox_id: InboxId, outcome: Outcome) -> bool:
+        """Store state, turns and parts; False when the message was final already."""
+        return self._store.end(inbox_id, outcome)
+
+    async def unfinished(self) -> Sequence[InboxRow]:
+        """Return all messages that are not final, oldest first."""
+        return self._store.unfinished()
+
+    def _move(self, inbox_id: InboxId, state: InboxState) -> bool:
+        message = self._store.messages.get(inbox_id)
+        if message is None or message.state.is_final:
+            return False
+        attempts = message.attempts + (state is InboxState.RUNNING)
+        self._store.messages[inbox_id] = replace(message, state=state, attempts=attempts)
+        return True
+
+
+class InMemoryHistory:
+    """`ports.History` in memory."""
+
+    def __init__(self, store: InMemoryStore) -> None:
+        self._store = store
+
+    async def recent(self, key: ConversationKey, limit_chars: int) -> tuple[Turn, ...]:
+        """Return the newest whole pairs of the current epoch that fit, oldest first."""
+        budget = PairBudget(limit_chars)
+        budget.take(
+            (turn.answer.question, turn.answer.text)
+            for turn in reversed(self._store.turns.get(key, []))
+            if turn.epoch == self._store.epochs[key]
+        )
+        return budget.turns
+
+    async def matching(
+        self,
+        *,
+        platform: PlatformName | None = None,
+        chat_id: ChatId | None = None,
+        user_id: UserId | None = None,
+    ) -> Sequence[ConversationKey]:
+        """Return the conversations that fit all that is given; nothing given means all."""
+        return [
+            key
+            for key in self._store.epochs
+            if platform in (None, key.platform) and chat_id in (None, key.chat_id) and user_id in (None, key.user_id)
+        ]
+
+    async def reset(
+        self, keys: Sequence[ConversationKey], notice: Callable[[InboxRow], Outcome | None]
+    ) -> Sequence[InboxRow]:
+        """Start a new epoch for each conversation and end its unfinished messages that `notice` ends."""
+        existing = {key for key in keys if key in self._store.epochs}
+        # All notices first: one that raises leaves everything as it is.
+        ends = [(row, notice(row)) for row in self._store.unfinished() if row.key in existing]
+        for key in existing:
+            self._store.epochs[key] += 1
+        return [row for row, outcome in ends if outcome is not None and self._store.end(row.id, outcome)]
+
+
+class InMemoryOutbox:
+    """`ports.Outbox` in memory."""
+
+    def __init__(self, store: InMemoryStore) -> None:
+        self._store = store
+
+    async def open_status(self, inbox_id: InboxId, address: Address, part: Part) -> OutboxPart:
+        """Note that a status message is about to be sent; its first attempt is counted already."""
+        new = OutboxPart(PartId(0), inbox_id, address, part, PartState.SENDING, attempts=1, is_status=True)
+        return replace(self._store.owe(new), attempts=0)
+
+    async def due(self) -> Sequence[OutboxPart]:
+        """Return all parts that are `pending` or `failed_retryable`, oldest first."""
+        return [owed.part for owed in self._store.parts.values() if owed.part.state in DUE]
+
+    async def interrupted(self) -> Sequence[OutboxPart]:
+        """Return all parts left in `sending`, oldest first."""
+        return [owed.part for owed in self._store.parts.values() if owed.part.state is PartState.SENDING]
+
+    async def mark(
+        self,
+        part_id: PartId,
+        state: PartState,
+        *,
+        message_id: MessageId | None = None,
+        detail: str = "",  # noqa: ARG002 - nobody can read it here.
+    ) -> None:
+        """Move a part on; a part that is settled stays as it is, or it might be sent twice."""
+        owed = self._store.parts[part_id]
+        if owed.part.state in SETTLED:
+            return
+        attempts = owed.part.attempts + (state is PartState.SENDING)
+        self._store.parts[part_id] = replace(
+            owed,
+            part=replace(owed.part, state=state, attempts=attempts),
+            message_id=owed.message_id if message_id is None else message_id,
+        )
+
+
+class InMemoryAudit:
+    """`ports.Audit` in memory."""
+
+    def __init__(self, store: InMemoryStore) -> None:
+        self._store = store
+
+    async def record(self, entry: AuditEntry) -> None:
+        """Append an entry."""
+        self._store.audit.append(entry)
+
+
+class InMemoryState:
+    """`ports.State` in memory."""
+
+    def __init__(self, store: InMemoryStore) -> None:
+        self._store = store
+
+    async def get(self, name: str) -> str | None:
+        """Return the value stored under a name, None if there is none."""
+        return self._store.state.get(name)
+
+    async def put(self, name: str, value: str) -> None:
+        """Store a value, replacing the former one."""
+        self._store.state[name] = value

@@ -1,0 +1,71 @@
+"""Messages that we owe to chats, in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import insert, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from botbridge.messages import Address, InboxId, MessageId, OutboxPart, Part, PartId, PartState
+from botbridge.storage.codec import encode_address
+from botbridge.storage.database import Database
+from botbridge.storage.rows import outbox_parts
+from botbridge.storage.rules import DUE, SETTLED
+from botbridge.storage.tables import outbox, utc_now
+
+
+class SqlOutbox:
+    """`ports.Outbox` over the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def open_status(self, inbox_id: InboxId, address: Address, part: Part) -> OutboxPart:
+        """Note that a status message is about to be sent; its first attempt is counted already."""
+        new = (
+            insert(outbox)
+            .values(
+                inbox_id=inbox_id,
+                is_status=True,
+                address=encode_address(address),
+                text=part.text,
+                markup=part.markup,
+                state=PartState.SENDING,
+                attempts=1,
+            )
+            .returning(outbox.c.id)
+        )
+
+        async def work(connection: AsyncConnection) -> OutboxPart:
+            part_id = PartId((await connection.execute(new)).scalar_one())
+            return OutboxPart(part_id, inbox_id, address, part, PartState.SENDING, is_status=True)
+
+        return await self._database.write(work)
+
+    async def due(self) -> Sequence[OutboxPart]:
+        """Return all parts that are `pending` or `failed_retryable`, oldest first."""
+        return await self._database.read(lambda connection: outbox_parts(connection, *DUE))
+
+    async def interrupted(self) -> Sequence[OutboxPart]:
+        """Return all parts left in `sending`, oldest first."""
+        return await self._database.read(lambda connection: outbox_parts(connection, PartState.SENDING))
+
+    async def mark(
+        self, part_id: PartId, state: PartState, *, message_id: MessageId | None = None, detail: str = ""
+    ) -> None:
+        """Move a part on; a part that is settled stays as it is, or it might be sent twice."""
+        change = (
+            update(outbox)
+            .where(outbox.c.id == part_id, outbox.c.settled_at.is_(None))
+            .values(state=state, detail=detail, settled_at=utc_now() if state in SETTLED else None)
+        )
+        if state is PartState.SENDING:
+            change = change.values(attempts=outbox.c.attempts + 1)
+        if message_id is not None:
+            change = change.values(message_id=message_id)
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(change)
+
+        await self._database.write(work)

@@ -1,0 +1,104 @@
+"""What every outbox does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from botbridge.messages import InboxRow, InboxState, MessageId, OutboxPart, Outcome, Part, PartState
+from tests.contracts.conftest import Storage
+from tests.contracts.examples import AISHA_ALONE, GROUP, PRIVATE, SHARED, answered, message
+
+
+async def accepted(storage: Storage) -> InboxRow:
+    """Return an unfinished row."""
+    row = await storage.inbox.accept(message(), AISHA_ALONE)
+    assert row is not None
+    return row
+
+
+async def owed(storage: Storage, *texts: str) -> list[OutboxPart]:
+    """Return the parts of an answer."""
+    row = await accepted(storage)
+    await storage.inbox.finish(row.id, answered("hello", "hi", *texts))
+    return list(await storage.outbox.due())
+
+
+async def test_a_part_is_due_until_it_is_sent(storage: Storage) -> None:
+    one, two = await owed(storage, "one", "two")
+    await storage.outbox.mark(one.id, PartState.SENDING)
+    assert await storage.outbox.due() == [two]
+    assert await storage.outbox.interrupted() == [replace(one, state=PartState.SENDING, attempts=1)]
+    await storage.outbox.mark(one.id, PartState.SENT, message_id=MessageId("8"))
+    assert await storage.outbox.due() == [two]
+    assert await storage.outbox.interrupted() == []
+
+
+async def test_a_part_that_failed_is_due_again_and_knows_its_attempts(storage: Storage) -> None:
+    (part,) = await owed(storage, "one")
+    for attempts in (1, 2):
+        await storage.outbox.mark(part.id, PartState.SENDING)
+        await storage.outbox.mark(part.id, PartState.FAILED_RETRYABLE, detail="no route")
+        assert await storage.outbox.due() == [replace(part, state=PartState.FAILED_RETRYABLE, attempts=attempts)]
+
+
+@pytest.mark.parametrize("settled", [PartState.SENT, PartState.UNDELIVERABLE, PartState.DELIVERY_UNKNOWN])
+async def test_a_settled_part_is_never_due_again(storage: Storage, settled: PartState) -> None:
+    """Whoever marks it late: it must not be sent twice."""
+    (part,) = await owed(storage, "one")
+    await storage.outbox.mark(part.id, PartState.SENDING)
+    await storage.outbox.mark(part.id, settled)
+    for late in (PartState.PENDING, PartState.FAILED_RETRYABLE, PartState.SENDING):
+        await storage.outbox.mark(part.id, late)
+    assert await storage.outbox.due() == []
+    assert await storage.outbox.interrupted() == []
+
+
+async def test_parts_are_due_in_the_order_in_which_they_were_owed(storage: Storage) -> None:
+    parts = await owed(storage, *"abcdef")
+    await storage.outbox.mark(parts[4].id, PartState.FAILED_RETRYABLE)
+    await storage.outbox.mark(parts[1].id, PartState.FAILED_RETRYABLE)
+    assert [part.part.text for part in await storage.outbox.due()] == list("abcdef")
+
+
+async def test_a_status_message_is_being_sent_from_the_start(storage: Storage) -> None:
+    row = await accepted(storage)
+    status = await storage.outbox.open_status(row.id, GROUP, Part("you are third"))
+    assert status == OutboxPart(status.id, row.id, GROUP, Part("you are third"), PartState.SENDING, is_status=True)
+    assert await storage.outbox.due() == []
+    assert await storage.outbox.interrupted() == [replace(status, attempts=1)]
+
+
+async def test_the_row_knows_its_status_message_once_that_is_sent(storage: Storage) -> None:
+    row = await accepted(storage)
+    status = await storage.outbox.open_status(row.id, PRIVATE, Part("you are third"))
+    assert await storage.inbox.unfinished() == [row]
+    await storage.outbox.mark(status.id, PartState.SENT, message_id=MessageId("55"))
+    assert await storage.inbox.unfinished() == [replace(row, status_message_id="55")]
+
+
+async def test_the_newest_status_message_that_was_sent_counts(storage: Storage) -> None:
+    row = await accepted(storage)
+    for message_id in ("55", "66"):
+        status = await storage.outbox.open_status(row.id, PRIVATE, Part("wait"))
+        await storage.outbox.mark(status.id, PartState.SENT, message_id=MessageId(message_id))
+    lost = await storage.outbox.open_status(row.id, PRIVATE, Part("wait"))
+    await storage.outbox.mark(lost.id, PartState.DELIVERY_UNKNOWN)
+    assert await storage.inbox.unfinished() == [replace(row, status_message_id="66")]
+
+
+async def test_a_reply_is_no_status_message(storage: Storage) -> None:
+    row = await accepted(storage)
+    other = await storage.inbox.accept(message("2"), SHARED)
+    await storage.inbox.finish(row.id, answered("hello", "hi"))
+    (part,) = await storage.outbox.due()
+    await storage.outbox.mark(part.id, PartState.SENT, message_id=MessageId("8"))
+    assert await storage.inbox.unfinished() == [other]
+
+
+@pytest.mark.parametrize("state", [InboxState.ANSWERED, InboxState.REFUSED, InboxState.EXPIRED])
+async def test_a_reply_knows_how_its_message_ended(storage: Storage, state: InboxState) -> None:
+    row = await accepted(storage)
+    await storage.inbox.finish(row.id, Outcome(state, (Part("a word"),)))
+    assert [part.ending for part in await storage.outbox.due()] == [state]

@@ -1,0 +1,107 @@
+"""The queries that run for each message read through an index, however many rows there are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import Select, event
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from botbridge.messages import InboxId, MessageId, Part, PartId, PartState
+from botbridge.storage.database import Database
+from botbridge.storage.history import SqlHistory, newest_pairs
+from botbridge.storage.inbox import SqlInbox
+from botbridge.storage.outbox import SqlOutbox
+from botbridge.storage.people import SqlPeople
+from tests.contracts.examples import AISHA_ALONE, CANCELLED, PRIVATE, SHARED, answered, message
+
+FILL = """
+WITH RECURSIVE n(i) AS (SELECT ?1 + 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1 + ?2)
+INSERT INTO turn (id, conversation_id, epoch, parent_id, role, text, created_at)
+SELECT i, 1, 0, CASE WHEN i % 2 = 0 THEN i - 1 END, CASE WHEN i % 2 = 0 THEN 'assistant' ELSE 'user' END,
+       'text ' || i, '2026-01-01 00:00:00.000000' FROM n
+"""
+
+
+async def plan(connection: AsyncConnection, statement: str, parameters: object) -> list[str]:
+    """Return how SQLite would carry a statement out."""
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert driver is not None
+    rows = await driver.execute_fetchall(f"EXPLAIN QUERY PLAN {statement}", parameters)
+    return [row[3] for row in rows]
+
+
+async def test_no_step_of_a_message_scans_a_table(database: Database) -> None:
+    """Each statement that the journey of one message emits is explained, on tables with rows."""
+    inbox, outbox, history = SqlInbox(database), SqlOutbox(database), SqlHistory(database)
+    await inbox.accept(message("0"), AISHA_ALONE)
+    statements: list[tuple[str, object]] = []
+
+    def note(_connection: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+        statements.append((statement, parameters))
+
+    async def listen(connection: AsyncConnection) -> None:
+        event.listen(connection.engine.sync_engine, "before_cursor_execute", note)
+
+    async def journey() -> None:
+        row = await inbox.accept(message("1"), AISHA_ALONE)
+        assert row is not None
+        await inbox.queued(row.id)
+        status = await outbox.open_status(row.id, PRIVATE, Part("wait"))
+        await outbox.mark(status.id, PartState.SENT, message_id=MessageId("5"))
+        await inbox.running(row.id)
+        await history.recent(AISHA_ALONE, 1000)
+        await inbox.finish(row.id, answered("hello", "hi"))
+        for part in await outbox.due():
+            await outbox.mark(PartId(part.id), PartState.SENDING)
+        await outbox.interrupted()
+        await inbox.unfinished()
+        await inbox.running(InboxId(row.id))
+        await SqlPeople(database).seen(PRIVATE, "aisha")
+        await history.reset([AISHA_ALONE, SHARED], lambda _row: CANCELLED)
+        await SqlPeople(database).forget(PRIVATE.platform, message().sender.user_id)
+
+    await database.write(listen)
+    await database.read(listen)
+    await journey()
+    explained = [
+        (statement, step)
+        for statement, parameters in statements
+        if statement.startswith(("SELECT", "UPDATE", "DELETE"))
+        for step in await database.read(lambda connection, s=statement, p=parameters: plan(connection, s, p))
+    ]
+    assert len(explained) > 20
+    scans = {
+        (step, statement)
+        for statement, step in explained
+        # A partial index over the few unfinished rows may be walked from end to end.
+        if step.startswith("SCAN") and "ix_inbox_unfinished" not in step and "ix_outbox_unsettled" not in step
+    }
+    assert scans == set()
+
+
+@pytest.mark.parametrize("turns", [50_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
+async def test_a_history_of_any_length_is_read_from_its_end(database: Database, turns: int) -> None:
+    """Counted in steps of SQLite's own machine: no more for a million turns than for a few."""
+    await SqlInbox(database).accept(message(), AISHA_ALONE)
+
+    async def steps(present: int, add: int) -> int:
+        await database.write(lambda connection: connection.exec_driver_sql(FILL, (present, add)))
+        return await database.read(lambda connection: count_steps(connection, newest_pairs(1, 0, None)))
+
+    few = await steps(0, 1000)
+    assert await steps(1000, turns - 1000) <= few * 1.1
+    newest = await SqlHistory(database).recent(AISHA_ALONE, 30)
+    assert [turn.text for turn in newest] == [f"text {turns - 1}", f"text {turns}"]
+
+
+async def count_steps(connection: AsyncConnection, query: Select[Any]) -> int:
+    """Return how many instructions of its virtual machine SQLite needs for a query."""
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert driver is not None
+    steps: list[None] = []
+    await driver.set_progress_handler(lambda: steps.append(None), 1)
+    await connection.execute(query)
+    await driver.set_progress_handler(None, 1)
+    return len(steps)

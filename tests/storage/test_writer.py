@@ -1,0 +1,209 @@
+"""One task writes: order, shared commits, failures that stay alone, callers that go away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from botbridge.errors import StorageError, StorageUnavailable
+from botbridge.storage.database import Database
+from botbridge.storage.engines import writer_engine
+from botbridge.storage.tables import state
+from botbridge.storage.writer import Work, Writer
+
+
+def put(name: str) -> Work[None]:
+    """Return the work that stores a fact; the same name twice fails."""
+
+    async def work(connection: AsyncConnection) -> None:
+        await connection.execute(insert(state).values(name=name, value=""))
+
+    return work
+
+
+async def names(connection: AsyncConnection) -> list[str]:
+    """Return the names of all facts."""
+    return sorted(await connection.scalars(select(state.c.name)))
+
+
+@asynccontextmanager
+async def counted_writer(path: Path) -> AsyncIterator[tuple[Writer, list[str]]]:
+    """Yield a running writer, and a list that grows by one at each commit."""
+    engine = writer_engine(path, busy_timeout_s=0.1)
+    commits: list[str] = []
+    event.listen(engine.sync_engine, "commit", lambda _connection: commits.append("commit"))
+    writer = Writer(engine, path)
+    task = asyncio.create_task(writer.run())
+    yield writer, commits
+    writer.close()
+    await task
+    await engine.dispose()
+
+
+async def test_writes_that_wait_together_share_a_commit(path: Path) -> None:
+    async with counted_writer(path) as (writer, commits):
+        await asyncio.gather(*(writer.write(put(str(number))) for number in range(100)))
+        assert len(commits) == 1
+
+
+async def test_a_caller_is_released_only_after_the_commit(path: Path) -> None:
+    async with counted_writer(path) as (writer, commits):
+        for number in range(3):
+            await writer.write(put(str(number)))
+            assert len(commits) == number + 1
+
+
+async def test_a_write_that_fails_fails_alone(database: Database) -> None:
+    """Each caller gets its own result or its own error, of the database or not."""
+
+    async def raise_lookup(connection: AsyncConnection) -> None:
+        await put("half")(connection)
+        raise LookupError
+
+    results = await asyncio.gather(
+        *(database.write(work) for work in (put("a"), put("a"), raise_lookup, put("b"))), return_exceptions=True
+    )
+    assert [type(result) for result in results] == [type(None), StorageError, LookupError, type(None)]
+    assert await database.read(names) == ["a", "b"]
+
+
+async def test_writes_happen_in_the_order_of_the_calls(database: Database) -> None:
+    seen: list[int] = []
+
+    def note(number: int) -> Work[None]:
+        async def work(_connection: AsyncConnection) -> None:
+            seen.append(number)
+
+        return work
+
+    await asyncio.gather(*(database.write(note(number)) for number in range(300)))
+    assert seen == list(range(300))
+
+
+async def test_a_read_sees_what_was_written_before_it(database: Database) -> None:
+    for number in range(20):
+        await database.write(put(str(number)))
+        count = await database.read(lambda connection: connection.scalar(select(func.count()).select_from(state)))
+        assert count == number + 1
+
+
+async def test_a_read_cannot_write(database: Database) -> None:
+    with pytest.raises(StorageUnavailable, match="read-only"):
+        await database.read(put("a"))
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_a_cancelled_caller_strands_nothing(database: Database, steps: int) -> None:
+    """Wherever it is cancelled, the write is whole and the next one goes through."""
+
+    async def two(connection: AsyncConnection) -> None:
+        await put("one")(connection)
+        await put("two")(connection)
+
+    caller = asyncio.create_task(database.write(two))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    await database.write(put("next"))
+    # Cancelled before it ever ran, the call asked for nothing.
+    assert await database.read(names) == (["next"] if steps == 0 else ["next", "one", "two"])
+
+
+async def test_a_cancelled_caller_in_mid_transaction_strands_nothing(database: Database) -> None:
+    """At each await of the work: between statements the write lock is held."""
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def work(connection: AsyncConnection) -> None:
+        await put("one")(connection)
+        reached.set()
+        await go_on.wait()
+        await put("two")(connection)
+
+    caller = asyncio.create_task(database.write(work))
+    await reached.wait()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    go_on.set()
+    await database.write(put("next"))
+    assert await database.read(names) == ["next", "one", "two"]
+
+
+async def test_a_cancelled_read_gives_its_connection_back(path: Path) -> None:
+    async with Database(path, reader_connections=1) as database:
+        started = asyncio.Event()
+
+        async def hang(connection: AsyncConnection) -> None:
+            await names(connection)
+            started.set()
+            await asyncio.Event().wait()
+
+        reader = asyncio.create_task(database.read(hang))
+        await started.wait()
+        reader.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reader
+        assert await database.read(names) == []
+
+
+async def test_closing_finishes_what_was_asked_for(path: Path) -> None:
+    async with Database(path) as database:
+        writes = [asyncio.create_task(database.write(put(str(number)))) for number in range(300)]
+        await asyncio.sleep(0)
+    await asyncio.gather(*writes)
+    async with Database(path) as database:
+        assert len(await database.read(names)) == 300
+
+
+async def test_a_closed_database_takes_no_writes(path: Path) -> None:
+    async with Database(path) as database:
+        pass
+    with pytest.raises(StorageUnavailable, match="closed"):
+        await database.write(put("a"))
+
+
+async def test_when_the_writer_is_cancelled_nobody_waits_for_ever(path: Path) -> None:
+    """Neither the caller whose write was under way nor the ones behind it; none of it is stored."""
+    engine = writer_engine(path, busy_timeout_s=0.1)
+    writer = Writer(engine, path)
+    task = asyncio.create_task(writer.run())
+    started = asyncio.Event()
+
+    async def hang(connection: AsyncConnection) -> None:
+        await put("one")(connection)
+        started.set()
+        await asyncio.Event().wait()
+
+    running = asyncio.create_task(writer.write(hang))
+    await started.wait()
+    waiting = asyncio.create_task(writer.write(put("two")))
+    await asyncio.sleep(0)
+    task.cancel()
+    results = await asyncio.gather(running, waiting, task, return_exceptions=True)
+    assert [type(result) for result in results] == [StorageUnavailable, StorageUnavailable, asyncio.CancelledError]
+    await engine.dispose()
+    async with Database(path) as database:
+        assert await database.read(names) == []
+
+
+async def test_a_work_that_ends_the_transaction_itself_acknowledges_nothing(database: Database) -> None:
+    """What SQLite does on a full disk, a faulty work does here: the others must not be told they are stored."""
+
+    async def roll_back(connection: AsyncConnection) -> None:
+        await connection.exec_driver_sql("ROLLBACK")
+
+    results = await asyncio.gather(
+        *(database.write(work) for work in (put("a"), roll_back, put("b"))), return_exceptions=True
+    )
+    assert {type(result) for result in results} <= {StorageUnavailable, StorageError}
+    assert await database.read(names) == []
+    await database.write(put("c"))
+    assert await database.read(names) == ["c"]
