@@ -1,0 +1,103 @@
+"""The list of a model's files with size and SHA-256, written when it is pulled and held against them ever after."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from botbridge.errors import ModelDamaged
+
+MANIFEST_NAME: Final = "manifest.json"
+
+QUICK_LIMIT_BYTES: Final = 16 * 2**20
+"""Files up to this size are hashed at every start (config, tokenizer: some milliseconds); of the weights, which
+take a second per gigabyte, a start checks the size alone, and `models verify` the hash as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What a file has to be."""
+
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A model's identity and its files, by name within its directory."""
+
+    model: str
+    revision: str
+    files: Mapping[str, FileFacts]
+
+    @property
+    def size_bytes(self) -> int:
+        """All files together."""
+        return sum(facts.size_bytes for facts in self.files.values())
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_manifest(directory: Path, model: str, revision: str) -> Manifest:
+    """Hash every file of a directory, write the list beside them and force all of it to the disk."""
+    names = sorted(path.name for path in directory.iterdir() if path.is_file() and path.name != MANIFEST_NAME)
+    files = {name: FileFacts((directory / name).stat().st_size, sha256_of(directory / name)) for name in names}
+    manifest = Manifest(model, revision, files)
+    (directory / MANIFEST_NAME).write_text(json.dumps(asdict(manifest), indent=2) + "\n", encoding="utf-8")
+    for path in [*(directory / name for name in names), directory / MANIFEST_NAME, directory]:
+        sync_to_disk(path)
+    return manifest
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """Read the list of a directory.
+
+    Raises:
+        ModelDamaged: It is missing or is not such a list.
+    """
+    path = directory / MANIFEST_NAME
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        files = {name: FileFacts(int(facts["size_bytes"]), facts["sha256"]) for name, facts in raw["files"].items()}
+        return Manifest(raw["model"], raw["revision"], files)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelDamaged(f"{path} cannot be read: {error}") from error
+
+
+def check_files(directory: Path, manifest: Manifest, *, thorough: bool) -> None:
+    """Hold the files against their list.
+
+    Args:
+        thorough: Hash every file; otherwise large ones are only measured, see `QUICK_LIMIT_BYTES`.
+
+    Raises:
+        ModelDamaged: A file is missing or differs; it is named.
+    """
+    for name, facts in manifest.files.items():
+        path = directory / name
+        try:
+            size_bytes = path.stat().st_size
+            if size_bytes != facts.size_bytes:
+                raise ModelDamaged(f"{path} holds {size_bytes} bytes, not {facts.size_bytes}")
+            if (thorough or size_bytes <= QUICK_LIMIT_BYTES) and sha256_of(path) != facts.sha256:
+                raise ModelDamaged(f"{path} does not have the SHA-256 that it was pulled with")
+        except OSError as error:
+            raise ModelDamaged(f"{path} cannot be read: {error.strerror}") from error
+
+
+def sync_to_disk(path: Path) -> None:
+    """Force a file or a directory's entries to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
