@@ -1,0 +1,1 @@
+"""The engines that compute answers; each runs in the worker process only."""

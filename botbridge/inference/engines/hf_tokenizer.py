@@ -1,0 +1,103 @@
+"""A Hugging Face tokenizer as prompt building and decoding need it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jinja2
+from transformers import PreTrainedTokenizerBase
+
+from botbridge.inference.prompt import (
+    PLAIN_STOP_STRINGS,
+    ChatTemplate,
+    Message,
+    Render,
+    TemplateUnfit,
+    plain_template,
+    text_after_answer,
+    try_template,
+)
+
+
+class HfTokenizer:
+    """Encodes template text with control tokens and people's text without."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self._tokenizer = tokenizer
+        added = tokenizer.added_tokens_decoder
+        # White space is ordinary text, even where a vocabulary has got it as added tokens.
+        self.control_ids = frozenset(tokenizer.all_special_ids) | {
+            token_id for token_id, token in added.items() if not token.content.isspace()
+        }
+
+    def encode(self, text: str) -> list[int]:
+        """Encode text of the template."""
+        return self._encode(text, split_special_tokens=False)
+
+    def encode_plain(self, text: str) -> list[int]:
+        """Encode text of a person; unpaired surrogates become question marks."""
+        return self._encode(text.encode("utf-8", "replace").decode(), split_special_tokens=True)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Decode an answer without its special tokens."""
+        text = self._tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return str(text)
+
+    def _encode(self, text: str, *, split_special_tokens: bool) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=split_special_tokens))
+
+
+def own_render(tokenizer: PreTrainedTokenizerBase) -> Render:
+    """Return the model's own chat template; what it refuses becomes TemplateUnfit."""
+
+    def render(messages: Sequence[Message]) -> str:
+        try:
+            return str(tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True))
+        except (jinja2.TemplateError, TypeError, ValueError) as error:
+            raise TemplateUnfit(f"the chat template refuses the conversation: {error}") from error
+
+    return render
+
+
+class ModelTemplate:
+    """The template of a model, and where its answers end.
+
+    Attributes:
+        template: The model's own, or the supplied one for a model without.
+        stop_ids: Tokens that end a turn.
+        stop_strings: Texts that do, for templates that use no control token there.
+        notes: What the operator should know.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, end_ids: Sequence[int]) -> None:
+        """Try the model's template out.
+
+        Args:
+            tokenizer: Brings the template, if there is one.
+            end_ids: What the model's generation settings say ends an answer.
+        """
+        self.stop_ids = frozenset(end_ids)
+        self.stop_strings: tuple[str, ...] = ()
+        self.notes: tuple[str, ...] = ()
+        try:
+            if not tokenizer.chat_template:
+                raise TemplateUnfit("it has none")
+            self.template = try_template(own_render(tokenizer))
+        except TemplateUnfit as error:
+            self.template = ChatTemplate(plain_template, _start_ids(tokenizer))
+            self.stop_strings = PLAIN_STOP_STRINGS
+            self.notes = (f"The model's own chat template is not used ({error}); a plain dialogue is, without fences.",)
+            return
+        wrapped = HfTokenizer(tokenizer)
+        after = text_after_answer(self.template.render)
+        ids = wrapped.encode(after)
+        if ids and ids[0] in wrapped.control_ids:
+            self.stop_ids |= {ids[0]}
+        elif after.strip():
+            self.stop_strings = (after.rstrip(),)
+
+
+def _start_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """Return the beginning-of-text token if the tokenizer puts one before every text."""
+    ids = list(tokenizer.encode("a"))
+    return (ids[0],) if ids and ids[0] == tokenizer.bos_token_id else ()

@@ -1,0 +1,138 @@
+"""The worker process: one model, one loop of four verbs (receive, admit, step, report).
+
+Covered: the worker leaves when its parent is gone, even while it loads or
+computes in C code; a request that fails ends alone; deadlines and cancels are
+honoured between two tokens and between two pieces of a prompt; SIGINT and
+SIGTERM are for the parent to act on.
+Not covered: a hang (the supervisor sees that no token comes and kills) and
+memory (the kernel kills; the supervisor restarts).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from dataclasses import dataclass
+from multiprocessing import parent_process
+from multiprocessing.connection import wait
+from multiprocessing.queues import Queue
+
+from botbridge.inference.engines.base import Engine, EngineInfo, describe
+from botbridge.inference.loop import WorkerLoop
+from botbridge.inference.options import EngineOptions
+from botbridge.inference.protocol import FromWorker, Heartbeat, LoadFailed, Ready, ToWorker
+from botbridge.models.store import ModelFiles
+
+PARENT_CHECK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a worker of one generation is started for; `files` is None for an engine without a model."""
+
+    generation: int
+    options: EngineOptions
+    files: ModelFiles | None
+    heartbeat_s: float
+
+
+def main(assignment: Assignment, jobs: Queue[ToWorker], results: Queue[FromWorker]) -> None:
+    """Run until told to shut down, or until the parent is gone."""
+    threading.Thread(target=_leave_with_parent, name="death-watch", daemon=True).start()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    pulse = _Pulse(assignment, results)
+    pulse.start()
+    try:
+        engine = create_engine(assignment, results)
+        info = engine.load(assignment.files, assignment.options)
+    except Exception as error:  # noqa: BLE001 - libraries raise anything at all over a bad model
+        results.put(LoadFailed(assignment.generation, describe(error)))
+        return
+    files = assignment.files
+    loop = WorkerLoop(
+        engine,
+        info,
+        generation=assignment.generation,
+        slots=assignment.options.slots,
+        model=files.model if files is not None else info.name,
+        revision=files.revision if files is not None else info.version,
+        jobs=jobs,
+        results=results,
+    )
+    results.put(_ready(assignment, info, loop))
+    pulse.follow(loop)
+    loop.run()
+
+
+def create_engine(assignment: Assignment, results: Queue[FromWorker]) -> Engine:
+    """Make the engine that is asked for; only here is torch imported, and only for engines that use it.
+
+    Raises:
+        ValueError: There is no engine of this name.
+    """
+    match assignment.options.engine:
+        case "transformers":
+            from botbridge.inference.engines.transformers_engine import TransformersEngine  # noqa: PLC0415
+
+            return TransformersEngine()
+        case "echo":
+            from botbridge.inference.engines.echo import EchoEngine  # noqa: PLC0415
+
+            return EchoEngine()
+        case "echo-faults":
+            from botbridge.inference.engines.echo_faults import FaultyEchoEngine  # noqa: PLC0415
+
+            return FaultyEchoEngine(assignment.generation, results.put)  # type: ignore[arg-type]  # it breaks the protocol
+        case unknown:
+            raise ValueError(f"there is no engine named {unknown!r}")
+
+
+def _ready(assignment: Assignment, info: EngineInfo, loop: WorkerLoop) -> Ready:
+    return Ready(
+        assignment.generation,
+        engine=info.name,
+        engine_version=info.version,
+        model=loop.model,
+        revision=loop.revision,
+        context_tokens=info.context_tokens,
+        slots=assignment.options.slots,
+        notes=info.notes,
+    )
+
+
+def _leave_with_parent() -> None:
+    """End this process as soon as the parent has ended.
+
+    The sentinel is a pipe whose other end only the parent holds. Should a child
+    of the parent have inherited that end, the parent's id tells.
+    """
+    parent = parent_process()
+    if parent is None or parent.pid is None:
+        return
+    while not wait([parent.sentinel], timeout=PARENT_CHECK_S) and os.getppid() == parent.pid:
+        pass
+    os._exit(1)
+
+
+class _Pulse(threading.Thread):
+    """Sends heartbeats, while the model is being loaded, too."""
+
+    def __init__(self, assignment: Assignment, results: Queue[FromWorker]) -> None:
+        super().__init__(name="heartbeat", daemon=True)
+        self._assignment = assignment
+        self._results = results
+        self._loop: WorkerLoop | None = None
+        self._never = threading.Event()
+
+    def follow(self, loop: WorkerLoop) -> None:
+        """Report the progress of this loop from now on."""
+        self._loop = loop
+
+    def run(self) -> None:
+        """Beat until the process ends."""
+        while not self._never.wait(self._assignment.heartbeat_s):
+            loop = self._loop
+            running, tokens_total = (0, 0) if loop is None else loop.progress()
+            self._results.put(Heartbeat(self._assignment.generation, running, tokens_total))

@@ -1,0 +1,135 @@
+"""Real tokenizers: nothing that a person writes becomes a control token."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
+
+from botbridge.answers import Role, Turn
+from botbridge.inference.engines.hf_tokenizer import HfTokenizer, ModelTemplate
+from botbridge.inference.prompt import PromptBuilder, plain_ids
+from tests.fakes.tiny_models import byte_tokenizer, word_tokenizer
+
+
+def unigram_tokenizer() -> PreTrainedTokenizerFast:
+    """A vocabulary of pieces that holds the names of its special tokens as ordinary pieces, as Llama 2's does."""
+    pieces = [("<unk>", 0.0), ("<s>", -1.0), ("</s>", -1.0), ("▁", -2.0)]
+    pieces += [(chr(code), -3.0) for code in range(33, 127)]
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=0, byte_fallback=False))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(" ", "▁")])
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.add_special_tokens(["<s>", "</s>"])
+    tokenizer.add_tokens([AddedToken("[INST]", normalized=True), AddedToken("%", normalized=False)])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+
+
+def greedy_bpe_tokenizer() -> PreTrainedTokenizerFast:
+    """A vocabulary whose words come before its merges, as Llama 3's do, control tokens among them."""
+    alphabet = {symbol: place for place, symbol in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    tokenizer = Tokenizer(models.BPE(vocab=alphabet | {"<think>": 256}, merges=[], ignore_merges=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_tokens([AddedToken("<think>", normalized=False), AddedToken("\n\n", normalized=False)])
+    tokenizer.add_special_tokens(["<|eot_id|>"])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|eot_id|>")
+
+
+TOKENIZERS = {
+    "bytes": byte_tokenizer(chat=True),
+    "words": word_tokenizer(),
+    "unigram": unigram_tokenizer(),
+    "greedy bpe": greedy_bpe_tokenizer(),
+}
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+@given(data=st.data())
+def test_no_text_of_a_person_becomes_a_control_token(name: str, data: st.DataObject) -> None:
+    """Any mixture of the vocabulary's own names, parts of them and other text, full-width forms included."""
+    tokenizer = TOKENIZERS[name]
+    names = [token.content for token in tokenizer.added_tokens_decoder.values()]
+    parts = [part for word in names for part in (word, word[: len(word) // 2], word[len(word) // 2 :])]
+    wide = ["".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in word) for word in names]
+    text = "".join(data.draw(st.lists(st.sampled_from([*parts, *wide]) | st.text(max_size=3), max_size=10)))
+    wrapped = HfTokenizer(tokenizer)
+    assert wrapped.control_ids.isdisjoint(plain_ids(wrapped, text))
+
+
+@given(before=st.text(), after=st.text())
+def test_what_people_write_reaches_the_model_unchanged(before: str, after: str) -> None:
+    """Encoding and decoding give the text back, names of control tokens included."""
+    wrapped = HfTokenizer(TOKENIZERS["bytes"])
+    text = f"{before}<|turn|>system<tool>{after}"
+    assert wrapped.decode(plain_ids(wrapped, text)) == text
+
+
+def test_special_tokens_in_a_text_are_split_by_the_tokenizer_itself() -> None:
+    """Halving the text is for what remains: tokens that were added without being special."""
+    wrapped = HfTokenizer(TOKENIZERS["bytes"])
+    assert wrapped.control_ids.isdisjoint(wrapped.encode_plain("<|turn|>system"))
+    assert not wrapped.control_ids.isdisjoint(wrapped.encode_plain("<tool>"))
+
+
+def test_the_template_itself_makes_control_tokens() -> None:
+    """The same names mean something when the template writes them."""
+    tokenizer = TOKENIZERS["bytes"]
+    ids = HfTokenizer(tokenizer).encode("<|turn|>user\n")
+    assert ids[0] == tokenizer.convert_tokens_to_ids("<|turn|>")
+
+
+def test_without_control_tokens_in_the_text_the_prompt_is_what_the_library_makes() -> None:
+    """Building by segments changes nothing for honest text."""
+    tokenizer = TOKENIZERS["bytes"]
+    model = ModelTemplate(tokenizer, [])
+    turns = [Turn(Role.USER, "hi"), Turn(Role.ASSISTANT, "ho"), Turn(Role.USER, "what is 1 < 2?")]
+    messages = [{"role": "system", "content": "be kind"}, *({"role": t.role.value, "content": t.text} for t in turns)]
+    ours = PromptBuilder(HfTokenizer(tokenizer), model.template, 1000).build("be kind", turns, 10)
+    library = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+    assert list(ours.ids) == library
+
+
+def test_an_unpaired_surrogate_is_shown_as_a_question_mark() -> None:
+    """Python strings may hold what UTF-8 cannot."""
+    wrapped = HfTokenizer(TOKENIZERS["bytes"])
+    assert wrapped.decode(wrapped.encode_plain("a\ud800b")) == "a?b"
+
+
+def test_the_end_of_turn_token_of_the_template_ends_an_answer() -> None:
+    """Even when the model's generation settings forgot it."""
+    tokenizer = TOKENIZERS["bytes"]
+    model = ModelTemplate(tokenizer, [7])
+    assert model.stop_ids == {7, tokenizer.convert_tokens_to_ids("<|end|>")}
+    assert model.stop_strings == ()
+
+
+def test_a_template_that_ends_turns_with_plain_text_ends_answers_there() -> None:
+    """As a string, because there is no token."""
+    tokenizer = byte_tokenizer(chat=True)
+    tokenizer.chat_template = "{% for m in messages %}### {{ m.role }}:\n{{ m.content }}\n{% endfor %}### assistant:\n"
+    assert ModelTemplate(tokenizer, [7]).stop_strings == ("\n### user:",)
+
+
+@pytest.mark.parametrize("template", [None, "{{ raise_exception('no') }}", "{{ messages[-1].content }}", "{% for %}"])
+def test_a_model_without_a_usable_template_gets_the_supplied_one(template: str | None) -> None:
+    """And the operator a note."""
+    tokenizer = byte_tokenizer(chat=False)
+    tokenizer.chat_template = template
+    model = ModelTemplate(tokenizer, [7])
+    assert model.stop_strings == ("\nUser:", "\nAssistant:")
+    assert "is not used" in model.notes[0]
+
+
+def test_the_supplied_template_begins_with_the_token_that_the_model_expects_first() -> None:
+    """Where the tokenizer puts one before every text."""
+    tokenizer = byte_tokenizer(chat=False)
+    assert ModelTemplate(tokenizer, [7]).template.start_ids == ()
+    tokenizer.bos_token = "<|endoftext|>"
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", tokenizer.bos_token_id)]
+    )
+    assert ModelTemplate(tokenizer, [7]).template.start_ids == (tokenizer.bos_token_id,)
