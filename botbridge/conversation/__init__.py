@@ -1,0 +1,1 @@
+"""What happens to a message, whatever platform it came from."""

@@ -1,0 +1,89 @@
+"""What is done to conversations once it is clear that it may be done: stop, start anew, forget."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from botbridge.conversation.delivery import Delivery
+from botbridge.conversation.line import person_of
+from botbridge.conversation.room import OpenTurn, Room
+from botbridge.conversation.texts import Texts
+from botbridge.messages import ConversationKey, InboxRow, InboxState, Outcome, PlatformName, UserId
+from botbridge.ports import History, Inbox, People, Platform, TextGenerator
+
+
+class Acts:
+    """Acts on conversations and on all that is under way in them; asks nobody for a right."""
+
+    def __init__(  # one argument per collaborator; app.py is the only caller
+        self,
+        *,
+        inbox: Inbox,
+        history: History,
+        people: People,
+        generator: TextGenerator,
+        platforms: Mapping[PlatformName, Platform],
+        room: Room,
+        delivery: Delivery,
+        texts: Texts,
+    ) -> None:
+        self._inbox = inbox
+        self._history = history
+        self._people = people
+        self._generator = generator
+        self._platforms = platforms
+        self._room = room
+        self._delivery = delivery
+        self._texts = texts
+
+    async def stop(self, turns: Sequence[OpenTurn]) -> int:
+        """End turns where they are, keeping what was said; how many there were to end."""
+        stopped = []
+        for turn in turns:
+            status_message_id = await turn.live.close()
+            note = self._texts.of(turn.row.incoming).say("⏹ Stopped.")
+            text = f"{turn.text.strip()}\n\n{note}" if turn.text.strip() else note
+            parts = self._platforms[turn.row.incoming.address.platform].render(text)
+            outcome = Outcome(InboxState.CANCELLED, parts, edits=status_message_id)
+            if await self._inbox.finish(turn.row.id, outcome):
+                stopped.append(turn.row.id)
+        await self._room.dismiss(stopped)
+        self._delivery.wake()
+        return len(stopped)
+
+    async def start_anew(self, keys: Sequence[ConversationKey]) -> int:
+        """Reset conversations; how many of their messages were ended by it, each with a word to its sender."""
+        # What is shown of the turns must stand still before the database says where their last word goes.
+        await self._quiet(self._room.within(keys))
+
+        def notice(ended: InboxRow) -> Outcome | None:
+            if self._room.turn(ended.id) is None:
+                return None  # a command, perhaps the one that asks for this
+            text = self._texts.of(ended.incoming).say("This conversation was reset, so I do not answer this any more.")
+            platform = self._platforms[ended.incoming.address.platform]
+            return Outcome(InboxState.CANCELLED, platform.render(text), edits=ended.status_message_id)
+
+        ended = await self._history.reset(keys, notice)
+        await self._room.dismiss([row.id for row in ended])
+        await self._drop_caches(keys)
+        self._delivery.wake()
+        return len(ended)
+
+    async def forget(self, platform: PlatformName, user_id: UserId) -> dict[str, int]:
+        """Erase a person: what they said, what they were answered, who they are; rows erased by table."""
+        turns = [turn for turn in self._room.open_turns() if person_of(turn.row) == (platform, user_id)]
+        await self._quiet(turns)
+        # A conversation shared with others holds their words, too, so every cache of the platform may.
+        keys = await self._history.matching(platform=platform)
+        erased = await self._people.forget(platform, user_id)
+        await self._room.dismiss([turn.row.id for turn in turns])
+        await self._drop_caches(keys)
+        return erased
+
+    async def _quiet(self, turns: Sequence[OpenTurn]) -> None:
+        await asyncio.gather(*(turn.live.close() for turn in turns))
+
+    async def _drop_caches(self, keys: Sequence[ConversationKey]) -> None:
+        for key in keys:
+            await self._generator.forget(key.text)

@@ -1,0 +1,214 @@
+"""Obeys commands: checks the right, acts, records it, and says what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from botbridge.conversation.access import Access, Powers, Right, right_to_reset
+from botbridge.conversation.acts import Acts
+from botbridge.conversation.commands import Command
+from botbridge.conversation.line import person_of
+from botbridge.conversation.room import Room
+from botbridge.conversation.targets import Everyone, Somebody, Unclear, WholeChat, choose_target
+from botbridge.conversation.texts import Language, Texts
+from botbridge.errors import PlatformError
+from botbridge.messages import (
+    AuditEntry,
+    ChatKind,
+    ConversationKey,
+    InboxRow,
+    InboxState,
+    PlatformName,
+)
+from botbridge.ports import Audit, History, People, Platform
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Obeyed:
+    """What came of a command."""
+
+    state: InboxState
+    text: str
+
+
+class Desk:
+    """Carries out what people order by command, each act checked at the moment it is carried out."""
+
+    def __init__(  # one argument per collaborator; app.py is the only caller
+        self,
+        *,
+        history: History,
+        people: People,
+        audit: Audit,
+        platforms: Mapping[PlatformName, Platform],
+        room: Room,
+        acts: Acts,
+        access: Access,
+        texts: Texts,
+    ) -> None:
+        self._history = history
+        self._people = people
+        self._audit = audit
+        self._platforms = platforms
+        self._room = room
+        self._acts = acts
+        self._access = access
+        self._texts = texts
+
+    async def obey(self, row: InboxRow, command: Command) -> Obeyed:
+        """Carry out a command; an unknown one is answered with the way to the known ones."""
+        language = self._texts.of(row.incoming)
+        match command.name:
+            case "start":
+                return Obeyed(InboxState.ANSWERED, greeting(language))
+            case "help":
+                return Obeyed(InboxState.ANSWERED, help_text(language))
+            case "whoami":
+                return Obeyed(InboxState.ANSWERED, await self._whoami(row, language))
+            case "cancel":
+                return Obeyed(InboxState.ANSWERED, await self._cancel(row, language))
+            case "reset":
+                return await self._reset(row, command, language)
+            case _:
+                unknown = language.say("I do not know /{name}. /help shows what I know.", name=command.name)
+                return Obeyed(InboxState.REFUSED, unknown)
+
+    async def _whoami(self, row: InboxRow, language: Language) -> str:
+        incoming = row.incoming
+        powers = await self._powers(row)
+        rights = [language.say("You may reset your own conversation.")] if row.key.user_id is not None else []
+        if powers.chat_admin:
+            rights.append(language.say("You administer this chat, so you may reset all conversations in it."))
+        if powers.operator:
+            rights.append(language.say("You operate this bot, so you may reset every conversation."))
+        you = language.say(
+            "On {platform} you are {id}.", platform=incoming.address.platform, id=incoming.sender.user_id
+        )
+        shared = (
+            language.say("In this chat everybody shares one conversation with me.")
+            if row.key.user_id is None
+            else language.say("This conversation is yours alone.")
+        )
+        return "\n".join([you, shared, *rights])
+
+    async def _cancel(self, row: InboxRow, language: Language) -> str:
+        mine = [turn for turn in self._room.within({row.key}) if person_of(turn.row) == person_of(row)]
+        stopped = await self._acts.stop(mine)
+        if not stopped:
+            return language.say("There is nothing to stop.")
+        return language.count("Stopped {number} message.", "Stopped {number} messages.", stopped)
+
+    async def _reset(self, row: InboxRow, command: Command, language: Language) -> Obeyed:
+        target = await choose_target(row, command.words, self._people)
+        if isinstance(target, Unclear):
+            return Obeyed(InboxState.REFUSED, target.answer(language))
+        powers = await self._powers(row)
+        keys = await self._keys(row, target, operator=powers.operator)
+        allowed = {key: right for key in keys if (right := right_to_reset(key, row.incoming, powers)) is not None}
+        if len(allowed) < len(keys) or (isinstance(target, Everyone) and not powers.operator):
+            return await self._deny(row, target, language)
+        if not allowed:
+            # Whether there would be something to reset is told only to those who might reset it.
+            if target is not None and (powers.operator or powers.chat_admin) and not keys:
+                return Obeyed(InboxState.ANSWERED, language.say("There is nothing to reset."))
+            return await self._deny(row, target, language)
+        if isinstance(target, Everyone) and not target.confirmed:
+            ask = language.count(
+                "This resets {number} conversation of everybody. To go on, send: /reset all confirm",
+                "This resets {number} conversations of everybody. To go on, send: /reset all confirm",
+                len(allowed),
+            )
+            return Obeyed(InboxState.ANSWERED, ask)
+        ended = await self._acts.start_anew(list(allowed))
+        log.info("conversations reset", actor=actor(row), conversations=len(allowed), ended_messages=ended)
+        strongest = max(allowed.values(), key=list(Right).index)
+        await self._audit.record(AuditEntry(actor(row), "reset", str(target or "own"), allowed=True, reason=strongest))
+        if target is None:
+            return Obeyed(InboxState.ANSWERED, language.say("Done. We start afresh."))
+        done = language.count(
+            "Done. {number} conversation was reset.", "Done. {number} conversations were reset.", len(allowed)
+        )
+        return Obeyed(InboxState.ANSWERED, done)
+
+    async def _keys(
+        self, row: InboxRow, target: Everyone | WholeChat | Somebody | None, *, operator: bool
+    ) -> Sequence[ConversationKey]:
+        platform, chat_id = row.key.platform, row.key.chat_id
+        match target:
+            case None:
+                return [row.key]
+            case Everyone():
+                return await self._history.matching()
+            case WholeChat():
+                return await self._history.matching(platform=platform, chat_id=target.chat_id)
+            case Somebody():
+                # Only operators act beyond the chat they speak in.
+                return await self._history.matching(
+                    platform=platform, chat_id=None if operator else chat_id, user_id=target.user_id
+                )
+
+    async def _powers(self, row: InboxRow) -> Powers:
+        in_group = row.incoming.address.chat_kind is ChatKind.GROUP
+        return Powers(
+            operator=person_of(row) in self._access.operators,
+            chat_admin=in_group and await self._is_chat_admin(row),
+        )
+
+    async def _deny(self, row: InboxRow, target: Everyone | WholeChat | Somebody | None, language: Language) -> Obeyed:
+        await self._audit.record(
+            AuditEntry(actor(row), "reset", str(target or "own"), allowed=False, reason="no right")
+        )
+        if target is None:
+            text = language.say(
+                "Everybody shares this conversation, so only an administrator of this chat may reset it."
+            )
+        else:
+            text = language.say("You may not reset that. Your own conversation you may: /reset")
+        return Obeyed(InboxState.REFUSED, text)
+
+    async def _is_chat_admin(self, row: InboxRow) -> bool:
+        address, user_id = row.incoming.address, row.incoming.sender.user_id
+        try:
+            return await self._platforms[address.platform].is_chat_admin(address, user_id)
+        except PlatformError as error:
+            log.warning("rights could not be asked, so none are granted", chat_id=address.chat_id, error=str(error))
+            return False
+
+
+def actor(row: InboxRow) -> str:
+    """Who acts, as the audit names them."""
+    return ":".join(person_of(row))
+
+
+def greeting(language: Language) -> str:
+    """What a newcomer reads first: what this is, what is kept, what can be done."""
+    return language.say(
+        "Hello! I answer with a language model that runs on my operator's own computer: nothing you write goes to "
+        "anybody else. I remember our conversation until you send /reset. Answers are written by a machine and can "
+        "be wrong. Just write to me; /help shows the rest."
+    )
+
+
+def help_text(language: Language) -> str:
+    """All commands, one a line."""
+    return "\n".join(
+        [
+            language.say("Write to me in a private chat; in a group mention me or reply to me."),
+            *(f"/{name} – {description}" for name, description in command_menu(language)),
+        ]
+    )
+
+
+def command_menu(language: Language) -> tuple[tuple[str, str], ...]:
+    """The commands with what they do, for menus."""
+    return (
+        ("help", language.say("what I can do")),
+        ("reset", language.say("start our conversation afresh")),
+        ("cancel", language.say("stop the answer I am writing")),
+        ("whoami", language.say("your id and your rights here")),
+    )

@@ -1,0 +1,133 @@
+"""The one message that shows a reply in the making: place in line, then the words as they come.
+
+Covered: one status message per reply, opened durably before anything is shown
+in it (a crash leaves a short line behind, never half an answer beside a whole
+one); the latest text only, at the pace of the chat; equal text never twice; a
+platform that fails here never harms the answer.
+
+Not covered: the final text. That is delivered from the outbox, as an edit of
+this message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+
+import structlog
+
+from botbridge.errors import BotBridgeError, MessageGone, RateLimited
+from botbridge.messages import InboxRow, MessageId, PartState
+from botbridge.ports import Outbox, Platform
+
+TYPING_EVERY_S = 4.5
+"""Telegram shows `typing` for 5 s, Discord for 10 s.
+
+Source: https://core.telegram.org/bots/api#sendchataction
+"""
+
+log = structlog.get_logger(__name__)
+
+
+class Live:
+    """Shows the progress of one reply; create it when the message joins the line, close it before the end."""
+
+    def __init__(self, row: InboxRow, platform: Platform, outbox: Outbox, placeholder: str) -> None:
+        self._row = row
+        self._address = row.incoming.address
+        self._platform = platform
+        self._outbox = outbox
+        self._placeholder = placeholder
+        self._message_id = row.status_message_id
+        self._pause_s = platform.edit_interval_s(self._address)
+        self._wanted: str | None = None
+        self._shown: str | None = None
+        self._changed = asyncio.Event()
+        self._closing = asyncio.Event()
+        self._shower: asyncio.Task[None] | None = None
+        self._typist: asyncio.Task[None] | None = None
+
+    @property
+    def is_instant(self) -> bool:
+        """True where every edit is free, as in a terminal."""
+        return self._pause_s == 0
+
+    @property
+    def is_open(self) -> bool:
+        """True once something was shown, or is about to be."""
+        return self._message_id is not None or self._shower is not None
+
+    def show(self, text: str) -> None:
+        """Let the chat see a text soon; a later call replaces it."""
+        if math.isinf(self._pause_s) or self._closing.is_set() or not text:
+            return
+        self._wanted = text
+        self._changed.set()
+        if self._shower is None:
+            self._shower = asyncio.create_task(self._keep_shown(), name=f"live-{self._row.id}")
+
+    def typing(self) -> None:
+        """Show from now on that the answer is being written."""
+        if self._typist is None and not self._closing.is_set():
+            self._typist = asyncio.create_task(self._keep_typing(), name=f"typing-{self._row.id}")
+
+    async def close(self) -> MessageId | None:
+        """Stop showing; the id of the status message, None when there is none."""
+        self._closing.set()
+        self._changed.set()
+        if self._typist is not None:
+            self._typist.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._typist
+        if self._shower is not None:
+            # Never cancelled: between a send and the note of its id lies the only moment that could orphan it.
+            await asyncio.shield(self._shower)
+        return self._message_id
+
+    async def _keep_shown(self) -> None:
+        while not self._closing.is_set():
+            await self._changed.wait()
+            self._changed.clear()
+            if self._closing.is_set() or self._wanted == self._shown:
+                continue
+            pause_s = self._pause_s
+            try:
+                await self._show_now()
+            except RateLimited as error:
+                pause_s = max(pause_s, error.retry_after_s)
+                self._changed.set()
+            except MessageGone:
+                return
+            except BotBridgeError as error:
+                log.info("progress not shown", inbox_id=self._row.id, error=str(error))
+            if pause_s:
+                await self._rest(pause_s)
+
+    async def _show_now(self) -> None:
+        text = self._wanted or ""
+        if self._message_id is None:
+            # The first words travel as an edit, so that a crash cannot leave a piece of the answer behind.
+            part = self._platform.render(self._placeholder)[0]
+            status = await self._outbox.open_status(self._row.id, self._address, part)
+            try:
+                self._message_id = await self._platform.send(status)
+            except BotBridgeError:
+                await self._outbox.mark(status.id, PartState.UNDELIVERABLE, detail="status message not sent")
+                raise
+            await self._outbox.mark(status.id, PartState.SENT, message_id=self._message_id)
+        if self._closing.is_set() or text == self._placeholder:
+            self._shown = text
+            return
+        await self._platform.edit(self._address, self._message_id, text)
+        self._shown = text
+
+    async def _rest(self, pause_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                await self._closing.wait()
+
+    async def _keep_typing(self) -> None:
+        while True:
+            await self._platform.typing(self._address)
+            await asyncio.sleep(TYPING_EVERY_S)

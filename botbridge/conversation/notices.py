@@ -1,0 +1,68 @@
+"""The sentences that a waiting or refused person reads."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from botbridge.answers import GeneratorStatus
+from botbridge.conversation.limits import Excess, Limits
+from botbridge.conversation.texts import Language, duration
+from botbridge.messages import IncomingMessage
+
+Reason = Excess | Literal["access", "rate"]
+
+
+def refusal(language: Language, incoming: IncomingMessage, reason: Reason, limits: Limits) -> str:
+    """Why a message is not answered, and what the person can do about it."""
+    match reason:
+        case "access":
+            return language.say(
+                "I answer only people whom my operator has listed. Your id here is {id}; send it to them.",
+                id=incoming.sender.user_id,
+            )
+        case "rate":
+            return language.count(
+                "That was too fast: I take {number} message a minute from each person. "
+                "Please wait a minute; what you send until then is not answered.",
+                "That was too fast: I take {number} messages a minute from each person. "
+                "Please wait a minute; what you send until then is not answered.",
+                limits.messages_per_minute,
+            )
+        case Excess.LENGTH:
+            return language.say(
+                "Your message has {length} characters; I take up to {limit}. Please shorten it or send it in pieces.",
+                length=len(incoming.text),
+                limit=limits.message_chars,
+            )
+        case Excess.WAITING:
+            return language.count(
+                "{number} message of yours is waiting already, so I do not take this one. "
+                "Send it again when I have answered, or stop the others with /cancel.",
+                "{number} messages of yours are waiting already, so I do not take this one. "
+                "Send it again when I have answered, or stop the others with /cancel.",
+                limits.waiting_per_person,
+            )
+        case Excess.QUEUE:
+            return language.say("Too many people are waiting just now. Please try again in a few minutes.")
+
+
+def unsupported(language: Language) -> str:
+    """What is said to a sticker, a photo or an empty message."""
+    return language.say(
+        "I can only read text, and there was none I could see. Please write it; in a group, mention me in the message."
+    )
+
+
+def place_in_line(language: Language, place: int, wait_s: float) -> str:
+    """Where a message stands and how long it will take."""
+    return language.say("⏳ You are number {place} in the line: {wait}.", place=place, wait=duration(language, wait_s))
+
+
+def not_ready(language: Language, status: GeneratorStatus) -> str:
+    """Why nobody is answered at the moment."""
+    if status.state == "starting":
+        return language.say("⏳ The model is starting. I keep your message and answer as soon as it is ready.")
+    return language.say(
+        "⏳ The model cannot run at the moment; my operator can see why. "
+        "I keep your message and answer when it is back."
+    )

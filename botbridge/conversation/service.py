@@ -1,0 +1,317 @@
+"""The journey of a message, from its arrival to the outbox.
+
+`receive` commits it; `_admit` refuses it, obeys it or lets it wait; `_answer`
+asks the model and stores the end. Everything is stored before it is told to
+anybody, so the process may die between any two lines and the next one goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+
+from botbridge.answers import Answer, Completion, Delta, FinishReason, Prompt, RequestId, Role, Sampling, Turn
+from botbridge.conversation import line as lines
+from botbridge.conversation import scope
+from botbridge.conversation.access import Access
+from botbridge.conversation.commands import parse
+from botbridge.conversation.delivery import Delivery
+from botbridge.conversation.desk import Desk
+from botbridge.conversation.ending import end_cut_answer
+from botbridge.conversation.limits import Limits, MessageRate, excess
+from botbridge.conversation.line import person_of
+from botbridge.conversation.live import Live
+from botbridge.conversation.notices import not_ready, place_in_line, refusal, unsupported
+from botbridge.conversation.room import OpenTurn, Room
+from botbridge.conversation.scope import Scope
+from botbridge.conversation.texts import Texts, failure
+from botbridge.errors import GenerationFailed, GenerationTimeout, InferenceError, PromptTooLong, StorageError
+from botbridge.messages import (
+    InboxRow,
+    InboxState,
+    IncomingMessage,
+    MessageKind,
+    Outcome,
+    PlatformName,
+)
+from botbridge.ports import History, Inbox, Outbox, Platform, TextGenerator
+
+CRASHES_BEFORE_QUARANTINE = 2
+FIRST_WORDS_AFTER_S = 1.0
+"""An answer that is finished sooner is sent whole, without a status message before it."""
+
+PLACE_AFTER_S = 0.5
+"""Whoever waits no longer than this needs no message that says so."""
+
+TICK_S = 0.5
+STORAGE_PAUSE_S = 1.0
+CHARS_PER_TOKEN = 8
+"""More than any tokenizer here packs into a token on average, so that the worker decides what fits, not this."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the operator decided about conversations.
+
+    Attributes:
+        system: The system text, the same for everybody and for ever: caches depend on it.
+        first_answer_s: How long an answer is thought to take before one was measured.
+    """
+
+    system: str
+    sampling: Sampling
+    access: Access
+    limits: Limits
+    scopes: Mapping[PlatformName, Scope]
+    first_answer_s: float = 20.0
+
+
+class ConversationService:
+    """Answers everybody, each once; adapters call `receive`, `run` does the rest."""
+
+    def __init__(
+        self,
+        *,
+        inbox: Inbox,
+        history: History,
+        outbox: Outbox,
+        generator: TextGenerator,
+        platforms: Mapping[PlatformName, Platform],
+        room: Room,
+        desk: Desk,
+        delivery: Delivery,
+        policy: Policy,
+        texts: Texts,
+        now_s: Callable[[], float],
+    ) -> None:
+        self._inbox = inbox
+        self._history = history
+        self._outbox = outbox
+        self._generator = generator
+        self._platforms = platforms
+        self._room = room
+        self._desk = desk
+        self._delivery = delivery
+        self._policy = policy
+        self._texts = texts
+        self._now_s = now_s
+        self._rate = MessageRate(policy.limits.messages_per_minute)
+        self._answer_s = policy.first_answer_s
+        self._awake = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def receive(self, incoming: IncomingMessage) -> None:
+        """Take a message in; returns once it is committed, and never twice for the same one.
+
+        Raises:
+            StorageUnavailable: it was not stored, so the platform must not be told that it was.
+        """
+        row = await self._inbox.accept(incoming, scope.key_for(incoming, self._policy.scopes))
+        if row is not None:
+            self._spawn(self._admit(row))
+
+    async def resume(self) -> None:
+        """Take up what an earlier process left unfinished; call it before anything is received."""
+        for row in await self._inbox.unfinished():
+            if row.key.platform not in self._platforms:
+                log.warning("kept for later: its platform is off", inbox_id=row.id, platform=row.key.platform)
+            elif row.state is InboxState.RECEIVED:
+                self._spawn(self._admit(row))
+            else:
+                self._open(row)
+
+    async def run(self) -> None:
+        """Answer until cancelled."""
+        try:
+            while True:
+                self._begin_what_can_begin()
+                self._look_after_those_who_wait()
+                await self._something_happens()
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _admit(self, row: InboxRow) -> None:
+        """Refuse a message, obey it, or let it wait."""
+        incoming, language = row.incoming, self._texts.of(row.incoming)
+        person = person_of(row)
+        if not self._policy.access.may_talk(person):
+            await self._end(row, InboxState.REFUSED, refusal(language, incoming, "access", self._policy.limits))
+        elif person not in self._policy.access.operators and not self._rate.admit(person, self._now_s()):
+            told = refusal(language, incoming, "rate", self._policy.limits)
+            await self._end(row, InboxState.REFUSED, told if self._rate.should_tell(person, self._now_s()) else "")
+        elif incoming.kind is MessageKind.UNSUPPORTED or not incoming.text.strip():
+            await self._end(row, InboxState.ANSWERED, unsupported(language))
+        elif (command := parse(incoming.text)) is not None:
+            obeyed = await self._desk.obey(row, command)
+            await self._end(row, obeyed.state, obeyed.text)
+        elif (limit := excess(incoming.text, person, self._room.line, self._policy.limits)) is not None:
+            await self._end(row, InboxState.REFUSED, refusal(language, incoming, limit, self._policy.limits))
+        else:
+            self._open(row)
+            await self._inbox.queued(row.id)
+            self._awake.set()
+
+    async def _answer(self, turn: OpenTurn) -> None:
+        """Ask the model and store the end of the message; what fails is tried again or given up visibly."""
+        with structlog.contextvars.bound_contextvars(request_id=f"{turn.row.id}-{turn.crashes}"):
+            try:
+                try:
+                    await self._ask(turn)
+                except InferenceError as error:
+                    await self._give_up_or_retry(turn, error)
+            except StorageError as error:
+                log.error("database not usable, will answer later", error=str(error))
+                await asyncio.sleep(STORAGE_PAUSE_S)
+                self._room.rejoin(turn)
+            finally:
+                self._awake.set()
+
+    async def _ask(self, turn: OpenTurn) -> None:
+        if not await self._inbox.running(turn.row.id):
+            self._room.leave(turn.row.id)
+            return
+        turn.live.typing()
+        completion: Completion | None = None
+        async with aclosing(self._generator.stream(await self._prompt(turn))) as events:
+            async for event in events:
+                if isinstance(event, Delta):
+                    turn.text += event.text
+                    self._show_words(turn)
+                elif isinstance(event, Completion):
+                    completion = event
+        if completion is None:
+            raise GenerationFailed("the answer had no end")
+        await self._conclude(turn, completion)
+
+    async def _prompt(self, turn: OpenTurn) -> Prompt:
+        row = turn.row
+        remembered = await self._history.recent(row.key, self._generator.status().context_tokens * CHARS_PER_TOKEN)
+        # Drawn here, so that the answer can be computed again from what is stored.
+        sampling = row.incoming.sampling or self._policy.sampling
+        if sampling.seed is None:
+            sampling = replace(sampling, seed=secrets.randbits(31))
+        return Prompt(
+            request_id=RequestId(f"{row.id}-{turn.crashes}-{secrets.token_hex(4)}"),
+            conversation=row.key.text,
+            system=self._policy.system,
+            turns=(*remembered, Turn(Role.USER, scope.spoken(row.incoming, row.key))),
+            sampling=sampling,
+            deadline_s=self._policy.limits.wait_s,
+        )
+
+    async def _conclude(self, turn: OpenTurn, completion: Completion) -> None:
+        row, text = turn.row, turn.text.strip()
+        if completion.finish_reason is FinishReason.LENGTH:
+            text = end_cut_answer(text)
+        answer = Answer(
+            question=scope.spoken(row.incoming, row.key),
+            text=text,
+            finish_reason=completion.finish_reason,
+            provenance=completion.provenance,
+        )
+        if turn.started_at_s is not None:
+            self._answer_s += 0.2 * (self._now_s() - turn.started_at_s - self._answer_s)
+        silent = self._texts.of(row.incoming).say("The model had nothing to say to that. Please put it another way.")
+        await self._end(row, InboxState.ANSWERED, text or silent, answer=answer if text else None)
+
+    async def _give_up_or_retry(self, turn: OpenTurn, error: InferenceError) -> None:
+        language = self._texts.of(turn.row.incoming)
+        told = failure(language, error, reference=str(turn.row.id))
+        match error:
+            case PromptTooLong():
+                await self._end(turn.row, InboxState.REFUSED, told)
+            case GenerationTimeout():
+                await self._end(turn.row, InboxState.EXPIRED, told)
+            case _:
+                turn.crashes += 1
+                log.error("answer failed", inbox_id=turn.row.id, crashes=turn.crashes, error=str(error))
+                if turn.crashes >= CRASHES_BEFORE_QUARANTINE:
+                    await self._end(turn.row, InboxState.QUARANTINED, told)
+                else:
+                    await self._inbox.requeued(turn.row.id)
+                    self._room.rejoin(turn)
+
+    async def _end(self, row: InboxRow, state: InboxState, text: str, *, answer: Answer | None = None) -> None:
+        """Store how a message ended and what the chat is told; waits for the database as long as it takes."""
+        turn = self._room.turn(row.id)
+        edits = row.status_message_id if turn is None else await turn.live.close()
+        parts = self._platforms[row.key.platform].render(text) if text else ()
+        outcome = Outcome(state, parts, answer, edits)
+        while True:
+            try:
+                await self._inbox.finish(row.id, outcome)
+                break
+            except StorageError as error:
+                log.error("database not usable, an answer waits for it", inbox_id=row.id, error=str(error))
+                await asyncio.sleep(STORAGE_PAUSE_S)
+        self._room.leave(row.id)
+        self._delivery.wake()
+        self._awake.set()
+
+    def _open(self, row: InboxRow) -> None:
+        language = self._texts.of(row.incoming)
+        live = Live(row, self._platforms[row.key.platform], self._outbox, placeholder=language.say("Writing…"))
+        self._room.join(row, live)
+        self._awake.set()
+
+    def _begin_what_can_begin(self) -> None:
+        status = self._generator.status()
+        while status.state == "ready" and (turn := self._room.next(status.slots)) is not None:
+            turn.task = self._spawn(self._answer(turn))
+
+    def _look_after_those_who_wait(self) -> None:
+        status = self._generator.status()
+        running_for_s = self._room.running_for_s()
+        for place, turn in enumerate(self._room.waiting(), start=1):
+            if turn.task is not None:  # it is being given up
+                continue
+            language = self._texts.of(turn.row.incoming)
+            if self._room.waited_s(turn) > self._policy.limits.wait_s:
+                expired = language.say("I did not get to your message in time, so I gave it up. Please send it again.")
+                turn.task = self._spawn(self._end(turn.row, InboxState.EXPIRED, expired))
+            elif self._room.waited_s(turn) < PLACE_AFTER_S:
+                continue
+            elif status.state != "ready":
+                turn.live.show(not_ready(language, status))
+            else:
+                wait_s = lines.expected_wait_s(place, status.slots, running_for_s, self._answer_s)
+                turn.live.show(place_in_line(language, place, wait_s))
+
+    def _show_words(self, turn: OpenTurn) -> None:
+        begun_s = self._now_s() - (turn.started_at_s or 0.0)
+        if turn.live.is_instant or turn.live.is_open or begun_s > FIRST_WORDS_AFTER_S:
+            turn.live.show(turn.text)
+
+    async def _something_happens(self) -> None:
+        changed = asyncio.ensure_future(self._generator.changed())
+        awake = asyncio.ensure_future(self._awake.wait())
+        try:
+            await asyncio.wait({changed, awake}, timeout=TICK_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            changed.cancel()
+            awake.cancel()
+            # Awaited one by one with their cancels suppressed, they could swallow a cancel that is meant for us.
+            await asyncio.gather(changed, awake, return_exceptions=True)
+        self._awake.clear()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run work beside the loop; a failure that nobody foresaw is logged, never lost."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("unforeseen failure", exc_info=error)

@@ -1,0 +1,198 @@
+"""The outbox is brought to the platforms: in order, each part once, no chat delayed by another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from botbridge.conversation.delivery import Delivery
+from botbridge.conversation.scope import key_for
+from botbridge.errors import DeliveryUnknown, MessageGone, PlatformUnavailable, RateLimited, ReplyRejected
+from botbridge.messages import InboxRow, InboxState, MessageId, OutboxPart, Outcome, Part, PartId, PartState
+from botbridge.storage.memory import InMemoryInbox, InMemoryOutbox
+from botbridge.storage.memory_store import InMemoryStore
+from tests.fakes.in_memory_platform import InMemoryPlatform
+
+
+class WatchedOutbox(InMemoryOutbox):
+    """An outbox on which a test can wait."""
+
+    def __init__(self, store: InMemoryStore) -> None:
+        super().__init__(store)
+        self._seen: dict[PartState, asyncio.Event] = defaultdict(asyncio.Event)
+        self._marked, self._asked = asyncio.Event(), asyncio.Event()
+
+    async def mark(
+        self, part_id: PartId, state: PartState, *, message_id: MessageId | None = None, detail: str = ""
+    ) -> None:
+        await super().mark(part_id, state, message_id=message_id, detail=detail)
+        self._seen[state].set()
+        self._marked.set()
+
+    async def until(self, state: PartState) -> None:
+        """Return once a part has been in a state."""
+        await self._seen[state].wait()
+
+    async def due(self) -> Sequence[OutboxPart]:
+        due = await super().due()
+        self._asked.set()
+        return due
+
+    async def asked(self) -> None:
+        """Return once somebody has asked what is due."""
+        await self._asked.wait()
+
+    async def settled(self) -> None:
+        """Return once nothing is due or being sent."""
+        while await self.due() or await self.interrupted():
+            self._marked.clear()
+            await self._marked.wait()
+
+
+class Post:
+    """An outbox with messages that ended, and their delivery."""
+
+    def __init__(self, *, repeats_safely: bool = False) -> None:
+        self.platform = InMemoryPlatform(repeats_safely=repeats_safely)
+        self.store = InMemoryStore()
+        self.inbox = InMemoryInbox(self.store)
+        self.outbox = WatchedOutbox(self.store)
+        self.delivery = Delivery(self.outbox, {self.platform.name: self.platform})
+
+    async def accepted(self, user: str = "1") -> InboxRow:
+        incoming = self.platform.message("x", user=user)
+        row = await self.inbox.accept(incoming, key_for(incoming, {}))
+        assert row is not None
+        return row
+
+    async def ended(self, *texts: str, user: str = "1", edits: str | None = None) -> None:
+        row = await self.accepted(user)
+        parts = tuple(Part(text) for text in texts)
+        await self.inbox.finish(row.id, Outcome(InboxState.ANSWERED, parts, edits=MessageId(edits) if edits else None))
+        self.delivery.wake()
+
+    @property
+    def states(self) -> list[PartState]:
+        return [owed.part.state for owed in self.store.parts.values()]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.delivery.run())
+        yield
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_parts_arrive_in_order_and_are_marked_sent() -> None:
+    post = Post()
+    async with post.running():
+        await post.ended("a", "b", "c")
+        await post.outbox.settled()
+    assert post.platform.texts("1") == ["a", "b", "c"]
+    assert set(post.states) == {PartState.SENT}
+
+
+async def test_a_failed_part_is_resumed_and_those_before_it_are_not_repeated() -> None:
+    post = Post()
+    await post.ended("a", "b", "c")
+    post.platform.faults.extend([PlatformUnavailable("no route")])
+    async with post.running():
+        await post.outbox.settled()
+    assert post.platform.texts("1") == ["a", "b", "c"]
+
+
+async def test_a_limited_chat_delays_no_other() -> None:
+    post = Post()
+    async with post.running():
+        post.platform.faults.append(RateLimited(600))
+        await post.ended("slow", user="1")
+        await post.outbox.until(PartState.FAILED_RETRYABLE)
+        await post.ended("quick", user="2")
+        await post.platform.until(lambda: post.platform.texts("2") == ["quick"])
+    assert post.platform.texts("1") == []
+
+
+async def test_what_may_have_been_delivered_is_not_sent_again_and_later_parts_still_go_out() -> None:
+    post = Post()
+    post.platform.faults.append(DeliveryUnknown("no answer"))
+    async with post.running():
+        await post.ended("a", "b")
+        await post.platform.until(lambda: post.platform.texts("1") == ["b"])
+        await post.outbox.settled()
+    assert post.states == [PartState.DELIVERY_UNKNOWN, PartState.SENT]
+
+
+async def test_a_refused_part_is_not_tried_again() -> None:
+    post = Post()
+    post.platform.faults.append(ReplyRejected("blocked"))
+    async with post.running():
+        await post.ended("a")
+        await post.outbox.settled()
+    assert post.states == [PartState.UNDELIVERABLE]
+
+
+async def test_a_reply_whose_status_message_was_deleted_is_sent_anew() -> None:
+    post = Post()
+    post.platform.faults.append(MessageGone("deleted"))
+    async with post.running():
+        await post.ended("a", edits="77")
+        await post.platform.until(lambda: post.platform.texts("1") == ["a"])
+
+
+async def test_a_send_that_a_crash_cut_short_is_not_repeated_blindly() -> None:
+    post = Post()
+    await post.ended("a")
+    [part] = await post.outbox.due()
+    await post.outbox.mark(part.id, PartState.SENDING)
+    async with post.running():
+        await post.ended("b", user="2")
+        await post.platform.until(lambda: post.platform.texts("2") == ["b"])
+    assert post.platform.texts("1") == []
+    assert post.states[0] is PartState.DELIVERY_UNKNOWN
+
+
+async def test_where_repeating_is_safe_a_crash_costs_nothing() -> None:
+    post = Post(repeats_safely=True)
+    await post.ended("a")
+    [part] = await post.outbox.due()
+    await post.outbox.mark(part.id, PartState.SENDING)
+    async with post.running():
+        await post.platform.until(lambda: post.platform.texts("1") == ["a"])
+
+
+async def test_an_edit_that_a_crash_cut_short_is_repeated() -> None:
+    post = Post()
+    row = await post.accepted()
+    status = await post.outbox.open_status(row.id, row.incoming.address, Part("…"))
+    message_id = await post.platform.send(status)
+    await post.outbox.mark(status.id, PartState.SENT, message_id=message_id)
+    await post.inbox.finish(row.id, Outcome(InboxState.ANSWERED, (Part("a"),), edits=message_id))
+    [part] = await post.outbox.due()
+    await post.outbox.mark(part.id, PartState.SENDING)
+    async with post.running():
+        await post.platform.until(lambda: post.platform.texts("1") == ["a"])
+    assert len(post.platform.ledger) == 1
+
+
+async def test_a_status_message_that_a_crash_cut_short_is_given_up() -> None:
+    post = Post(repeats_safely=True)
+    row = await post.accepted()
+    await post.outbox.open_status(row.id, row.incoming.address, Part("…"))
+    async with post.running():
+        await post.ended("b", user="2")
+        await post.platform.until(lambda: post.platform.texts("2") == ["b"])
+    assert post.platform.texts("1") == []
+
+
+async def test_parts_of_a_platform_that_is_off_stay_pending() -> None:
+    post = Post()
+    await post.ended("a")
+    other = InMemoryPlatform("discord")
+    delivery = Delivery(post.outbox, {other.name: other})
+    task = asyncio.create_task(delivery.run())
+    await post.outbox.asked()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert post.states == [PartState.PENDING]

@@ -1,0 +1,246 @@
+"""The journey of a message, with a scripted model and a platform in memory."""
+
+from __future__ import annotations
+
+import asyncio
+
+from botbridge.answers import FinishReason, Role, Turn
+from botbridge.conversation.access import Access, AccessMode
+from botbridge.conversation.limits import Limits
+from botbridge.conversation.scope import Scope
+from botbridge.errors import GenerationFailed, GenerationTimeout, PromptTooLong, WorkerDied
+from botbridge.messages import MessageKind, PlatformName, UserId
+from tests.conversation.conftest import World
+
+TELEGRAM = PlatformName("telegram")
+
+
+async def test_a_message_is_answered_once(world: World) -> None:
+    await world.start()
+    await world.say("hello")
+    await world.until(lambda: world.platform.texts("1") == ["echo: hello"])
+    assert await world.unfinished() == {}
+
+
+async def test_the_same_message_delivered_twice_is_answered_once(world: World) -> None:
+    await world.start()
+    await asyncio.gather(world.say("hello", message_id="5"), world.say("hello", message_id="5"))
+    await world.say("more", message_id="6")
+    await world.until(lambda: "echo: more" in world.platform.texts("1"))
+    assert [prompt.turns[-1].text for prompt in world.generator.prompts] == ["hello", "more"]
+
+
+async def test_the_next_turn_knows_the_one_before(world: World) -> None:
+    await world.start()
+    await world.say("one")
+    await world.until(lambda: len(world.platform.texts("1")) == 1)
+    await world.say("two")
+    await world.until(lambda: world.platform.texts("1") == ["echo: one", "echo: two"])
+    assert world.generator.prompts[1].turns == (
+        Turn(Role.USER, "one"),
+        Turn(Role.ASSISTANT, "echo: one"),
+        Turn(Role.USER, "two"),
+    )
+    assert {prompt.system for prompt in world.generator.prompts} == {"be brief"}
+
+
+async def test_two_people_do_not_see_each_others_conversation(world: World) -> None:
+    await world.start()
+    await world.say("mine", user="1", chat="-5")
+    await world.say("yours", user="2", chat="-5")
+    await world.until(lambda: len(world.generator.prompts) == 2)
+    assert all(len(prompt.turns) == 1 for prompt in world.generator.prompts)
+
+
+async def test_in_a_shared_chat_the_speakers_are_named(world: World) -> None:
+    await world.start(scopes={TELEGRAM: Scope.CHAT})
+    await world.say("hi", user="1", chat="-5")
+    await world.until(lambda: len(world.platform.texts("-5")) == 1)
+    await world.say("and me", user="2", chat="-5")
+    await world.until(lambda: len(world.platform.texts("-5")) == 2)
+    assert [turn.text for turn in world.generator.prompts[1].turns] == [
+        "User 1: hi",
+        "echo: User 1: hi",
+        "User 2: and me",
+    ]
+
+
+async def test_the_words_are_shown_as_they_come_and_the_reply_replaces_them(world: World) -> None:
+    world.generator.hold()
+    world.generator.enqueue(["Par", "is."])
+    await world.start()
+    await world.say("capital?")
+    await world.until(lambda: world.platform.texts("1") == ["Par"])
+    world.generator.release()
+    await world.until(lambda: world.platform.texts("1") == ["Paris."])
+    assert len(world.platform.ledger) == 1
+    assert world.platform.typed
+
+
+async def test_whoever_waits_sees_a_place_and_a_wait_edited_into_the_reply(world: World) -> None:
+    world.generator.hold()
+    await world.start()
+    await world.say("first", user="1")
+    await world.until(lambda: bool(world.platform.texts("1")))
+    await world.say("second", user="2")
+    await world.until(lambda: world.platform.texts("2") == ["⏳ You are number 1 in the line: about 20 seconds."])
+    world.generator.release()
+    await world.until(lambda: world.platform.texts("2") == ["echo: second"])
+    assert len(world.platform.ledger) == 2
+
+
+async def test_whoever_waits_only_a_moment_is_not_told_to_wait(world: World) -> None:
+    await world.start()
+    await asyncio.gather(world.say("first", user="1"), world.say("second", user="2"))
+    await world.until(lambda: world.platform.texts("2") == ["echo: second"])
+    assert not [text for shown in world.platform.ledger for text in shown.texts if "in the line" in text]
+
+
+async def test_a_long_reply_comes_in_parts_in_order(world: World) -> None:
+    world.generator.enqueue(["a" * 200, "b" * 200, "c" * 10])
+    await world.start()
+    await world.say("much, please")
+    await world.until(lambda: world.platform.texts("1") == ["a" * 200, "b" * 200, "c" * 10])
+
+
+async def test_an_answer_that_ran_out_of_room_ends_at_a_sentence(world: World) -> None:
+    world.generator.enqueue(["One sentence is here. And th"])
+    world.generator.finish_reason = FinishReason.LENGTH
+    await world.start()
+    await world.say("talk")
+    await world.until(lambda: world.platform.texts("1") == ["One sentence is here."])
+
+
+async def test_an_empty_answer_is_told_and_not_remembered(world: World) -> None:
+    world.generator.enqueue(["  "])
+    await world.start()
+    await world.say("say nothing")
+    await world.until(lambda: len(world.platform.texts("1")) == 1)
+    assert "nothing to say" in world.platform.texts("1")[0]
+    await world.say("next")
+    await world.until(lambda: len(world.generator.prompts) == 2)
+    assert [turn.text for turn in world.generator.prompts[1].turns] == ["next"]
+
+
+async def test_a_sticker_is_answered_with_a_sentence(world: World) -> None:
+    await world.start()
+    await world.say("", kind=MessageKind.UNSUPPORTED)
+    await world.until(lambda: "only read text" in "".join(world.platform.texts("1")))
+    assert world.generator.prompts == []
+
+
+async def test_an_unknown_command_is_answered_with_the_way_to_help(world: World) -> None:
+    await world.start()
+    await world.say("/foo bar")
+    await world.until(lambda: "/help" in "".join(world.platform.texts("1")))
+    assert world.generator.prompts == []
+
+
+async def test_everybody_is_spoken_to_in_their_language(world: World) -> None:
+    await world.start()
+    await world.say("/foo", language="ar-EG")
+    await world.until(lambda: "لا أعرف" in "".join(world.platform.texts("1")))
+
+
+async def test_a_dead_worker_costs_one_more_attempt_and_no_answer(world: World) -> None:
+    world.generator.enqueue(WorkerDied("signal 9"))
+    await world.start()
+    await world.say("hello")
+    await world.until(lambda: world.platform.texts("1") == ["echo: hello"])
+    assert len(world.generator.prompts) == 2
+
+
+async def test_a_message_that_fails_twice_is_given_up_visibly_and_the_next_is_answered(world: World) -> None:
+    world.generator.enqueue(WorkerDied("signal 11"), GenerationFailed("again"))
+    await world.start()
+    await world.say("poison")
+    await world.until(lambda: "gave this message up" in "".join(world.platform.texts("1")))
+    await world.say("fine")
+    await world.until(lambda: "echo: fine" in world.platform.texts("1"))
+
+
+async def test_failures_that_no_retry_mends_are_told_at_once(world: World) -> None:
+    world.generator.enqueue(PromptTooLong("x"), GenerationTimeout("x"))
+    await world.start()
+    await world.say("one", user="1")
+    await world.say("two", user="2")
+    await world.until(lambda: "is too long" in "".join(world.platform.texts("1")))
+    await world.until(lambda: "took too long" in "".join(world.platform.texts("2")))
+    assert len(world.generator.prompts) == 2
+
+
+async def test_while_the_model_cannot_run_messages_wait_and_are_told_once(world: World) -> None:
+    world.generator.become("unavailable")
+    await world.start()
+    await world.say("hello")
+    await world.until(lambda: "cannot run" in "".join(world.platform.texts("1")))
+    world.generator.become("ready")
+    await world.until(lambda: world.platform.texts("1") == ["echo: hello"])
+    assert len(world.platform.ledger) == 1
+
+
+async def test_a_message_that_waited_too_long_is_given_up_with_a_word(world: World) -> None:
+    world.generator.become("unavailable")
+    await world.start(limits=Limits(wait_s=60))
+    await world.say("hello")
+    await world.until(lambda: len(world.platform.ledger) == 1)
+    world.clock.ahead_s = 61
+    await world.until(lambda: "in time" in world.platform.texts("1")[0])
+    world.generator.become("ready")
+    await world.say("again")
+    await world.until(lambda: "echo: again" in world.platform.texts("1"))
+    assert [prompt.turns[-1].text for prompt in world.generator.prompts] == ["again"]
+
+
+async def test_what_a_stopped_process_left_unfinished_is_answered_by_the_next(world: World) -> None:
+    world.generator.become("unavailable")
+    await world.start()
+    await world.say("one", user="1")
+    await world.say("two", user="2")
+    await world.until(lambda: len(world.platform.ledger) == 2)
+    await world.stop()
+    world.generator.become("ready")
+    await world.start()
+    await world.until(lambda: world.platform.texts("1") + world.platform.texts("2") == ["echo: one", "echo: two"])
+    assert len(world.platform.ledger) == 2
+
+
+async def test_a_stranger_is_refused_with_their_own_id(world: World) -> None:
+    await world.start(access=Access(AccessMode.LISTED, allow=frozenset({(TELEGRAM, UserId("1"))})))
+    await world.say("hello", user="666")
+    await world.say("hello", user="1")
+    await world.until(lambda: len(world.platform.ledger) == 2)
+    assert "666" in world.platform.texts("666")[0]
+    assert world.platform.texts("1") == ["echo: hello"]
+
+
+async def test_each_limit_is_told_to_the_person_it_stops(world: World) -> None:
+    world.generator.become("unavailable")
+    await world.start(limits=Limits(message_chars=10, waiting_per_person=1, queue=2, messages_per_minute=4))
+    await world.say("x" * 11, user="1")
+    await world.say("a", user="1")
+    await world.say("b", user="1")
+    await world.say("c", user="2")
+    await world.say("d", user="3")
+    await world.until(lambda: "11 characters" in "".join(world.platform.texts("1")))
+    await world.until(lambda: "waiting already" in "".join(world.platform.texts("1")))
+    await world.until(lambda: "Too many people" in "".join(world.platform.texts("3")))
+    assert set(await world.unfinished()) == {"a", "c"}
+
+
+async def test_a_flood_is_refused_with_one_notice_a_minute(world: World) -> None:
+    await world.start(limits=Limits(messages_per_minute=1))
+    for number in range(5):
+        await world.say(f"m{number}")
+    await world.say("other", user="2")
+    await world.until(lambda: world.platform.texts("2") == ["echo: other"])
+    await world.until(lambda: "echo: m0" in world.platform.texts("1"))
+    assert sum("too fast" in text for text in world.platform.texts("1")) == 1
+    assert len(world.platform.texts("1")) == 2
+    assert await world.unfinished() == {}
+
+
+async def test_the_limit_on_length_never_cuts(world: World) -> None:
+    await world.start(limits=Limits(message_chars=5))
+    await world.say("12345")
+    await world.until(lambda: world.platform.texts("1") == ["echo: 12345"])

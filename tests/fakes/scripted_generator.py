@@ -1,0 +1,88 @@
+"""A language model that says what the test tells it to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
+
+from botbridge.answers import Completion, Delta, FinishReason, GeneratorStatus, Prompt, Provenance, Started
+
+
+class ScriptedGenerator:
+    """Implements `TextGenerator`: `enqueue` answers or failures, read `prompts` afterwards.
+
+    Without a script it answers `echo: <newest user text>`. While `hold` is set
+    it stops after the first word of each answer until `release` is called.
+    """
+
+    def __init__(self, *, state: str = "ready", slots: int = 1) -> None:
+        self.prompts: list[Prompt] = []
+        self.cancelled: list[Prompt] = []
+        self.forgotten: list[str] = []
+        self.asked = asyncio.Event()
+        self.finish_reason = FinishReason.STOP
+        self._status = GeneratorStatus(state=state, engine="scripted", model="m", revision="r1", context_tokens=4096)
+        self._status = replace(self._status, slots=slots)
+        self._script: deque[Sequence[str] | Exception] = deque()
+        self._changed = asyncio.Event()
+        self._free = asyncio.Event()
+        self._free.set()
+
+    def enqueue(self, *answers: Sequence[str] | Exception) -> None:
+        """Script what comes next: the pieces of an answer, or a failure."""
+        self._script.extend(answers)
+
+    def hold(self) -> None:
+        """Stop every answer after its first piece."""
+        self._free.clear()
+
+    def release(self) -> None:
+        """Let held answers go on."""
+        self._free.set()
+
+    def become(self, state: str) -> None:
+        """Change the status, as a dying or reviving worker would."""
+        self._status = replace(self._status, state=state)
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def status(self) -> GeneratorStatus:
+        return self._status
+
+    async def changed(self) -> None:
+        await self._changed.wait()
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Started | Delta | Completion, None]:
+        self.prompts.append(prompt)
+        self.asked.set()
+        answer: Sequence[str] | Exception = [f"echo: {prompt.turns[-1].text}"]
+        if self._script:
+            answer = self._script.popleft()
+        yield Started(prompt_tokens=len(prompt.turns), cached_tokens=0, used_turns=len(prompt.turns))
+        if isinstance(answer, Exception):
+            raise answer
+        try:
+            for number, piece in enumerate(answer, start=1):
+                yield Delta(piece, number)
+                await self._free.wait()
+        except (asyncio.CancelledError, GeneratorExit):
+            self.cancelled.append(prompt)
+            raise
+        provenance = Provenance(
+            model="m",
+            revision="r1",
+            engine="scripted",
+            engine_version="1",
+            sampling=prompt.sampling,
+            prompt_hash="0" * 64,
+            prompt_tokens=len(prompt.turns),
+            cached_tokens=0,
+            used_turns=len(prompt.turns),
+            completion_ids=(1, 2, 3),
+        )
+        yield Completion(self.finish_reason, provenance)
+
+    async def forget(self, conversation: str) -> None:
+        self.forgotten.append(conversation)
