@@ -1,0 +1,1 @@
+"""Where people are: each platform's messages in, our replies out."""

@@ -1,0 +1,134 @@
+"""What python-telegram-bot raises, told in our own errors.
+
+The library's tree misleads: `TimedOut` and `BadRequest` are both `NetworkError`,
+and a connection that was never made looks like an answer that never came. Only
+the cause tells them apart, and on that hangs whether a message may be sent again.
+
+Covered: every `TelegramError`. Not covered: errors that are no `TelegramError`;
+those are our own bugs and pass through.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, InvalidToken, NetworkError, TelegramError
+from telegram.request import HTTPXRequest
+
+from botbridge.errors import (
+    BadToken,
+    DeliveryUnknown,
+    MessageGone,
+    PlatformError,
+    PlatformUnavailable,
+    RateLimited,
+    ReplyRejected,
+)
+
+DEFAULT_RETRY_AFTER_S = 5.0
+HTTP_TOO_MANY_REQUESTS = 429
+
+_NOTHING_WAS_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_GONE = ("message to edit not found", "message can't be edited", "message_id_invalid")
+
+
+class FloodWait(TelegramError):
+    """Telegram wants a pause of so many seconds, taken from its answer as it stands."""
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__(f"retry after {retry_after_s:g} s")
+        self.retry_after_s = retry_after_s
+
+    def __reduce__(self) -> tuple[type, tuple[float]]:  # type: ignore[override]
+        """Pickle by the number; the library's own way keeps only the message."""
+        return type(self), (self.retry_after_s,)
+
+
+class BotRequest(HTTPXRequest):
+    """The library's HTTP client, which tells of a 429 by `FloodWait`.
+
+    The library's own `RetryAfter` warns of its own deprecation whenever one is made.
+    """
+
+    async def do_request(self, *args: Any, **kwargs: Any) -> tuple[int, bytes]:  # noqa: ANN401 - handed on
+        """Send a request.
+
+        Raises:
+            FloodWait: Telegram answered 429.
+        """
+        code, payload = await super().do_request(*args, **kwargs)
+        if code == HTTP_TOO_MANY_REQUESTS:
+            raise FloodWait(_retry_after_s(payload))
+        return code, payload
+
+
+def _retry_after_s(payload: bytes) -> float:
+    try:
+        return float(json.loads(payload)["parameters"]["retry_after"])
+    except (ValueError, LookupError, TypeError):
+        return DEFAULT_RETRY_AFTER_S
+
+
+def is_not_modified(error: BadRequest) -> bool:
+    """True when an edit changed nothing, which is what was wanted."""
+    return "message is not modified" in error.message.lower()
+
+
+def is_about_entities(error: BadRequest) -> bool:
+    """True when Telegram objects to the formatting and not to the text."""
+    return "entit" in error.message.lower()
+
+
+def _from_bad_request(error: TelegramError) -> PlatformError:
+    text = error.message
+    return MessageGone(text) if any(gone in text.lower() for gone in _GONE) else ReplyRejected(text)
+
+
+def _from_network_error(error: TelegramError) -> PlatformError:
+    cause = error.__cause__
+    # Without a cause in the HTTP layer it was an answer with a status of 500 or above: the request was refused.
+    if cause is None or isinstance(cause, (TelegramError, *_NOTHING_WAS_SENT)):
+        return PlatformUnavailable(error.message)
+    return DeliveryUnknown(error.message)
+
+
+_TABLE: tuple[tuple[type[TelegramError], Callable[[TelegramError], PlatformError]], ...] = (
+    (InvalidToken, lambda _error: BadToken("Telegram does not know this token")),
+    (FloodWait, lambda error: RateLimited(getattr(error, "retry_after_s", DEFAULT_RETRY_AFTER_S))),
+    (Forbidden, lambda error: ReplyRejected(error.message)),
+    (ChatMigrated, lambda error: ReplyRejected(error.message)),
+    (Conflict, lambda error: PlatformUnavailable(error.message)),
+    (BadRequest, _from_bad_request),
+    (NetworkError, _from_network_error),
+    (TelegramError, lambda error: DeliveryUnknown(error.message)),
+)
+
+
+def to_platform_error(error: TelegramError, *, repeatable: bool) -> PlatformError:
+    """Our error for one of the library's; the first row of the table that fits counts.
+
+    Args:
+        repeatable: Doing it twice does no harm, so that an unknown outcome is
+            no reason to stop.
+    """
+    found = next(make(error) for kind, make in _TABLE if isinstance(error, kind))
+    if repeatable and isinstance(found, DeliveryUnknown):
+        return PlatformUnavailable(str(found))
+    return found
+
+
+@contextmanager
+def platform_errors(*, repeatable: bool) -> Iterator[None]:
+    """Raise the library's errors as ours.
+
+    Raises:
+        PlatformError: as `to_platform_error` says.
+    """
+    try:
+        yield
+    except TelegramError as error:
+        raise to_platform_error(error, repeatable=repeatable) from error

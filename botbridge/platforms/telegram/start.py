@@ -1,0 +1,60 @@
+"""What is said to Telegram once, before the first poll."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import structlog
+from telegram import (
+    Bot,
+    BotCommand,
+    BotCommandScopeAllGroupChats,
+    BotCommandScopeAllPrivateChats,
+    User,
+)
+
+from botbridge.errors import PlatformError
+from botbridge.platforms.telegram.errors import platform_errors
+from botbridge.platforms.telegram.translate import Identity
+
+Menus = Mapping[str, Sequence[tuple[str, str]]]
+"""For each language (`""` is everybody else's) the commands with what they do, in order."""
+
+log = structlog.get_logger(__name__)
+
+
+async def introduce(bot: Bot) -> Identity:
+    """Learn who the bot is, and switch a webhook off without losing what waits behind it.
+
+    Raises:
+        BadToken: Telegram does not know the token.
+        PlatformError: It cannot be reached.
+    """
+    with platform_errors(repeatable=True):
+        user = await bot.get_me()
+        await bot.delete_webhook(drop_pending_updates=False)
+    log.info("Telegram is on", bot=f"@{user.username}", bot_id=user.id, groups=_privacy(user))
+    return Identity(user.id, user.username or "")
+
+
+def _privacy(user: User) -> str:
+    if not user.can_join_groups:
+        return "the bot cannot be added to groups (BotFather: /setjoingroups)"
+    if user.can_read_all_group_messages:
+        return "privacy mode is off: Telegram sends every group message, only those meant for the bot are read"
+    return (
+        "privacy mode is on: Telegram sends only commands, replies to the bot and mentions of it; "
+        "after a change in BotFather (/setprivacy) the bot must be removed from a group and added again"
+    )
+
+
+async def set_menus(bot: Bot, menus: Menus) -> None:
+    """Put the commands into the menus of private chats and groups; a failure is logged, the bot works without."""
+    try:
+        with platform_errors(repeatable=True):
+            for language, commands in menus.items():
+                described = [BotCommand(name, description) for name, description in commands]
+                for scope in (BotCommandScopeAllPrivateChats(), BotCommandScopeAllGroupChats()):
+                    await bot.set_my_commands(described, scope=scope, language_code=language or None)
+    except PlatformError as error:
+        log.warning("the command menu could not be set", error=str(error))

@@ -1,0 +1,84 @@
+"""Every error of the library becomes one of ours, and the cause decides what may be repeated."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+
+import httpx
+import pytest
+import telegram.error
+from telegram.error import TelegramError
+
+from botbridge.errors import (
+    BadToken,
+    DeliveryUnknown,
+    MessageGone,
+    PlatformError,
+    PlatformUnavailable,
+    RateLimited,
+    ReplyRejected,
+)
+from botbridge.platforms.telegram.errors import FloodWait, platform_errors, to_platform_error
+
+
+def caused_by(error: TelegramError, cause: Exception) -> TelegramError:
+    """An error as the library raises it."""
+    error.__cause__ = cause
+    return error
+
+
+CASES = [
+    (telegram.error.InvalidToken("Unauthorized"), BadToken, BadToken),
+    (FloodWait(7), RateLimited, RateLimited),
+    (telegram.error.Forbidden("bot was blocked by the user"), ReplyRejected, ReplyRejected),
+    (telegram.error.Conflict("two pollers"), PlatformUnavailable, PlatformUnavailable),
+    (telegram.error.BadRequest("Chat not found"), ReplyRejected, ReplyRejected),
+    (telegram.error.BadRequest("Message to edit not found"), MessageGone, MessageGone),
+    (telegram.error.BadRequest("Message can't be edited"), MessageGone, MessageGone),
+    (telegram.error.ChatMigrated(-5), ReplyRejected, ReplyRejected),
+    (telegram.error.NetworkError("Bad Gateway"), PlatformUnavailable, PlatformUnavailable),
+    (caused_by(telegram.error.NetworkError("x"), httpx.ConnectError("x")), PlatformUnavailable, PlatformUnavailable),
+    (caused_by(telegram.error.TimedOut(), httpx.ConnectTimeout("x")), PlatformUnavailable, PlatformUnavailable),
+    (caused_by(telegram.error.TimedOut(), httpx.PoolTimeout("x")), PlatformUnavailable, PlatformUnavailable),
+    (caused_by(telegram.error.TimedOut(), httpx.ReadTimeout("x")), DeliveryUnknown, PlatformUnavailable),
+    (caused_by(telegram.error.TimedOut(), httpx.WriteTimeout("x")), DeliveryUnknown, PlatformUnavailable),
+    (caused_by(telegram.error.NetworkError("x"), httpx.ReadError("x")), DeliveryUnknown, PlatformUnavailable),
+    (caused_by(telegram.error.NetworkError("x"), httpx.RemoteProtocolError("x")), DeliveryUnknown, PlatformUnavailable),
+    (TelegramError("Invalid server response"), DeliveryUnknown, PlatformUnavailable),
+]
+
+
+@pytest.mark.parametrize(
+    ("error", "sending", "editing"), CASES, ids=[repr(case[0]) + repr(case[0].__cause__) for case in CASES]
+)
+def test_what_may_have_been_delivered_is_never_called_unavailable(
+    error: TelegramError, sending: type[PlatformError], editing: type[PlatformError]
+) -> None:
+    assert type(to_platform_error(error, repeatable=False)) is sending
+    assert type(to_platform_error(error, repeatable=True)) is editing
+
+
+def all_errors(kind: type[TelegramError] = TelegramError) -> Iterator[type[TelegramError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from all_errors(child)
+
+
+def test_an_error_that_the_library_gains_is_mapped_too() -> None:
+    """The last row of the table is the root of the tree."""
+    for kind in all_errors():
+        error = kind.__new__(kind)
+        error.message = "x"
+        assert isinstance(to_platform_error(error, repeatable=False), PlatformError)
+
+
+def test_the_cause_is_kept() -> None:
+    original = telegram.error.Forbidden("bot was kicked")
+    with pytest.raises(ReplyRejected) as caught, platform_errors(repeatable=False):
+        raise original
+    assert caught.value.__cause__ is original
+
+
+def test_a_pause_survives_pickling() -> None:
+    assert pickle.loads(pickle.dumps(FloodWait(2.5))).retry_after_s == 2.5

@@ -1,0 +1,260 @@
+"""Updates are fetched, committed and only then confirmed; nothing stops the loop but a wrong token."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from botbridge.errors import BadToken
+from botbridge.messages import ChatKind, MessageKind
+from botbridge.platforms.telegram.adapter import Timing
+from botbridge.platforms.telegram.ingest import Backoff
+from tests.fakes.telegram.client import Chat, FakeTelegram, Person
+from tests.platforms.telegram.conftest import Taken, listening, platform_on
+
+SARA = Person(42, "Sara", "sara", "ar")
+
+
+async def test_a_message_is_taken_in_and_then_confirmed(telegram: FakeTelegram, taken: Taken) -> None:
+    async with platform_on(telegram, taken) as platform, listening(platform, taken):
+        said = await telegram.say(SARA, "hello")
+        await telegram.wait_until(lambda record: not record.unconfirmed)
+    (message,) = taken.accepted
+    assert message.text == "hello"
+    assert message.message_id == str(said.message_id)
+    assert message.address.bot_id == str(telegram.bot_id)
+    assert message.address.chat_kind is ChatKind.PRIVATE
+    assert message.sender.language == "ar"
+
+
+async def test_what_came_while_the_bot_was_away_is_not_dropped(telegram: FakeTelegram, taken: Taken) -> None:
+    """Not even when a webhook stood before."""
+    await telegram.change(webhook_url="https://example.org/hook")
+    await telegram.say(SARA, "first")
+    await telegram.say(SARA, "second")
+    async with platform_on(telegram, taken) as platform, listening(platform, taken):
+        await taken.until(lambda taken: len(taken.accepted) == 2)
+    assert [message.text for message in taken.accepted] == ["first", "second"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"message_id": "one"},
+        {"chat": []},
+        {"from": {"id": True}},
+        {"date": 1e300},
+        {"text": 5},
+        {"entities": [{"type": "bold", "offset": 0, "length": 99}]},
+    ],
+    ids=repr,
+)
+async def test_a_malformed_update_between_two_good_ones_is_kept_and_stops_nothing(
+    telegram: FakeTelegram, taken: Taken, wrong: dict[str, object]
+) -> None:
+    sound = {"message_id": 1, "chat": {"id": 42, "type": "private"}, "from": {"id": 42}, "date": 1, "text": "x"}
+    await telegram.say(SARA, "before")
+    update_id = await telegram.offer_raw(json.dumps({"message": sound | wrong}))
+    await telegram.say(SARA, "after")
+    async with platform_on(telegram, taken) as platform, listening(platform, taken):
+        await telegram.wait_until(lambda record: not record.unconfirmed)
+    assert [message.text for message in taken.accepted] == ["before", "after"]
+    ((_, message_id, raw, reason),) = taken.ignored
+    assert message_id == f"update-{update_id}"
+    assert str(update_id).encode() in raw
+    assert "malformed" in reason
+
+
+@pytest.mark.parametrize(
+    "unreadable",
+    ['{"message": ' + "9" * 5000 + "}", '{"message": ' + "[" * 100_000 + "]" * 100_000 + "}", '{"message": oops}'],
+    ids=["number", "depth", "no JSON"],
+)
+async def test_an_update_that_no_parser_takes_is_put_aside_alone(
+    telegram: FakeTelegram, taken: Taken, unreadable: str
+) -> None:
+    """It makes the whole answer unreadable, so the bot asks for one update at a time."""
+    await telegram.say(SARA, "before")
+    await telegram.offer_raw(unreadable)
+    await telegram.say(SARA, "after")
+    async with platform_on(telegram, taken) as platform, listening(platform, taken):
+        await telegram.wait_until(lambda record: not record.unconfirmed)
+    assert [message.text for message in taken.accepted] == ["before", "after"]
+    assert [reason for *_, reason in taken.ignored] == ["no readable JSON"]
+
+
+async def test_the_offset_stays_while_the_database_is_away_and_nothing_is_lost(
+    telegram: FakeTelegram, taken: Taken
+) -> None:
+    taken.is_away = True
+    await telegram.say(SARA, "keep me")
+    async with platform_on(telegram, taken) as platform, listening(platform, taken):
+        await taken.until(lambda taken: taken.refusals >= 3)
+        assert len((await telegram.ledger()).unconfirmed) == 1
+        taken.is_away = False
+        await telegram.wait_until(lambda record: not record.unconfirmed)
+    assert [message.text for message in taken.accepted] == ["keep me"]
+
+
+async def test_a_bot_that_ends_before_the_commit_is_told_again(telegram: FakeTelegram, taken: Taken) -> None:
+    """Telegram repeats what no offset has confirmed."""
+    taken.is_away = True
+    await telegram.say(SARA, "once more")
+    async with platform_on(telegram, taken) as platform, listening(platform, taken):
+        await taken.until(lambda taken: taken.refusals >= 1)
+    taken.is_away = False
+    async with platform_on(telegram, taken) as platform, listening(platform, taken):
+        await taken.until(lambda taken: len(taken.accepted) == 1)
+
+
+async def test_a_bug_behind_the_intake_costs_one_update_and_not_the_loop(telegram: FakeTelegram, taken: Taken) -> None:
+    async def failing(incoming: object) -> None:
+        raise ZeroDivisionError
+
+    await telegram.say(SARA, "boom")
+    async with platform_on(telegram, taken) as platform:
+        task = asyncio.create_task(platform.run(failing))
+        await taken.until(lambda taken: len(taken.ignored) == 1)
+        await telegram.wait_until(lambda record: not record.unconfirmed)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert taken.ignored[0][3] == "internal error: ZeroDivisionError"
+
+
+async def test_a_wrong_token_leaves_run_and_is_not_shown(telegram: FakeTelegram, taken: Taken) -> None:
+    token = "7000000001:wrong-token-wrong-token-wrong-token"
+    async with platform_on(telegram, taken, token=token) as platform:
+        with pytest.raises(BadToken) as caught:
+            await platform.run(taken.intake)
+        assert token not in repr(platform)
+    chain = [caught.value, caught.value.__cause__, caught.value.__context__]
+    assert not any(token in repr(error) for error in chain)
+
+
+async def test_a_token_that_is_withdrawn_while_polling_leaves_run(telegram: FakeTelegram, taken: Taken) -> None:
+    await telegram.break_calls("getUpdates", "status", status=401, description="Unauthorized")
+    async with platform_on(telegram, taken) as platform:
+        with pytest.raises(BadToken):
+            await platform.run(taken.intake)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        {"kind": "status", "status": 500},
+        {"kind": "status", "status": 409, "description": "Conflict: terminated by other getUpdates request"},
+        {"kind": "flood", "retry_after": 1},
+        {"kind": "cut"},
+        {"kind": "garbage"},
+    ],
+    ids=lambda trouble: str(trouble.get("status", trouble["kind"])),
+)
+async def test_trouble_with_polling_is_outlived(telegram: FakeTelegram, taken: Taken, trouble: dict[str, Any]) -> None:
+    await telegram.break_calls("getUpdates", times=1 if trouble["kind"] == "flood" else 3, **trouble)
+    await telegram.say(SARA, "still there?")
+    async with platform_on(telegram, taken) as platform, listening(platform, taken):
+        await taken.until(lambda taken: len(taken.accepted) == 1)
+
+
+async def test_a_poll_that_is_never_answered_is_given_up(telegram: FakeTelegram, taken: Taken) -> None:
+    """A socket that stays open and silent must not make the bot deaf."""
+    impatient = Timing(poll_s=0, connect_s=1.0, answer_s=0.5, backoff=Backoff(0.05, 0.1))
+    await telegram.break_calls("getUpdates", "hang")
+    await telegram.say(SARA, "hello?")
+    async with platform_on(telegram, taken, timing=impatient) as platform, listening(platform, taken):
+        await taken.until(lambda taken: len(taken.accepted) == 1)
+
+
+async def test_a_second_poller_does_not_stop_the_first_for_good(telegram: FakeTelegram, taken: Taken) -> None:
+    async with (
+        platform_on(telegram, taken) as one,
+        platform_on(telegram, taken) as other,
+        listening(one, taken) as task,
+    ):
+        async with listening(other, taken):
+            await telegram.wait_until(lambda record: record.count("refused", code=409) >= 2)
+        await telegram.say(SARA, "who is left?")
+        await telegram.wait_until(lambda record: not record.unconfirmed)
+        assert not task.done()
+    assert {message.text for message in taken.accepted} == {"who is left?"}
+
+
+async def test_a_server_that_is_down_at_the_start_is_waited_for(telegram: FakeTelegram, taken: Taken) -> None:
+    await telegram.change(listening=False)
+    async with platform_on(telegram, taken) as platform, listening(platform, taken) as task:
+        await asyncio.wait({task}, timeout=0.2)
+        assert not task.done()
+        await telegram.change(listening=True)
+        await telegram.say(SARA, "back")
+        await taken.until(lambda taken: len(taken.accepted) == 1)
+        assert platform.last_success_s is not None
+
+
+async def test_menus_are_set_for_each_language_in_chats_and_groups(telegram: FakeTelegram, taken: Taken) -> None:
+    menus = {"": [("help", "what I can do")], "ar": [("help", "ماذا أستطيع")]}
+    async with platform_on(telegram, taken, menus=menus) as platform, listening(platform, taken):
+        record = await telegram.wait_until(lambda record: len(record.menus) == 4)
+    assert set(record.menus) == {
+        "all_private_chats/", "all_group_chats/", "all_private_chats/ar", "all_group_chats/ar"
+    }  # fmt: skip
+    assert record.menus["all_group_chats/ar"] == [{"command": "help", "description": "ماذا أستطيع"}]
+
+
+async def test_order_is_kept_within_a_chat(telegram: FakeTelegram, taken: Taken) -> None:
+    group = Chat(-100)
+    for number in range(20):
+        await telegram.say(SARA, f"/ask {number}", chat=group)
+        await telegram.say(SARA, f"{number}")
+    async with platform_on(telegram, taken) as platform, listening(platform, taken):
+        await taken.until(lambda taken: len(taken.accepted) == 40)
+    for kind in ChatKind:
+        texts = [message.text.split()[-1] for message in taken.accepted if message.address.chat_kind is kind]
+        assert texts == [str(number) for number in range(20)]
+
+
+async def test_a_sticker_arrives_as_unsupported(telegram: FakeTelegram, taken: Taken) -> None:
+    sticker = {"file_id": "a", "file_unique_id": "b", "type": "regular", "width": 1, "height": 1}
+    await telegram.say(SARA, sticker={**sticker, "is_animated": False, "is_video": False})
+    async with platform_on(telegram, taken) as platform, listening(platform, taken):
+        await taken.until(lambda taken: len(taken.accepted) == 1)
+    assert taken.accepted[0].kind is MessageKind.UNSUPPORTED
+
+
+async def test_a_hundred_thousand_characters_and_lone_surrogates_arrive(telegram: FakeTelegram, taken: Taken) -> None:
+    chat = '"chat": {"id": 42, "type": "private"}, "from": {"id": 42}, "date": 1'
+    await telegram.offer_raw('{"message": {"message_id": 1, ' + chat + ', "text": "a\\ud800b\\u0000"}}')
+    await telegram.offer_raw('{"message": {"message_id": 2, ' + chat + ', "text": "' + "x" * 100_000 + '"}}')
+    async with platform_on(telegram, taken) as platform, listening(platform, taken):
+        await taken.until(lambda taken: len(taken.accepted) == 2)
+    assert taken.accepted[0].text == "a\ufffdb\ufffd"
+    assert len(taken.accepted[1].text) == 100_000
+
+
+@pytest.mark.parametrize(("sees_all", "explained"), [(False, "privacy mode is on"), (True, "privacy mode is off")])
+async def test_privacy_mode_is_explained_in_one_line(
+    telegram: FakeTelegram, taken: Taken, sees_all: bool, explained: str
+) -> None:
+    await telegram.change(sees_all=sees_all)
+    with capture_logs() as lines:
+        async with platform_on(telegram, taken) as platform, listening(platform, taken):
+            await telegram.say(SARA, "hi")
+            await taken.until(lambda taken: len(taken.accepted) == 1)
+    (line,) = [line for line in lines if line["event"] == "Telegram is on"]
+    assert line["groups"].startswith(explained)
+    assert line["bot"] == "@OurBot"
+
+
+async def test_no_line_of_ours_shows_the_token(telegram: FakeTelegram, taken: Taken) -> None:
+    """Not when all goes well, and not in any kind of trouble."""
+    for kind in ("cut", "garbage", "status"):
+        await telegram.break_calls("*", kind, times=2)
+    await telegram.offer_raw('{"message": []}')
+    with capture_logs() as lines:
+        async with platform_on(telegram, taken) as platform, listening(platform, taken):
+            await taken.until(lambda taken: len(taken.ignored) == 1)
+    assert len(lines) >= 3
+    assert telegram.token not in repr(lines)
