@@ -1,0 +1,233 @@
+"""Discord as a platform: messages in, replies out.
+
+Covered: nobody is ever pinged by what the bot writes; a send that is repeated
+within minutes makes no second copy (nonce), and later ones look for the first;
+a lost connection is resumed by discord.py, and started anew where it gives up.
+Not covered: messages from the time when no process ran.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import math
+from collections.abc import Sequence
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+import discord
+import structlog
+
+from botbridge.errors import PlatformError, ReplyRejected
+from botbridge.messages import Address, ChatKind, MessageId, OutboxPart, Part, PlatformName, UserId
+from botbridge.platforms.discord import render
+from botbridge.platforms.discord.answers import Answers
+from botbridge.platforms.discord.commands import SlashCommand
+from botbridge.platforms.discord.connection import Connection
+from botbridge.platforms.discord.failures import translated
+from botbridge.platforms.discord.reception import Ignore
+from botbridge.platforms.discord.translate import DISCORD
+from botbridge.ports import Intake, State
+
+NOBODY = discord.AllowedMentions.none()
+GROUP_EDIT_S, PRIVATE_EDIT_S = 2.0, 1.5
+"""Discord names no number; 5 edits in 5 s were measured by others, and an answer shares them with its end.
+
+Source: https://github.com/discord/discord-api-docs/issues/20
+"""
+
+LOOK_BACK_MESSAGES = 50
+
+log = structlog.get_logger(__name__)
+
+
+class DiscordPlatform:
+    """The bot on Discord; `async with` it, or `aclose` it when the last reply is out.
+
+    Args:
+        token: The bot's token.
+        state: Where the hash of the command menu is kept.
+        ignore: Stores a message that cannot be understood.
+        commands: The command menu.
+        message_content: Ask for the privileged intent, to read replies whose ping is off.
+        api_base_url: Of a compatible server, as `http://host:3001/api/v10`.
+        gateway_url: Of a compatible server, as `ws://host:3001/gateway`.
+        timeout_s: After this a call to Discord is given up and tried again later;
+            discord.py waits out limits of up to 30 s within it.
+    """
+
+    def __init__(
+        self,
+        token: str,
+        *,
+        state: State,
+        ignore: Ignore,
+        commands: Sequence[SlashCommand] = (),
+        message_content: bool = False,
+        api_base_url: str | None = None,
+        gateway_url: str | None = None,
+        timeout_s: float = 60.0,
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._connection = Connection(
+            token,
+            state=state,
+            ignore=ignore,
+            commands=commands,
+            message_content=message_content,
+            api_base_url=api_base_url,
+            gateway_url=gateway_url,
+        )
+
+    @property
+    def name(self) -> PlatformName:
+        """`discord`."""
+        return DISCORD
+
+    @property
+    def is_on(self) -> bool:
+        """True while the gateway lets events through."""
+        return self._connection.is_on
+
+    @property
+    def repeats_safely(self) -> bool:
+        """True: Discord keeps the nonce of a message for some minutes."""
+        return True
+
+    def render(self, text: str) -> tuple[Part, ...]:
+        """Cut Markdown, which Discord shows by itself, into messages of 2,000 characters."""
+        return render.render(text)
+
+    def edit_interval_s(self, address: Address) -> float:
+        """2 s in a channel, 1.5 s in private; an answer to a slash command is written once."""
+        if address.interaction is not None:
+            return math.inf
+        return PRIVATE_EDIT_S if address.chat_kind is ChatKind.PRIVATE else GROUP_EDIT_S
+
+    async def send(self, part: OutboxPart) -> MessageId:
+        """Deliver a part; the message's id.
+
+        Raises:
+            PlatformError: see `failures.translated`; DeliveryUnknown only for the
+                second and later messages of an answer to a slash command.
+        """
+        address, text = part.address, part.part.text
+        if address.interaction is not None:
+            async with translated(self._timeout_s):
+                await self._connection.acknowledged(address.interaction)
+            answers = Answers(self._connection.client.http, address.interaction, self._timeout_s)
+            if part.edits is not None:
+                return await answers.edit(part.edits, text)
+            return await answers.send(text, again=part.attempts > 0)
+        if part.edits is not None:
+            return await self._replace(address, part.edits, text)
+        if part.attempts > 0 and (former := await self._sent_before(part)) is not None:
+            return former
+        post = partial(
+            self._messageable(address).send,
+            text,
+            nonce=nonce_of(part),
+            allowed_mentions=NOBODY,
+            suppress_embeds=True,
+        )
+        quoted = _quoted(address)
+        async with translated(self._timeout_s):
+            sent = await (post() if quoted is None else post(reference=quoted, mention_author=False))
+        return MessageId(str(sent.id))
+
+    async def edit(self, address: Address, message_id: MessageId, text: str) -> None:
+        """Replace a status message by as much of a text as fits."""
+        await self._replace(address, message_id, render.fit(text))
+
+    async def typing(self, address: Address) -> None:
+        """Show `typing` for about ten seconds; Discord shows the like by itself while a command waits."""
+        if address.interaction is not None:
+            return
+        with contextlib.suppress(PlatformError):
+            async with translated(self._timeout_s):
+                await self._messageable(address).typing()
+
+    async def is_chat_admin(self, address: Address, user_id: UserId) -> bool:
+        """Whether a person holds Manage Server where the channel is; in private, whether they are the one there."""
+        client = self._connection.client
+        async with translated(self._timeout_s):
+            channel = await client.fetch_channel(int(address.chat_id))
+            if isinstance(channel, discord.DMChannel):
+                return any(str(user.id) == user_id for user in channel.recipients)
+            if not isinstance(channel, discord.abc.GuildChannel):
+                return False
+            # Fetched, not taken from the cache: a role that was just withdrawn must count as withdrawn.
+            guild = await client.fetch_guild(channel.guild.id, with_counts=False)
+            try:
+                member = await guild.fetch_member(int(user_id))
+            except discord.NotFound:
+                return False
+            return member.guild_permissions.manage_guild
+
+    async def run(self, intake: Intake) -> None:
+        """Take messages in until cancelled; sending stays possible until `aclose`.
+
+        Raises:
+            BadToken: Discord does not let us in, and trying again will not help.
+        """
+        await self._connection.run(intake)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Leave Discord."""
+        await self._connection.aclose()
+
+    def _messageable(self, address: Address) -> discord.PartialMessageable:
+        return self._connection.client.get_partial_messageable(int(address.thread_id or address.chat_id))
+
+    async def _replace(self, address: Address, message_id: MessageId, text: str) -> MessageId:
+        async with translated(self._timeout_s):
+            message = self._messageable(address).get_partial_message(int(message_id))
+            await message.edit(content=text, allowed_mentions=NOBODY)
+        return message_id
+
+    async def _sent_before(self, part: OutboxPart) -> MessageId | None:
+        """The message that an earlier try left behind, by its text and what it quotes: nonces live only minutes."""
+        client, quoted = self._connection.client, _quoted(part.address)
+        after = discord.Object(quoted.message_id) if quoted is not None and quoted.message_id else None
+        with contextlib.suppress(ReplyRejected):
+            async with translated(self._timeout_s):
+                async for message in self._messageable(part.address).history(limit=LOOK_BACK_MESSAGES, after=after):
+                    quotes = message.reference.message_id if message.reference is not None else None
+                    if (
+                        message.author == client.user
+                        and message.content.strip() == part.part.text.strip()
+                        and (quoted is None or quotes == quoted.message_id)
+                    ):
+                        return MessageId(str(message.id))
+        return None
+
+
+def nonce_of(part: OutboxPart) -> str:
+    """The same for every try of a part, another for every other part; 24 characters (Discord takes 25).
+
+    Text and channel count besides the id, because a new database counts from 1 again.
+    """
+    address = part.address
+    seed = "\0".join([str(part.id), address.chat_id, address.thread_id or "", address.reply_to or "", part.part.text])
+    return base64.b32encode(hashlib.sha256(seed.encode("utf-8", "surrogatepass")).digest()[:15]).decode()
+
+
+def _quoted(address: Address) -> discord.MessageReference | None:
+    """The question, in a channel; it may have been deleted since."""
+    if address.reply_to is None or address.chat_kind is ChatKind.PRIVATE:
+        return None
+    return discord.MessageReference(
+        message_id=int(address.reply_to),
+        channel_id=int(address.thread_id or address.chat_id),
+        fail_if_not_exists=False,
+    )

@@ -1,0 +1,172 @@
+"""Being on Discord: log in, tell the command menu, stay connected.
+
+Covered: a login or connection that fails is tried again with growing pauses;
+only a refusal that no waiting cures ends `run`; what is in hand then is handed
+over before it returns, and sending stays possible until `aclose`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Sequence
+
+import discord
+import structlog
+
+from botbridge.errors import BadToken, PlatformUnavailable, StorageError
+from botbridge.platforms.discord.commands import Interaction, SlashCommand, grow, sync_if_changed
+from botbridge.platforms.discord.endpoint import point_at
+from botbridge.platforms.discord.failures import FOREIGN
+from botbridge.platforms.discord.ingest import IngestClient
+from botbridge.platforms.discord.reception import Chosen, Ignore, Reception
+from botbridge.ports import Intake, State
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+LAST_WORDS_S = 5.0
+"""How long the messages in hand may take to be committed when we stop."""
+
+NO_MESSAGE_CONTENT = (
+    "Discord does not let this bot read all messages: switch on the Message Content Intent on the Bot page of "
+    "https://discord.com/developers/applications or unset BOTBRIDGE_DISCORD__MESSAGE_CONTENT. Going on without it: "
+    "mentions, replies with a ping and private messages are read."
+)
+
+FINAL = (discord.LoginFailure, discord.PrivilegedIntentsRequired, discord.ConnectionClosed)
+"""After these discord.py must not come back; it does so by itself after all others.
+
+Source: https://discord.com/developers/docs/topics/opcodes-and-status-codes#gateway-gateway-close-event-codes
+"""
+
+log = structlog.get_logger(__name__)
+
+
+class Connection:
+    """The bot's presence on Discord; arguments as of `DiscordPlatform`."""
+
+    def __init__(
+        self,
+        token: str,
+        *,
+        state: State,
+        ignore: Ignore,
+        commands: Sequence[SlashCommand],
+        message_content: bool,
+        api_base_url: str | None,
+        gateway_url: str | None,
+    ) -> None:
+        self._token = token
+        self._state = state
+        self._reception = Reception(ignore)
+        self._commands = commands
+        self._message_content = message_content
+        self._urls = api_base_url, gateway_url
+        self._client: IngestClient | None = None
+
+    @property
+    def is_on(self) -> bool:
+        """True while the gateway lets events through."""
+        if self._client is None or self._client.is_closed():
+            return False
+        # `is_ready` says so only when every server has been listed, seconds after messages come in.
+        gateway = self._client.ws
+        return gateway is not None and gateway.open and gateway.session_id is not None
+
+    @property
+    def client(self) -> discord.Client:
+        """The client, logged in.
+
+        Raises:
+            PlatformUnavailable: we are not logged in.
+        """
+        if self._client is None or self._client.is_closed():
+            message = "not logged in to Discord"
+            raise PlatformUnavailable(message)
+        return self._client
+
+    async def acknowledged(self, handle: str) -> None:
+        """Return once a command that is being taken in was acknowledged: only then can it be answered."""
+        await self._reception.acknowledged(handle)
+
+    async def run(self, intake: Intake) -> None:
+        """Take messages in until cancelled.
+
+        Raises:
+            BadToken: Discord does not let us in, and trying again will not help.
+        """
+        point_at(*self._urls)
+        receiving = asyncio.create_task(self._reception.run(intake, lambda: self.client), name="discord-reception")
+        try:
+            await self._stay()
+        finally:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WORDS_S):
+                    await self._hang_up()
+            self._reception.take(None)
+            await asyncio.wait([receiving], timeout=LAST_WORDS_S)
+            receiving.cancel()
+
+    async def aclose(self) -> None:
+        """Leave Discord; nothing can be sent afterwards."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def _hang_up(self) -> None:
+        if self._client is not None and self._client.ws is not None:
+            await self._client.ws.close(code=1000)
+
+    async def _stay(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        while True:
+            if await self._once():
+                pause_s = FIRST_PAUSE_S
+            await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))  # noqa: S311 - spreads reconnects, no secret
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _once(self) -> bool:
+        """Log in and stay as long as discord.py can; whether we were connected at the end."""
+        await self.aclose()
+        client = IngestClient(self._reception.take, message_content=self._message_content)
+        try:
+            await self._log_in(client)
+            await client.connect()
+        except FINAL as error:
+            if not (self._message_content and isinstance(error, discord.PrivilegedIntentsRequired)):
+                raise BadToken(last_words(error)) from error
+            log.error(NO_MESSAGE_CONTENT)
+            self._message_content = False
+        except Exception as error:  # noqa: BLE001 - discord.py lets out whatever a broken answer caused in it
+            log.warning("discord not reachable, trying again", error=repr(error))
+        finally:
+            if self._client is not client:
+                await client.close()
+        return client.is_ready()
+
+    async def _log_in(self, client: IngestClient) -> None:
+        async def chosen(
+            interaction: Interaction, words: tuple[str, ...], person: discord.User | discord.Member | None
+        ) -> None:
+            self._reception.take(Chosen(interaction, words, person))
+
+        tree = grow(client, self._commands, chosen)
+        await client.login(self._token)
+        self._client = client
+        try:
+            await sync_if_changed(tree, self._state)
+        except (*FOREIGN, StorageError) as error:
+            log.error("slash commands not registered", error=str(error))
+
+
+def last_words(error: Exception) -> str:
+    """Why Discord does not let us in, for the operator."""
+    match error:
+        case discord.LoginFailure() | discord.ConnectionClosed(code=4004):
+            return "Discord does not know the token in BOTBRIDGE_DISCORD__TOKEN."
+        case discord.PrivilegedIntentsRequired():
+            return "Discord refuses what this bot asks to hear (close code 4014)."
+        case discord.ConnectionClosed():
+            return f"Discord closed the connection for good (close code {error.code})."
+        case _:
+            return str(error)

@@ -1,0 +1,138 @@
+"""What comes from Discord: the client with its events, in order, and the facts of each message.
+
+Covered: events are handed on in the order in which the gateway sent them; one
+that discord.py cannot read is handed on as it is, the connection lives on.
+Not covered: what is said while no session exists is not fetched afterwards; a
+session that is resumed brings it by itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import discord
+import structlog
+
+from botbridge.messages import Address, BotId, ChatId, ChatKind, MessageId, Person, ThreadId, UserId
+from botbridge.platforms.discord.translate import DISCORD, MessageFacts, Place
+
+MAX_RATELIMIT_WAIT_S = 30.0
+"""The least that discord.py takes; without it, it sleeps as long as Discord says."""
+
+log = structlog.get_logger(__name__)
+
+
+def intents(*, message_content: bool) -> discord.Intents:
+    """What the bot asks to hear: messages and the channels they are in, nothing privileged unless wanted.
+
+    Source: https://discord.com/developers/docs/events/gateway#gateway-intents
+    """
+    wanted = discord.Intents.none()
+    wanted.guilds = wanted.guild_messages = wanted.dm_messages = True
+    wanted.message_content = message_content
+    return wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An event that discord.py could not make sense of."""
+
+    event: str
+    data: Any
+    reason: str
+
+    @property
+    def raw(self) -> bytes:
+        """The event as JSON."""
+        return json.dumps(self.data).encode()
+
+    def address(self, bot_id: BotId) -> tuple[Address, MessageId]:
+        """Where it was said and its id, as far as it says so."""
+        facts = self.data if isinstance(self.data, dict) else {}
+        kind = ChatKind.GROUP if "guild_id" in facts else ChatKind.PRIVATE
+        chat_id = ChatId(str(facts.get("channel_id", "")))
+        return Address(DISCORD, bot_id, chat_id, kind), MessageId(str(facts.get("id", "")))
+
+
+class IngestClient(discord.Client):
+    """Hands every message, and what it cannot read, to `take` and does nothing else."""
+
+    def __init__(self, take: Callable[[discord.Message | Unreadable], None], *, message_content: bool) -> None:
+        super().__init__(
+            intents=intents(message_content=message_content),
+            allowed_mentions=discord.AllowedMentions.none(),
+            max_messages=None,
+            member_cache_flags=discord.MemberCacheFlags.none(),
+            chunk_guilds_at_startup=False,
+            max_ratelimit_timeout=MAX_RATELIMIT_WAIT_S,
+        )
+        self._take = take
+        # An exception of a parser would leave connect() and end the session, with all that it could replay.
+        parsers: dict[str, Callable[[Any], None]] = self._connection.parsers
+        self._connection.parsers = survivable(parsers, take)
+
+    async def on_message(self, message: discord.Message) -> None:
+        """Take a message in."""
+        self._take(message)
+
+    async def on_ready(self) -> None:
+        """Tell the operator that we hear."""
+        log.info("discord connected", bot=str(self.user), servers=len(self.guilds))
+
+    async def on_resumed(self) -> None:
+        """Tell the operator that we hear again, with nothing missed."""
+        log.info("discord session resumed")
+
+
+def survivable(
+    parsers: Mapping[str, Callable[[Any], None]], report: Callable[[Unreadable], None]
+) -> dict[str, Callable[[Any], None]]:
+    """Readers of gateway events that report what they cannot read, instead of raising."""
+
+    def guarded(event: str, parse: Callable[[Any], None]) -> Callable[[Any], None]:
+        def read(data: Any) -> None:  # noqa: ANN401 - whatever Discord sent
+            try:
+                parse(data)
+            except Exception as error:  # noqa: BLE001 - one unreadable event must not stop the others
+                report(Unreadable(event, data, repr(error)))
+
+        return read
+
+    return {event: guarded(event, parse) for event, parse in parsers.items()}
+
+
+def person_of(user: discord.User | discord.Member, language: str | None = None) -> Person:
+    """Somebody as we know them."""
+    return Person(UserId(str(user.id)), user.display_name, user.name, language)
+
+
+def place_of(channel: object) -> Place | None:
+    """Where a channel object is; None when it does not say (a thread that discord.py has not met)."""
+    match channel:
+        case discord.DMChannel():
+            return Place(ChatId(str(channel.id)), ChatKind.PRIVATE)
+        case discord.Thread():
+            return Place(ChatId(str(channel.parent_id)), ChatKind.GROUP, ThreadId(str(channel.id)))
+        case discord.abc.GuildChannel():
+            return Place(ChatId(str(channel.id)), ChatKind.GROUP)
+        case _:
+            return None
+
+
+def facts_of(message: discord.Message, place: Place) -> MessageFacts:
+    """What counts of a message."""
+    replied = message.reference.resolved if message.reference is not None else None
+    return MessageFacts(
+        message_id=MessageId(str(message.id)),
+        place=place,
+        author=person_of(message.author),
+        content=message.content,
+        sent_at=message.created_at,
+        is_speech=message.type in (discord.MessageType.default, discord.MessageType.reply),
+        from_program=message.author.bot or message.webhook_id is not None,
+        mentioned=tuple(person_of(user) for user in message.mentions),
+        reply_author=person_of(replied.author) if isinstance(replied, discord.Message) else None,
+    )

@@ -1,0 +1,159 @@
+"""What a Discord message means to us: pure functions, from small facts to an `IncomingMessage`.
+
+Source: https://discord.com/developers/docs/resources/message
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from botbridge.messages import (
+    Address,
+    BotId,
+    ChatId,
+    ChatKind,
+    IncomingMessage,
+    MessageId,
+    MessageKind,
+    Person,
+    PlatformName,
+    ThreadId,
+    UserId,
+)
+
+DISCORD = PlatformName("discord")
+
+_MENTION = re.compile(r"<@!?(\d+)>")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something was said: the channel, and the thread below it if there is one."""
+
+    chat_id: ChatId
+    kind: ChatKind
+    thread_id: ThreadId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFacts:
+    """What counts of a message.
+
+    Attributes:
+        is_speech: A message of its own or a reply, not a notice such as "somebody joined".
+        from_program: A bot or a webhook wrote it.
+        mentioned: Everybody whom it mentions; a reply mentions its receiver unless the ping was off.
+        reply_author: Who wrote the message that it replies to.
+    """
+
+    message_id: MessageId
+    place: Place
+    author: Person
+    content: str
+    sent_at: datetime
+    is_speech: bool = True
+    from_program: bool = False
+    mentioned: tuple[Person, ...] = ()
+    reply_author: Person | None = None
+
+
+def to_incoming(facts: MessageFacts, bot_id: BotId) -> IncomingMessage | None:
+    """The message if it is meant for the bot, else None.
+
+    In private all is; in a channel what mentions the bot or replies to it. A
+    reply whose ping was switched off comes without its text (Discord withholds
+    it) and is passed on as unsupported, so that it can be answered with a
+    sentence.
+    """
+    is_private = facts.place.kind is ChatKind.PRIVATE
+    meant = {person.user_id for person in (*facts.mentioned, facts.reply_author) if person is not None}
+    addressed = is_private or UserId(bot_id) in meant
+    if facts.from_program or not facts.is_speech or not addressed:
+        return None
+    text = _without_mention_of(bot_id, whole(facts.content))
+    target = None
+    if text.startswith("/"):
+        target, text = _target_of(facts, text, bot_id)
+        kind = MessageKind.COMMAND
+    else:
+        text = _with_names(text, facts.mentioned)
+        kind = MessageKind.TEXT if text else MessageKind.UNSUPPORTED
+    return IncomingMessage(
+        address=Address(
+            DISCORD,
+            bot_id,
+            facts.place.chat_id,
+            facts.place.kind,
+            facts.place.thread_id,
+            reply_to=None if is_private else facts.message_id,
+        ),
+        message_id=facts.message_id,
+        kind=kind,
+        sender=facts.author,
+        text=text,
+        sent_at=facts.sent_at,
+        target=target,
+    )
+
+
+def to_command(
+    *,
+    bot_id: BotId,
+    place: Place,
+    interaction_id: MessageId,
+    interaction: str,
+    sender: Person,
+    words: tuple[str, ...],
+    target: Person | None,
+    sent_at: datetime,
+) -> IncomingMessage:
+    """The command that somebody chose from Discord's menu, written as people would type it.
+
+    Args:
+        words: The command's name and what follows it.
+        interaction: Everything that the answer needs, see `answers`.
+    """
+    return IncomingMessage(
+        address=Address(DISCORD, bot_id, place.chat_id, place.kind, place.thread_id, interaction=interaction),
+        message_id=interaction_id,
+        kind=MessageKind.COMMAND,
+        sender=sender,
+        text="/" + " ".join(words),
+        sent_at=sent_at,
+        target=target,
+    )
+
+
+def whole(text: str) -> str:
+    r"""The text with every half of a surrogate pair replaced, so that it can be stored and sent.
+
+    >>> whole("a\ud800b")
+    'a\ufffdb'
+    """
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _without_mention_of(bot_id: BotId, text: str) -> str:
+    return re.sub(rf"[ \t]*<@!?{bot_id}>[ \t]*", " ", text).strip()
+
+
+def _with_names(text: str, people: tuple[Person, ...]) -> str:
+    names = {person.user_id: person.display_name for person in people}
+
+    def name_of(mention: re.Match[str]) -> str:
+        name = names.get(UserId(mention[1]))
+        return f"@{name}" if name else mention[0]
+
+    return _MENTION.sub(name_of, text)
+
+
+def _target_of(facts: MessageFacts, text: str, bot_id: BotId) -> tuple[Person | None, str]:
+    """Whom a typed command is about: the person it mentions, else the one it replies to."""
+    if (mention := _MENTION.search(text)) is not None:
+        named = next((person for person in facts.mentioned if person.user_id == mention[1]), None)
+        if named is not None:
+            return named, " ".join((text[: mention.start()] + text[mention.end() :]).split())
+    replied = facts.reply_author
+    return (replied if replied is not None and replied.user_id != UserId(bot_id) else None), text

@@ -1,0 +1,143 @@
+"""Staying on Discord: what is lost when the line breaks (nothing), and when to give up (hardly ever)."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from botbridge.errors import BadToken, PlatformUnavailable, StorageUnavailable
+from botbridge.messages import IncomingMessage
+from tests.fakes.discord import FakeDiscord
+from tests.platforms.discord.conftest import Bot, OpenBot
+
+
+@pytest.mark.parametrize("how", ["drop", "reconnect", "close"])
+async def test_a_connection_that_breaks_is_resumed_and_loses_nothing(server: FakeDiscord, bot: Bot, how: str) -> None:
+    """Cut, asked to reconnect (op 7), closed with 4000."""
+    await server.say("one")
+    await server.upset_gateway(how)  # type: ignore[arg-type]
+    await server.say("two")
+    await server.say("three")
+    assert [(await bot.next()).text for _ in range(3)] == ["one", "two", "three"]
+    await server.wait_until("resumed")
+    assert len(await server.ledger("identified")) == 1
+    assert bot.heard.empty()
+
+
+async def test_a_session_that_discord_has_forgotten_is_begun_anew(server: FakeDiscord, bot: Bot) -> None:
+    """Op 9: what was said in between is gone, what follows is heard."""
+    await server.upset_gateway("invalidate")
+    first = (await server.ledger("ready"))[0]["number"]
+    await server.wait_until("ready", after=first)
+    await server.say("again")
+    assert (await bot.next()).text == "again"
+
+
+async def test_a_wrong_token_is_told_once_and_not_tried_again(server: FakeDiscord) -> None:
+    bot = Bot(server, token="wrong")
+    with pytest.raises(BadToken, match="DISCORD__TOKEN"):
+        await bot.platform.run(bot.intake)
+    assert len(await server.ledger("refused")) == 1
+
+
+@pytest.mark.parametrize(("code", "word"), [(4004, "TOKEN"), (4014, "4014"), (4013, "4013")])
+async def test_a_closure_for_good_ends_the_run_with_a_sentence(server: FakeDiscord, code: int, word: str) -> None:
+    await server.upset_gateway("close", code=code)
+    bot = Bot(server)
+    with pytest.raises(BadToken, match=word):
+        await bot.platform.run(bot.intake)
+    await bot.platform.aclose()
+
+
+async def test_when_discord_has_shut_us_out_for_good_replies_are_kept_for_later(server: FakeDiscord) -> None:
+    bot = Bot(server)
+    running = asyncio.create_task(bot.platform.run(bot.intake))
+    await server.wait_until("ready")
+    await server.say("hello")
+    incoming = await bot.next()
+    await server.upset_gateway("close", code=4004)
+    with pytest.raises(BadToken):
+        await running
+    with pytest.raises(PlatformUnavailable):
+        await bot.answer(incoming, "hello")
+    await bot.platform.aclose()
+
+
+async def test_without_the_granted_intent_the_bot_says_so_and_goes_on_without_it(
+    server: FakeDiscord, open_bot: OpenBot
+) -> None:
+    with capture_logs() as logs:
+        async with open_bot(server, message_content=True) as bot:
+            await server.say("hello")
+            assert (await bot.next()).text == "hello"
+    assert any("Message Content Intent" in line["event"] for line in logs)
+
+
+async def test_a_discord_that_is_not_there_yet_is_waited_for(open_bot: OpenBot) -> None:
+    """REST and gateway both refuse; then the server comes up on the same port."""
+    async with FakeDiscord() as first:
+        port = int(first.api_url.split(":")[2].split("/")[0])
+    later = FakeDiscord()
+    bot = Bot(first)
+    running = asyncio.create_task(bot.platform.run(bot.intake))
+    await later.start(port)
+    try:
+        await later.wait_until("ready")
+        await later.say("hello")
+        assert (await bot.next()).text == "hello"
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        await bot.platform.aclose()
+        await later.stop()
+
+
+async def test_a_gateway_that_is_not_there_yet_is_waited_for(server: FakeDiscord) -> None:
+    """REST answers, the gateway does not: discord.py itself cannot cope with that at its first try."""
+    away = server.gateway_url.replace("/gateway", "/nowhere")
+    bot = Bot(server, gateway_url=away)
+    running = asyncio.create_task(bot.platform.run(bot.intake))
+    first = await server.wait_until("logged_in")
+    await server.wait_until("logged_in", after=first["number"])
+    assert not running.done()
+    running.cancel()
+    await asyncio.wait([running])
+    await bot.platform.aclose()
+
+
+async def test_a_message_waits_for_a_database_that_is_away(server: FakeDiscord, bot: Bot) -> None:
+    """Discord sends a message only once: nothing asks for it again."""
+    bot.errors += [StorageUnavailable("locked"), StorageUnavailable("locked")]
+    await server.say("one")
+    await server.say("two")
+    assert [(await bot.next()).text for _ in range(2)] == ["one", "two"]
+
+
+async def test_a_bug_of_ours_in_one_message_does_not_stop_the_next(server: FakeDiscord, bot: Bot) -> None:
+    bot.errors.append(RuntimeError("a bug"))
+    await server.say("one")
+    await server.say("two")
+    assert (await bot.next()).text == "two"
+
+
+async def test_a_message_in_hand_is_stored_before_the_run_ends(server: FakeDiscord) -> None:
+    """Discord will not send it again."""
+    bot, gate, entered = Bot(server), asyncio.Event(), asyncio.Event()
+
+    async def slow_intake(incoming: IncomingMessage) -> None:
+        entered.set()
+        await gate.wait()
+        await bot.intake(incoming)
+
+    running = asyncio.create_task(bot.platform.run(slow_intake))
+    await server.wait_until("ready")
+    await server.say("last words")
+    await entered.wait()
+    running.cancel()
+    await server.wait_until("disconnected")
+    gate.set()
+    await asyncio.wait([running])
+    await bot.platform.aclose()
+    assert bot.heard.get_nowait().text == "last words"
