@@ -1,0 +1,307 @@
+"""The composition root: every object of botbridge is made here, and none anywhere else.
+
+`build` makes them; nothing is opened before the `App` is entered.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from botbridge.answers import Sampling
+from botbridge.control import ControlServer
+from botbridge.conversation.access import Access, AccessMode
+from botbridge.conversation.acts import Acts
+from botbridge.conversation.delivery import Delivery
+from botbridge.conversation.desk import Desk
+from botbridge.conversation.limits import Limits
+from botbridge.conversation.line import PersonKey
+from botbridge.conversation.room import Room
+from botbridge.conversation.scope import Scope
+from botbridge.conversation.service import ConversationService, Policy
+from botbridge.conversation.texts import Texts, load_texts
+from botbridge.errors import StorageUnavailable
+from botbridge.inference.client import WorkerClient
+from botbridge.inference.options import EngineOptions
+from botbridge.menus import discord_menu, telegram_menus
+from botbridge.messages import PlatformName, UserId
+from botbridge.models.catalogue import load_catalogue
+from botbridge.models.ensure import ensure
+from botbridge.models.store import ModelStore
+from botbridge.platforms.discord.adapter import DiscordPlatform
+from botbridge.platforms.discord.translate import DISCORD
+from botbridge.platforms.telegram.adapter import TelegramPlatform
+from botbridge.platforms.telegram.translate import TELEGRAM
+from botbridge.platforms.terminal.adapter import TERMINAL, TerminalPlatform, local_person
+from botbridge.ports import Audit, History, Inbox, Outbox, People, Platform, State
+from botbridge.running import App, Operations
+from botbridge.setting_groups import DEFAULT_MODEL
+from botbridge.settings import Settings, child_environment
+from botbridge.storage.audit import SqlAudit
+from botbridge.storage.backup import backup
+from botbridge.storage.database import Database
+from botbridge.storage.engines import sqlite_note
+from botbridge.storage.files import database_path
+from botbridge.storage.history import SqlHistory
+from botbridge.storage.inbox import SqlInbox
+from botbridge.storage.lock import DatabaseLock
+from botbridge.storage.memory import (
+    InMemoryAudit,
+    InMemoryHistory,
+    InMemoryInbox,
+    InMemoryOutbox,
+    InMemoryState,
+)
+from botbridge.storage.memory_people import InMemoryPeople
+from botbridge.storage.memory_store import InMemoryStore
+from botbridge.storage.migrate import upgrade
+from botbridge.storage.outbox import SqlOutbox
+from botbridge.storage.people import SqlPeople
+from botbridge.storage.state import SqlState
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """One implementation of every storage port, and how it is opened."""
+
+    inbox: Inbox
+    history: History
+    outbox: Outbox
+    people: People
+    audit: Audit
+    state: State
+    opened: Callable[[], AbstractAsyncContextManager[None]]
+    backup: Callable[[Path], Awaitable[None]]
+
+
+def build(
+    settings: Settings,
+    *,
+    in_memory: bool = False,
+    platforms: Collection[str] | None = None,
+    pull_missing: bool = False,
+) -> App:
+    """Make a botbridge.
+
+    Args:
+        settings: The operator's decisions.
+        in_memory: Keep nothing beyond the process and serve no control socket.
+        platforms: Only these, of `telegram`, `discord` and `terminal`; None is
+            all for which there is a token, and the terminal.
+        pull_missing: Fetch the model whichever it is; otherwise only the
+            default one is fetched without being asked for.
+    """
+    texts = load_texts()
+    storage = in_memory_storage() if in_memory else sql_storage(settings)
+    terminal = TerminalPlatform()
+    here = make_platforms(settings, storage, texts, terminal, platforms)
+    generator = make_generator(settings, pull_missing=pull_missing)
+    room = Room(time.monotonic)
+    delivery = Delivery(storage.outbox, here)
+    acts = Acts(
+        inbox=storage.inbox,
+        history=storage.history,
+        people=storage.people,
+        generator=generator,
+        platforms=here,
+        room=room,
+        delivery=delivery,
+        texts=texts,
+    )
+    policy = make_policy(settings)
+    desk = Desk(
+        history=storage.history,
+        people=storage.people,
+        audit=storage.audit,
+        platforms=here,
+        room=room,
+        acts=acts,
+        access=policy.access,
+        texts=texts,
+    )
+    service = ConversationService(
+        inbox=storage.inbox,
+        history=storage.history,
+        outbox=storage.outbox,
+        generator=generator,
+        platforms=here,
+        room=room,
+        desk=desk,
+        delivery=delivery,
+        policy=policy,
+        texts=texts,
+        now_s=time.monotonic,
+    )
+    operations = Operations(
+        history=storage.history,
+        people=storage.people,
+        audit=storage.audit,
+        generator=generator,
+        room=room,
+        acts=acts,
+        terminal=terminal,
+        backup=storage.backup,
+        sampling=policy.sampling,
+    )
+    return App(
+        opened_storage=storage.opened,
+        generator=generator,
+        service=service,
+        delivery=delivery,
+        platforms=here,
+        terminal=terminal,
+        operations=operations,
+        control=None if in_memory else partial(ControlServer, settings.home / "control.sock"),
+    )
+
+
+def make_platforms(
+    settings: Settings, storage: Storage, texts: Texts, terminal: TerminalPlatform, wanted: Collection[str] | None
+) -> dict[PlatformName, Platform]:
+    """Make the platforms that have what they need. A third one is three lines here."""
+    made: dict[PlatformName, Platform] = {TERMINAL: terminal}
+    if settings.telegram.token is not None:
+        made[TELEGRAM] = TelegramPlatform(
+            settings.telegram.token.get_secret_value(),
+            ignore=storage.inbox.ignore,
+            menus=telegram_menus(texts),
+            api_base_url=settings.telegram.api_base_url,
+        )
+    if settings.discord.token is not None:
+        made[DISCORD] = DiscordPlatform(
+            settings.discord.token.get_secret_value(),
+            state=storage.state,
+            ignore=storage.inbox.ignore,
+            commands=discord_menu(texts),
+            message_content=settings.discord.message_content,
+            api_base_url=settings.discord.api_base_url,
+            gateway_url=settings.discord.gateway_url,
+        )
+    return {name: platform for name, platform in made.items() if wanted is None or name in wanted}
+
+
+def make_generator(settings: Settings, *, pull_missing: bool) -> WorkerClient:
+    """Make the model's side: the worker, and the way to its files."""
+    inference = settings.inference
+    options = EngineOptions(
+        engine="transformers" if inference.engine == "auto" else inference.engine,
+        device=inference.device,
+        dtype=inference.dtype,
+        threads=inference.threads,
+        slots=inference.slots,
+        context_tokens=inference.context_tokens,
+        cache_bytes=inference.cache_bytes,
+    )
+    if options.engine == "echo":
+        return WorkerClient(None, options)
+    prepare = partial(
+        ensure,
+        load_catalogue().resolve(inference.model),
+        ModelStore(settings.home),
+        pull_missing=pull_missing or inference.model == DEFAULT_MODEL,
+        told=_tell_progress,
+        environment=child_environment(settings),
+    )
+    return WorkerClient(prepare, options)
+
+
+def make_policy(settings: Settings) -> Policy:
+    """Turn settings into what the conversation knows of them."""
+    limits, inference = settings.limits, settings.inference
+    operators = {(TELEGRAM, UserId(str(user_id))) for user_id in settings.admins.telegram}
+    operators |= {(DISCORD, UserId(str(user_id))) for user_id in settings.admins.discord}
+    # Whoever sits at the machine can read the database, too.
+    operators.add((TERMINAL, local_person().user_id))
+    return Policy(
+        system=inference.system,
+        sampling=Sampling(
+            max_new_tokens=inference.max_new_tokens, temperature=inference.temperature, top_p=inference.top_p
+        ),
+        access=Access(
+            mode=AccessMode(settings.access.mode),
+            allow=_people(settings.access.allow),
+            block=_people(settings.access.block),
+            operators=frozenset(operators),
+        ),
+        limits=Limits(
+            message_chars=limits.message_chars,
+            waiting_per_person=limits.waiting_per_person,
+            messages_per_minute=limits.messages_per_minute,
+            wait_s=limits.wait_s,
+            queue=limits.queue,
+        ),
+        scopes={TELEGRAM: Scope(settings.scope.telegram_group), DISCORD: Scope(settings.scope.discord_channel)},
+    )
+
+
+def sql_storage(settings: Settings) -> Storage:
+    """Make the ports over the SQLite file, which only one process may hold."""
+    database = Database(database_path(settings.database_url))
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[None]:
+        try:
+            settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageUnavailable(f"{settings.home} cannot be created: {error.strerror}") from error
+        with DatabaseLock(database.path):
+            done = await upgrade(settings.database_url, settings.home / "backups")
+            if note := sqlite_note():
+                log.warning(note)
+            if done.before != done.after:
+                log.info("database upgraded", before=done.before, after=done.after, backup=str(done.backup or ""))
+            async with database:
+                yield
+
+    return Storage(
+        inbox=SqlInbox(database),
+        history=SqlHistory(database),
+        outbox=SqlOutbox(database),
+        people=SqlPeople(database),
+        audit=SqlAudit(database),
+        state=SqlState(database),
+        opened=opened,
+        backup=partial(backup, database),
+    )
+
+
+def in_memory_storage() -> Storage:
+    """Make the ports over nothing but memory."""
+    store = InMemoryStore()
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[None]:
+        yield
+
+    async def no_backup(path: Path) -> None:
+        raise StorageUnavailable(f"there is no database to copy to {path}")
+
+    return Storage(
+        inbox=InMemoryInbox(store),
+        history=InMemoryHistory(store),
+        outbox=InMemoryOutbox(store),
+        people=InMemoryPeople(store),
+        audit=InMemoryAudit(store),
+        state=InMemoryState(store),
+        opened=opened,
+        backup=no_backup,
+    )
+
+
+def _people(entries: Collection[str]) -> frozenset[PersonKey]:
+    named = (entry.split(":", 1) for entry in entries)
+    return frozenset((PlatformName(platform), UserId(user_id)) for platform, user_id in named)
+
+
+def _tell_progress(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()

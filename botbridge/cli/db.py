@@ -1,0 +1,69 @@
+"""`botbridge db`: the database's schema, soundness and copies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+db_app = typer.Typer(help="Database: upgrade, check, back up.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@db_app.command()
+def upgrade(*, as_json: AsJson = False) -> None:
+    """Bring the database to this version's schema; one that holds anything is backed up first."""
+    import asyncio
+
+    from botbridge.cli.printing import prepare
+    from botbridge.storage.files import database_path
+    from botbridge.storage.lock import DatabaseLock
+    from botbridge.storage.migrate import upgrade as upgrade_database
+
+    settings = prepare(quiet=True)
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with DatabaseLock(database_path(settings.database_url)):
+        done = asyncio.run(upgrade_database(settings.database_url, settings.home / "backups"))
+    backup = None if done.backup is None else str(done.backup)
+    if as_json:
+        typer.echo(json.dumps({"before": done.before, "after": done.after, "backup": backup}))
+    elif done.before == done.after:
+        typer.echo(f"The database is at revision {done.after} already.")
+    else:
+        kept = f"; the old one is kept at {backup}" if backup else ""
+        typer.echo(f"The database is at revision {done.after}, it was at {done.before or 'none'}{kept}.")
+
+
+@db_app.command()
+def check(*, as_json: AsJson = False) -> None:
+    """Look whether the database is sound and of this version's schema; exit 1 when it is not."""
+    import asyncio
+
+    from botbridge.cli.printing import prepare
+    from botbridge.storage.migrate import check as check_database
+
+    found = asyncio.run(check_database(prepare(quiet=True).database_url))
+    is_right = found.damage is None and found.revision == found.head
+    if as_json:
+        typer.echo(json.dumps({"ok": is_right, "damage": found.damage, "revision": found.revision, "head": found.head}))
+    elif found.damage is not None:
+        typer.echo(f"The database is damaged: {found.damage}")
+    else:
+        typer.echo(f"The database is sound; its revision is {found.revision or 'none'}, this version's {found.head}.")
+    raise typer.Exit(0 if is_right else 1)
+
+
+@db_app.command()
+def backup(path: Annotated[Path, typer.Argument(help="The copy; there must be no such file yet.")]) -> None:
+    """Copy the database, while it is in use or not, into one verified file."""
+    import asyncio
+
+    from botbridge.cli.printing import prepare
+    from botbridge.control_verbs import Verb
+    from botbridge.operating import carry_out
+
+    asyncio.run(carry_out(prepare(quiet=True), Verb.BACKUP, path=str(path.absolute())))
+    typer.echo(f"The database was copied to {path}.")

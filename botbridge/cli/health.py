@@ -1,0 +1,35 @@
+"""`botbridge health`: whether the running bot can answer."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+PATIENCE_S = 5.0
+
+
+def health(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Ask the running bot how it is; exit 0 when it can answer on all its platforms, else 1."""
+    import asyncio
+
+    from botbridge.cli.printing import prepare
+    from botbridge.control import ControlClient
+    from botbridge.control_verbs import Verb
+    from botbridge.errors import ControlError
+
+    client = ControlClient(prepare(quiet=True).home / "control.sock")
+    try:
+        found = asyncio.run(client.ask(Verb.HEALTH, timeout_s=PATIENCE_S))
+    except ControlError as error:
+        if as_json:
+            typer.echo(json.dumps({"ok": False, "detail": str(error)}, indent=2))
+        raise
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        typer.echo(f"model: {found['state']} {found['model']} {found['detail']}".rstrip())
+        for platform, state in found["platforms"].items():
+            typer.echo(f"{platform}: {state}")
+    raise typer.Exit(0 if found["ok"] else 1)

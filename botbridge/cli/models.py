@@ -1,0 +1,123 @@
+"""`botbridge models`: fetch models, list them, show one, check their files."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+models_app = typer.Typer(help="Models: fetch, list, show, verify.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="Id of `models list`, ORG/NAME[@REVISION] of the hub, or a directory.")
+]
+
+
+@models_app.command()
+def pull(name: Name, *, as_json: AsJson = False) -> None:
+    """Fetch a model, check it and make it ready to run; an interrupted pull goes on where it was."""
+    from botbridge.errors import ModelError
+    from botbridge.models.catalogue import load_catalogue
+    from botbridge.models.hub import Hub
+    from botbridge.models.progress import progress_on
+    from botbridge.models.pull import pull as pull_model
+    from botbridge.models.store import ModelStore
+    from botbridge.settings import load_settings
+
+    settings = load_settings()
+    token = settings.hub.token
+    hub = Hub(settings.hub.endpoint, None if token is None else token.get_secret_value())
+    try:
+        files = pull_model(load_catalogue().resolve(name), ModelStore(settings.home), hub, progress_on(sys.stderr))
+    except ModelError as error:
+        if not as_json:
+            raise
+        typer.echo(json.dumps({"error": type(error).__name__, "message": str(error)}))
+        raise typer.Exit(1) from error
+    facts = {"model": files.model, "revision": files.revision, "directory": str(files.directory)}
+    _print(facts, as_json=as_json)
+
+
+@models_app.command(name="list")
+def list_models(*, as_json: AsJson = False) -> None:
+    """Print the models of the catalogue and those on this machine."""
+    from botbridge.models.catalogue import load_catalogue
+    from botbridge.models.progress import megabytes
+    from botbridge.models.store import ModelStore
+    from botbridge.settings import load_settings
+
+    installed = ModelStore(load_settings().home).installed()
+    known = load_catalogue().entries
+    if as_json:
+        here = [
+            {"model": manifest.model, "revision": manifest.revision, "bytes": manifest.size_bytes, "directory": str(at)}
+            for manifest, at in installed
+        ]
+        typer.echo(json.dumps({"catalogue": [entry.model_dump() for entry in known], "installed": here}, indent=2))
+        return
+    names_here = {manifest.model for manifest, _ in installed}
+    for entry in known:
+        state = "here" if entry.id in names_here else f"not here: botbridge models pull {entry.id}"
+        typer.echo(f"{entry.id}  {entry.title}, {entry.licence}  ({state})")
+    for manifest, at in installed:
+        typer.echo(f"{manifest.model}  revision {manifest.revision[:12]}, {megabytes(manifest.size_bytes)}, {at}")
+
+
+@models_app.command()
+def show(name: Name, *, as_json: AsJson = False) -> None:
+    """Print what is known of a model and where its files lie."""
+    from botbridge.errors import ModelDamaged, ModelNotFound
+    from botbridge.models.catalogue import load_catalogue
+    from botbridge.models.store import ModelStore
+    from botbridge.settings import load_settings
+
+    catalogue = load_catalogue()
+    named = catalogue.resolve(name)
+    entry = catalogue.entry(named.model)
+    facts: dict[str, Any] = {"model": named.model}
+    if entry is not None:
+        facts |= {"title": entry.title, "licence": entry.licence, "hub_id": entry.hub_id}
+    try:
+        files = ModelStore(load_settings().home).find(named)
+        facts |= {"state": "ready", "revision": files.revision, "directory": str(files.directory)}
+    except ModelNotFound as error:
+        facts |= {"state": "missing", "detail": str(error)}
+    except ModelDamaged as error:
+        facts |= {"state": "damaged", "detail": str(error)}
+    _print(facts, as_json=as_json)
+
+
+@models_app.command()
+def verify(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None, *, as_json: AsJson = False) -> None:
+    """Hash every file of one model, or of all; exit 1 and name the file when one differs."""
+    from botbridge.models.catalogue import load_catalogue
+    from botbridge.models.store import ModelStore
+    from botbridge.settings import load_settings
+
+    store = ModelStore(load_settings().home)
+    if name is not None:
+        files = store.find(load_catalogue().resolve(name), thorough=True)
+        _print({"model": files.model, "revision": files.revision, "state": "intact"}, as_json=as_json)
+        return
+    reports = [
+        {"model": manifest.model, "revision": manifest.revision, "state": "intact" if damage is None else damage}
+        for manifest, damage in store.verify_all()
+    ]
+    if as_json:
+        typer.echo(json.dumps(reports, indent=2))
+    else:
+        for report in reports:
+            typer.echo(f"{report['model']}  revision {report['revision'][:12]}  {report['state']}")
+    if any(report["state"] != "intact" for report in reports):
+        raise typer.Exit(1)
+
+
+def _print(facts: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    for key, value in facts.items():
+        typer.echo(f"{key}: {value}")

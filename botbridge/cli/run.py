@@ -1,0 +1,79 @@
+"""`botbridge run`: the bot, on every platform that has a token, and in this terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterable
+
+    from botbridge.running import App
+    from botbridge.settings import Settings
+
+
+def run() -> None:
+    """Start the bot: every platform that has a token; with none, a chat in this terminal. Ctrl-C or SIGTERM ends it."""
+    import asyncio
+    import sys
+
+    from botbridge.cli.printing import log_to_stderr
+    from botbridge.settings import load_settings
+
+    settings = load_settings()
+    has_platform = settings.telegram.token is not None or settings.discord.token is not None
+    with_chat = not has_platform and sys.stdin.isatty() and sys.stdout.isatty()
+    # Somebody who talks here wants to read the conversation, not the log.
+    log_to_stderr(settings, quiet=with_chat)
+    _announce(settings)
+    asyncio.run(_serve(settings, with_chat=with_chat))
+
+
+async def _serve(settings: Settings, *, with_chat: bool) -> None:
+    import asyncio
+    import signal
+
+    from botbridge.app import build
+
+    told_to_stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
+    async with build(settings) as app:
+        ends = [asyncio.create_task(told_to_stop.wait()), asyncio.create_task(app.failed())]
+        if with_chat:
+            ends.append(asyncio.create_task(_chat(app)))
+        done, running = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        await _cancelled(running)
+        for task in done:
+            task.result()
+
+
+async def _chat(app: App) -> None:
+    from botbridge.platforms.terminal.adapter import local_person
+    from botbridge.platforms.terminal.chat import LocalChat
+    from botbridge.platforms.terminal.screen import Screen
+
+    await Screen(LocalChat(app.terminal, local_person())).converse()
+
+
+async def _cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    import asyncio
+
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _announce(settings: Settings) -> None:
+    """Say which platforms are on, and how to turn on those that are off."""
+    from botbridge.cli.printing import note
+
+    for name, token, source in (
+        ("Telegram", settings.telegram.token, "@BotFather on Telegram gives you a token"),
+        ("Discord", settings.discord.token, "https://discord.com/developers/applications gives you a token"),
+    ):
+        if token is None:
+            note(f"{name}: off, no token ({source}; put it into .env as BOTBRIDGE_{name.upper()}__TOKEN=...)")
+        else:
+            note(f"{name}: on")
+    note(f"Model: {settings.inference.model}; data: {settings.home}")

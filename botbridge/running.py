@@ -1,0 +1,229 @@
+"""A botbridge while it runs: opened in one order, closed in the reverse, watched in between."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+
+from botbridge import __version__
+from botbridge.answers import Sampling
+from botbridge.control import Act, ControlServer, Feed
+from botbridge.control_verbs import PersonId, Question, ResetTarget, Verbs
+from botbridge.conversation.acts import Acts
+from botbridge.conversation.delivery import Delivery
+from botbridge.conversation.room import Room
+from botbridge.conversation.service import ConversationService
+from botbridge.errors import BadToken, ModelLoadError, PlatformError
+from botbridge.inference.client import WorkerClient
+from botbridge.messages import AuditEntry, PlatformName
+from botbridge.platforms.terminal.adapter import TerminalPlatform, local_person
+from botbridge.platforms.terminal.window import Shown
+from botbridge.ports import Audit, History, People, Platform
+
+PLATFORM_PAUSE_S = 10.0
+BY_CONTROL = "operator:control"
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """What the operator may ask of the running service through the control socket."""
+
+    history: History
+    people: People
+    audit: Audit
+    generator: WorkerClient
+    room: Room
+    acts: Acts
+    terminal: TerminalPlatform
+    backup: Callable[[Path], Awaitable[None]]
+    sampling: Sampling
+
+    async def queue(self) -> dict[str, object]:
+        """Who waits and who is being answered; ids, never what was said."""
+        line = self.room.line
+
+        def shown(rows: tuple[Any, ...]) -> list[dict[str, object]]:
+            return [{"id": row.id, "platform": row.key.platform, "person": row.incoming.sender.user_id} for row in rows]
+
+        return {"running": shown(line.running), "waiting": shown(line.waiting)}
+
+    async def reset(self, target: ResetTarget) -> int:
+        """Start conversations anew; how many."""
+        if target.person is not None:
+            keys = await self.history.matching(platform=target.person.platform, user_id=target.person.user_id)
+        elif target.chat is not None:
+            platform, chat_id = target.chat
+            keys = await self.history.matching(platform=platform, chat_id=chat_id)
+        else:
+            keys = await self.history.matching()
+        await self.acts.start_anew(keys)
+        subject = str(target.person) if target.person else ":".join(target.chat) if target.chat else "all"
+        await self.audit.record(AuditEntry(BY_CONTROL, "reset", subject, allowed=True, reason="operator"))
+        return len(keys)
+
+    async def export(self, person: PersonId) -> Mapping[str, object]:
+        """Everything stored of a person."""
+        await self.audit.record(AuditEntry(BY_CONTROL, "export", str(person), allowed=True, reason="operator"))
+        return await self.people.export(person.platform, person.user_id)
+
+    async def forget(self, person: PersonId) -> Mapping[str, int]:
+        """Erase a person."""
+        erased = await self.acts.forget(person.platform, person.user_id)
+        await self.audit.record(AuditEntry(BY_CONTROL, "forget", str(person), allowed=True, reason="operator"))
+        return erased
+
+    def chat(self, question: Question) -> AsyncGenerator[Shown, None]:
+        """Say something at the terminal of this machine."""
+        person = local_person()
+        if question.language is not None:
+            person = replace(person, language=question.language)
+        sampling = None if question.seed is None else replace(self.sampling, seed=question.seed)
+        return self.terminal.ask(person, question.text, sampling=sampling)
+
+    def late(self) -> AsyncGenerator[str, None]:
+        """Replies that nobody waited for any more."""
+        return self.terminal.late_replies(local_person())
+
+
+class App:
+    """Everything, made and wired; runs as long as its `async with` block does."""
+
+    def __init__(
+        self,
+        *,
+        opened_storage: Callable[[], AbstractAsyncContextManager[None]],
+        generator: WorkerClient,
+        service: ConversationService,
+        delivery: Delivery,
+        platforms: Mapping[PlatformName, Platform],
+        terminal: TerminalPlatform,
+        operations: Operations,
+        control: Callable[[Mapping[str, Act | Feed]], ControlServer] | None,
+    ) -> None:
+        self.generator = generator
+        self.service = service
+        self.terminal = terminal
+        self.platforms = platforms
+        self._opened_storage = opened_storage
+        self._delivery = delivery
+        self._operations = operations
+        self._control = control
+        self._refused: dict[PlatformName, str] = {}
+        self._core: list[asyncio.Task[None]] = []
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Open everything; messages are accepted when this returns, the model follows by itself.
+
+        Raises:
+            StorageError: the database cannot be used; nothing was accepted.
+            ControlError: the control socket cannot be served.
+        """
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._opened_storage())
+            await stack.enter_async_context(self.generator)
+            for platform in self.platforms.values():
+                if isinstance(platform, AbstractAsyncContextManager):
+                    await stack.enter_async_context(platform)
+            await self.service.resume()
+            self._core = [self._begin(stack, self._delivery.run()), self._begin(stack, self.service.run())]
+            if self._control is not None:
+                await stack.enter_async_context(self._control(self._verbs().handlers()))
+            for platform in self.platforms.values():
+                self._begin(stack, self._take_in(platform))
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close everything; what is unfinished stays in the database."""
+        await self._stack.aclose()
+
+    async def wait_ready(self) -> None:
+        """Return when the model can answer.
+
+        Raises:
+            ModelLoadError: it cannot; the sentence says why.
+        """
+        while (status := self.generator.status()).state != "ready":
+            if status.state == "unavailable":
+                raise ModelLoadError(status.detail)
+            await self.generator.changed()
+
+    async def failed(self) -> None:
+        """Raise what ended the service or the delivery; both run until the app is left, so it never returns."""
+        done, _ = await asyncio.wait(self._core, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+        raise RuntimeError("the service ended by itself")
+
+    async def health(self) -> dict[str, object]:
+        """What works now; `ok` when the model answers and no platform that should be on is off."""
+        status = self.generator.status()
+        line = await self._operations.queue()
+        platforms = {name: self._state_of(platform) for name, platform in self.platforms.items()}
+        return {
+            "ok": status.state == "ready" and all(state == "on" for state in platforms.values()),
+            "version": __version__,
+            "model": status.model,
+            "revision": status.revision,
+            "engine": status.engine,
+            "state": status.state,
+            "detail": status.detail,
+            "platforms": platforms,
+            **line,
+        }
+
+    def _state_of(self, platform: Platform) -> str:
+        if platform.name in self._refused:
+            return f"off: {self._refused[platform.name]}"
+        return "on" if platform.is_on else "not connected"
+
+    def _verbs(self) -> Verbs:
+        operations = self._operations
+        return Verbs(
+            health=self.health,
+            queue=operations.queue,
+            reset=operations.reset,
+            backup=operations.backup,
+            export=operations.export,
+            forget=operations.forget,
+            chat=operations.chat,
+            late=operations.late,
+        )
+
+    async def _take_in(self, platform: Platform) -> None:
+        """Let one platform's messages in; whatever becomes of it, the others go on."""
+        while True:
+            try:
+                await platform.run(self.service.receive)
+                return
+            except BadToken as error:
+                self._refused[platform.name] = str(error)
+                log.error("platform is off", platform=platform.name, error=str(error))
+                return
+            except PlatformError as error:
+                log.error("platform failed, it is started again", platform=platform.name, error=str(error))
+            except Exception as error:
+                log.exception("platform failed unforeseen, it is started again", platform=platform.name, exc_info=error)
+            await asyncio.sleep(PLATFORM_PAUSE_S)
+
+    def _begin(self, stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        stack.push_async_callback(_end, task)
+        return task
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,81 @@
+"""`botbridge models`: what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from botbridge.cli.models import models_app
+from botbridge.errors import ModelNotFound
+from tests.fakes.hub import FakeHub
+from tests.fakes.model_sources import tiny_files
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    """A hub and an empty home, told to the command by its environment."""
+    with FakeHub() as server:
+        server.repository("org/tiny").commit(tiny_files())
+        monkeypatch.setenv("BOTBRIDGE_HOME", str(tmp_path))
+        monkeypatch.setenv("BOTBRIDGE_HUB__ENDPOINT", server.endpoint)
+        yield server
+
+
+def test_pull_prints_where_the_model_is(hub: FakeHub) -> None:
+    result = runner.invoke(models_app, ["pull", "org/tiny", "--json"])
+    facts = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert facts["revision"] == hub.repositories["org/tiny"].branches["main"]
+    assert Path(facts["directory"], "model.safetensors").is_file()
+    assert "to fetch" in result.stderr
+
+
+def test_a_failed_pull_reports_its_error_to_programs(hub: FakeHub) -> None:
+    """`botbridge run` reads this line of the pull that it starts."""
+    hub.repository("meta/gated", gated=True).commit(tiny_files())
+    result = runner.invoke(models_app, ["pull", "meta/gated", "--json"])
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["error"] == "ModelGated"
+
+
+def test_a_failed_pull_reaches_people_as_our_error(hub: FakeHub) -> None:
+    """The top of the command line prints it as one sentence and exits with 1."""
+    result = runner.invoke(models_app, ["pull", "org/absent"])
+    assert isinstance(result.exception, ModelNotFound)
+    assert result.stdout == ""
+
+
+def test_the_token_comes_from_the_settings(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.repository("meta/gated", gated=True).commit(tiny_files())
+    hub.accepted_tokens = {"hf_accepted"}
+    monkeypatch.setenv("BOTBRIDGE_HUB__TOKEN", "hf_accepted")
+    result = runner.invoke(models_app, ["pull", "meta/gated"])
+    assert result.exit_code == 0
+    assert "hf_accepted" not in result.output
+
+
+def test_verify_names_the_damaged_file_and_exits_with_1(hub: FakeHub) -> None:
+    facts = json.loads(runner.invoke(models_app, ["pull", "org/tiny", "--json"]).stdout)
+    assert runner.invoke(models_app, ["verify"]).exit_code == 0
+    os.truncate(Path(facts["directory"], "tokenizer.json"), 1)
+    result = runner.invoke(models_app, ["verify"])
+    assert result.exit_code == 1
+    assert "tokenizer.json" in result.stdout
+
+
+def test_list_and_show_tell_what_is_here(hub: FakeHub) -> None:
+    runner.invoke(models_app, ["pull", "org/tiny"])
+    listed = json.loads(runner.invoke(models_app, ["list", "--json"]).stdout)
+    assert [each["model"] for each in listed["installed"]] == ["org/tiny"]
+    assert [each["id"] for each in listed["catalogue"]] == ["smollm2-135m-instruct"]
+    assert "not here: botbridge models pull smollm2-135m-instruct" in runner.invoke(models_app, ["list"]).stdout
+    assert json.loads(runner.invoke(models_app, ["show", "org/tiny", "--json"]).stdout)["state"] == "ready"
+    shown = json.loads(runner.invoke(models_app, ["show", "smollm2-135m-instruct", "--json"]).stdout)
+    assert (shown["state"], shown["licence"]) == ("missing", "Apache-2.0")

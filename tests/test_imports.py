@@ -1,0 +1,23 @@
+"""What is loaded by importing: the parent stays small, the conversation knows nobody."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+CASES = [
+    ("botbridge", ["asyncio", "pydantic", "torch", "transformers"]),
+    ("botbridge.app", ["torch", "transformers"]),
+    ("botbridge.cli", ["pydantic", "torch", "transformers", "telegram", "discord", "sqlalchemy"]),
+    ("botbridge.conversation.service", ["torch", "transformers", "telegram", "discord", "sqlalchemy"]),
+    ("botbridge.inference.client", ["torch", "transformers", "telegram", "discord", "sqlalchemy"]),
+]
+
+
+@pytest.mark.parametrize(("module", "unwanted"), CASES, ids=[module for module, _ in CASES])
+def test_importing_a_part_does_not_load(module: str, unwanted: list[str]) -> None:
+    script = f"import sys, {module}; print(*[name for name in {unwanted!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
