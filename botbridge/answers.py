@@ -104,6 +104,8 @@ class Provenance:
     Attributes:
         prompt_hash: SHA-256 (hex) of the prompt ids as little-endian int64.
         completion_ids: The ids that the model chose, stop id included.
+        margins: How clearly each of them was chosen; not stored. Empty where
+            the engine does not tell.
     """
 
     model: str
@@ -117,6 +119,7 @@ class Provenance:
     used_turns: int
     completion_ids: tuple[int, ...]
     adapter: str | None = None
+    margins: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,13 +151,13 @@ class WorkerLoop:
 
     def _submit(self, waiting: _Waiting) -> None:
         job = waiting.job
-        if job.adapter is not None:
-            raise ValueError(f"the engine {self._info.name} has no adapter {job.adapter!r}")
         seed = secrets.randbits(SEED_BITS) if job.sampling.seed is None else job.sampling.seed
         prompt = self._engine.prompt(job.system, job.turns, job.sampling.max_new_tokens)
         sampling = replace(job.sampling, max_new_tokens=prompt.max_new_tokens, seed=seed)
-        cached_tokens = self._engine.submit(job.request_id, job.conversation, prompt, sampling)
-        provenance = self._provenance(sampling, prompt.ids, cached_tokens, prompt.used_turns)
+        cached_tokens = self._engine.submit(job.request_id, job.conversation, prompt, sampling, job.adapter)
+        provenance = replace(
+            self._provenance(sampling, prompt.ids, cached_tokens, prompt.used_turns), adapter=job.adapter
+        )
         self._running[job.request_id] = _Running(waiting.due_s, provenance)
         self._results.put(
             StartedMessage(self._generation, job.request_id, len(prompt.ids), cached_tokens, prompt.used_turns)
@@ -171,7 +171,7 @@ class WorkerLoop:
             if event.is_last:
                 running = self._running.pop(request_id)
                 if event.finish_reason is not None:
-                    provenance = replace(running.provenance, completion_ids=event.completion_ids)
+                    provenance = replace(running.provenance, completion_ids=event.completion_ids, margins=event.margins)
                     self._done(request_id, event.finish_reason, provenance)
                 else:
                     self._fail(request_id, FailureKind.ENGINE, event.failure or "")

@@ -194,22 +194,22 @@ class PromptBuilder:
         """
         exchanges = _exchanges(turns)
         newest = self._cost(exchanges[-1])
-        frame = len(self._ids(system, exchanges[-1])) - newest
+        frame = len(self._lay(system, exchanges[-1])[0]) - newest
         budget = self._context_tokens - max_new_tokens
         first = first_kept([self._cost(exchange) for exchange in exchanges], budget - frame)
         kept = [turn for exchange in exchanges[first:] for turn in exchange]
-        ids = self._ids(system, kept)
+        ids, shared_tokens = self._lay(system, kept)
         room = self._context_tokens - len(ids)
         if room < min(max_new_tokens, LEAST_ANSWER_TOKENS):
             raise PromptTooLong(f"the newest message makes a prompt of {len(ids)} tokens, limit {self._context_tokens}")
-        return EnginePrompt(tuple(ids), len(kept), min(max_new_tokens, room))
+        return EnginePrompt(tuple(ids), len(kept), min(max_new_tokens, room), shared_tokens)
 
     def _cost(self, exchange: Sequence[Turn]) -> int:
         """How many tokens an exchange takes at most, with the template's around its turns."""
         return sum(len(plain_ids(self._tokenizer, turn.text)) + self._most_frame_tokens for turn in exchange)
 
-    def _ids(self, system: str, turns: Sequence[Turn]) -> list[int]:
-        """Lay template and turns one after another."""
+    def _lay(self, system: str, turns: Sequence[Turn]) -> tuple[list[int], int]:
+        """Lay template and turns one after another; the ids, and how many stand before the first question's text."""
         spoken = list(turns)
         if system and self._template.takes_system:
             spoken.insert(0, Turn(Role.SYSTEM, system))
@@ -217,12 +217,15 @@ class PromptBuilder:
             spoken[0] = Turn(spoken[0].role, f"{system}\n\n{spoken[0].text}")
         *before, end = cut_at_turns(self._template.render, [turn.role for turn in spoken])
         ids = list(self._template.start_ids)
+        shared_tokens = None
         for piece, turn in zip(before, spoken, strict=True):
             # A blank before a word is part of the word's token: it is encoded with the text that follows.
             frame = piece.rstrip(" ")
             ids += self._tokenizer.encode(frame)
+            if turn.role is Role.USER and shared_tokens is None:
+                shared_tokens = len(ids)
             ids += plain_ids(self._tokenizer, piece[len(frame) :] + turn.text)
-        return ids + self._tokenizer.encode(end)
+        return ids + self._tokenizer.encode(end), shared_tokens or 0
 
 
 def _exchanges(turns: Sequence[Turn]) -> list[list[Turn]]:

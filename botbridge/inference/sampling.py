@@ -6,6 +6,7 @@ In numpy, so that every engine can use it, those without torch as well.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +19,26 @@ SHORTEST_BLOCK = 4
 LONGEST_BLOCK = 64
 COPIES = 3
 
-LIKELY = 256
-"""So many tokens hold the nucleus nearly always; sorting the whole vocabulary takes longer than some models."""
+NEGLIGIBLE = 25.0
+"""A token e^25 times less likely than the likeliest is not looked at: a million of them change no share by 1e-4."""
 
 
-def choose_token(logits: Logits, answer_ids: Sequence[int], sampling: Sampling, random: np.random.Generator) -> int:
-    """Return the id of the next token.
+class Choice(NamedTuple):
+    """The next token, and how clearly it won.
+
+    Attributes:
+        margin: At temperature 0 the distance of its logit to the next best one;
+            above, the distance of the number drawn to the nearer end of the
+            token's own interval, as a share of 1. A computation that differs by
+            less than this chooses the same token.
+    """
+
+    token_id: int
+    margin: float
+
+
+def choose_token(logits: Logits, answer_ids: Sequence[int], sampling: Sampling, random: np.random.Generator) -> Choice:
+    """Return the next token.
 
     Args:
         logits: (V,) float32, as the model gave them; not changed.
@@ -36,7 +51,7 @@ def choose_token(logits: Logits, answer_ids: Sequence[int], sampling: Sampling, 
         ValueError: The logits hold no number to choose by.
 
     >>> choose_token(np.array([0.5, 2, 1], np.float32), [], Sampling(temperature=0), np.random.default_rng(1))
-    1
+    Choice(token_id=1, margin=1.0)
     """
     logits = penalised(logits, answer_ids, sampling.repetition_penalty)
     banned = tokens_completing_a_loop(answer_ids)
@@ -47,10 +62,20 @@ def choose_token(logits: Logits, answer_ids: Sequence[int], sampling: Sampling, 
     if not np.isfinite(logits[best]):
         raise ValueError("the model computed no finite logits")
     if sampling.temperature == 0:
-        return best
+        return Choice(best, _lead(logits, best))
     ids, probabilities = nucleus(logits, sampling.temperature, sampling.top_p)
-    place = int(np.searchsorted(np.cumsum(probabilities), random.random(), side="right"))
-    return int(ids[min(place, len(ids) - 1)])
+    ends = np.cumsum(probabilities)
+    drawn = random.random()
+    place = min(int(np.searchsorted(ends, drawn, side="right")), len(ids) - 1)
+    begin = ends[place - 1] if place else -np.inf
+    end = ends[place] if place < len(ids) - 1 else np.inf
+    return Choice(int(ids[place]), float(min(drawn - begin, end - drawn)))
+
+
+def _lead(logits: Logits, best: int) -> float:
+    """How far the best logit lies above the second best."""
+    others = [float(side.max()) for side in (logits[:best], logits[best + 1 :]) if side.size]
+    return float(logits[best]) - max(others, default=-np.inf)
 
 
 def penalised(logits: Logits, answer_ids: Sequence[int], penalty: float) -> Logits:
@@ -90,6 +115,8 @@ def tokens_completing_a_loop(answer_ids: Sequence[int]) -> set[int]:
     banned = set()
     longest = min(LONGEST_BLOCK, (len(answer_ids) + 2) // COPIES)
     for block in range(SHORTEST_BLOCK, longest + 1):
+        if answer_ids[-1] != answer_ids[-1 - block]:  # nearly always, and much cheaper than a look at all
+            continue
         recent = answer_ids[-(COPIES * block - 2) :]
         if recent[block:] == recent[:-block]:
             banned.add(answer_ids[-block])
@@ -112,13 +139,11 @@ def nucleus(logits: Logits, temperature: float, top_p: float) -> tuple[NDArray[n
     >>> ids.tolist(), shares.round(3).tolist()
     ([1, 2], [0.667, 0.333])
     """
-    scaled = (logits.astype(np.float64) - float(np.max(logits))) / temperature  # (V,), the largest is 0
-    weights = np.exp(scaled)  # (V,)
-    wanted = top_p * weights.sum()
-    likely = np.argpartition(weights, -LIKELY)[-LIKELY:] if len(weights) > LIKELY else np.arange(len(weights))
-    if weights[likely].sum() < wanted:  # a flat distribution: all have to be sorted
-        likely = np.arange(len(weights))
-    ordered = likely[np.argsort(-weights[likely], kind="stable")]  # (L,), likeliest first
-    kept = int(np.searchsorted(np.cumsum(weights[ordered]), wanted)) + 1
-    ids = ordered[:kept]
-    return ids, weights[ids] / weights[ids].sum()
+    best = float(np.max(logits))
+    likely = np.flatnonzero(logits >= best - NEGLIGIBLE * temperature)  # (L,), seldom more than a few hundred
+    weights = np.exp((logits[likely].astype(np.float64) - best) / temperature)  # (L,), the largest is 1
+    order = np.argsort(-weights, kind="stable")
+    ids, weights = likely[order], weights[order]
+    sums = np.cumsum(weights)
+    kept = int(np.searchsorted(sums, top_p * sums[-1])) + 1
+    return ids[:kept], weights[:kept] / weights[:kept].sum()

@@ -19,6 +19,7 @@ from multiprocessing.connection import wait
 from multiprocessing.queues import Queue
 
 from botbridge.inference.engines.base import Engine, EngineInfo, describe
+from botbridge.inference.engines.batch import BatchEngine
 from botbridge.inference.loop import WorkerLoop
 from botbridge.inference.options import EngineOptions
 from botbridge.inference.protocol import FromWorker, Heartbeat, LoadFailed, Ready, ToWorker
@@ -74,9 +75,9 @@ def create_engine(assignment: Assignment, results: Queue[FromWorker]) -> Engine:
     """
     match assignment.options.engine:
         case "transformers":
-            from botbridge.inference.engines.transformers_engine import TransformersEngine  # noqa: PLC0415
+            from botbridge.inference.engines.transformers_loading import load_transformers  # noqa: PLC0415
 
-            return TransformersEngine()
+            return BatchEngine(load_transformers)
         case "echo":
             from botbridge.inference.engines.echo import EchoEngine  # noqa: PLC0415
 

@@ -44,8 +44,17 @@ class ScriptedEngine:
             raise IndexError("broken")
         return EnginePrompt((1, 2, 3), len(turns), min(max_new_tokens, 9))
 
-    def submit(self, request_id: RequestId, conversation: str, prompt: EnginePrompt, sampling: Sampling) -> int:
+    def submit(
+        self,
+        request_id: RequestId,
+        conversation: str,
+        prompt: EnginePrompt,
+        sampling: Sampling,
+        adapter: str | None = None,
+    ) -> int:
         """Note it."""
+        if adapter is not None:
+            raise ValueError(f"there is no adapter {adapter!r}")
         self.said[request_id] = 0
         self.samplings.append(sampling)
         return 2
@@ -57,7 +66,9 @@ class ScriptedEngine:
             self.said[request_id] += 1
             count = self.said[request_id]
             reason = FinishReason.STOP if count == 3 else None
-            events.append(TokenEvent(request_id, f"w{count}", count, (7,) * count if reason else (), reason))
+            events.append(
+                TokenEvent(request_id, f"w{count}", count, (7,) * count if reason else (), finish_reason=reason)
+            )
             if reason:
                 del self.said[request_id]
         message = self.script.pop(0) if self.script else Shutdown() if not self.said else None

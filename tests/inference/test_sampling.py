@@ -17,7 +17,7 @@ PLAIN = Sampling(temperature=1.0, top_p=1.0, repetition_penalty=1.0)
 def draw(sampling: Sampling, seed: int, count: int = 50) -> list[int]:
     """Tokens drawn one after another without an answer to look back on."""
     random = np.random.default_rng(seed)
-    return [choose_token(LOGITS, [], sampling, random) for _ in range(count)]
+    return [choose_token(LOGITS, [], sampling, random).token_id for _ in range(count)]
 
 
 def test_temperature_zero_always_takes_the_likeliest_token() -> None:
@@ -94,10 +94,34 @@ def test_greedy_choice_with_the_guard_never_repeats_a_block_three_times(vocabula
     answer = [0]
     for _ in range(60):
         row = np.append(logits[answer[-1] % vocabulary], np.float32(-50))  # the last token is the way out
-        answer.append(
-            choose_token(row, answer, Sampling(temperature=0, repetition_penalty=1.0), np.random.default_rng(0))
-        )
+        choice = choose_token(row, answer, Sampling(temperature=0, repetition_penalty=1.0), np.random.default_rng(0))
+        answer.append(choice.token_id)
     for size in range(4, 21):
         for start in range(len(answer) - 3 * size + 1):
             a, b, c = (answer[start + size * copy : start + size * (copy + 1)] for copy in range(3))
             assert not a == b == c
+
+
+def test_a_lead_is_told_at_temperature_zero() -> None:
+    """How much a computation may differ without choosing another token."""
+    choice = choose_token(np.array([1.0, 4.0, 3.5], np.float32), [], Sampling(temperature=0), np.random.default_rng(0))
+    assert choice == (1, 0.5)
+
+
+@given(st.integers(0, 10_000))
+def test_a_drawn_token_tells_how_far_the_next_one_was(seed: int) -> None:
+    """Drawing a number that differs by less than the margin brings the same token."""
+    token_id, margin = choose_token(LOGITS, [], PLAIN, np.random.default_rng(seed))
+    drawn = np.random.default_rng(seed).random()
+    shares = {1: (0.0, 0.4), 2: (0.4, 0.7), 3: (0.7, 0.85), 4: (0.85, 0.95), 0: (0.95, 1.0)}
+    begin, end = shares[token_id]
+    nearer = min(drawn - begin if begin > 0 else np.inf, end - drawn if end < 1 else np.inf)
+    assert margin == pytest.approx(nearer, abs=1e-6)
+
+
+def test_a_vocabulary_of_128_000_is_looked_at_only_where_it_matters() -> None:
+    """The shares are those of all tokens together, to less than a thousandth."""
+    logits = np.random.default_rng(3).normal(scale=4, size=128_000).astype(np.float32)
+    ids, shares = nucleus(logits, 1.0, 1.0)
+    weights = np.exp(logits.astype(float) - logits.max())
+    assert shares == pytest.approx(weights[ids] / weights.sum(), rel=1e-3)

@@ -35,11 +35,14 @@ class EnginePrompt:
         ids: All token ids, the template's included.
         used_turns: How many of the newest turns it holds.
         max_new_tokens: What was asked for, or the room that is left.
+        shared_tokens: How many of the first ids are alike in every
+            conversation: the system text and what the template puts around it.
     """
 
     ids: tuple[int, ...]
     used_turns: int
     max_new_tokens: int
+    shared_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,9 @@ class TokenEvent:
     Attributes:
         text: The next piece of the answer; may be empty.
         completion_tokens: How many tokens the answer has so far.
+        completion_ids: All of the answer's tokens, on the last event.
+        margins: How clearly each of them was chosen (`sampling.Choice`), on the
+            last event; empty where the engine does not tell.
         finish_reason: Set on the last event of a request that ends well.
         failure: Set on the last event of a request that does not.
     """
@@ -64,6 +70,7 @@ class TokenEvent:
     text: str = ""
     completion_tokens: int = 0
     completion_ids: tuple[int, ...] = ()
+    margins: tuple[float, ...] = ()
     finish_reason: FinishReason | None = None
     failure: str | None = None
 
@@ -88,8 +95,19 @@ class Engine(Protocol):
         """
         ...
 
-    def submit(self, request_id: RequestId, conversation: str, prompt: EnginePrompt, sampling: Sampling) -> int:
-        """Take a request on; how many prompt tokens need not be computed again. `sampling.seed` is set."""
+    def submit(
+        self,
+        request_id: RequestId,
+        conversation: str,
+        prompt: EnginePrompt,
+        sampling: Sampling,
+        adapter: str | None = None,
+    ) -> int:
+        """Take a request on; how many prompt tokens need not be computed again. `sampling.seed` is set.
+
+        Raises:
+            ValueError: there is no adapter of this name.
+        """
         ...
 
     def step(self) -> list[TokenEvent]:

@@ -50,8 +50,21 @@ class EchoEngine:
             raise PromptTooLong(f"the newest message has {len(ids)} tokens, the context {self._context_tokens}")
         return EnginePrompt(ids, used_turns=1, max_new_tokens=max_new_tokens)
 
-    def submit(self, request_id: RequestId, conversation: str, prompt: EnginePrompt, sampling: Sampling) -> int:  # noqa: ARG002
-        """Take a request on; nothing is ever cached."""
+    def submit(
+        self,
+        request_id: RequestId,
+        conversation: str,  # noqa: ARG002 - nothing is ever cached
+        prompt: EnginePrompt,
+        sampling: Sampling,  # noqa: ARG002 - nothing is left to chance
+        adapter: str | None = None,
+    ) -> int:
+        """Take a request on.
+
+        Raises:
+            ValueError: an adapter is named; there is none.
+        """
+        if adapter is not None:
+            raise ValueError(f"an echo has no adapter {adapter!r}")
         pieces = re.findall(r"\s*\S+", bytes(prompt.ids).decode().strip())
         self._answers[request_id] = _Answer(iter(pieces), len(pieces), prompt.max_new_tokens)
         self._tokens_total += len(prompt.ids)

@@ -43,7 +43,14 @@ class FaultyEchoEngine(EchoEngine):
         self._pauses_s: dict[RequestId, float] = {}
         self._faults: dict[RequestId, str] = {}
 
-    def submit(self, request_id: RequestId, conversation: str, prompt: EnginePrompt, sampling: Sampling) -> int:
+    def submit(
+        self,
+        request_id: RequestId,
+        conversation: str,
+        prompt: EnginePrompt,
+        sampling: Sampling,
+        adapter: str | None = None,
+    ) -> int:
         """Take a request on and note its fault word."""
         word = bytes(prompt.ids).decode().split(maxsplit=1)[0]
         name, _, seconds = word.partition(":")
@@ -51,7 +58,7 @@ class FaultyEchoEngine(EchoEngine):
             self._pauses_s[request_id] = float(seconds)
         elif name.startswith("!"):
             self._faults[request_id] = name
-        return super().submit(request_id, conversation, prompt, sampling)
+        return super().submit(request_id, conversation, prompt, sampling, adapter)
 
     def advance(self, request_id: RequestId) -> TokenEvent:
         """Commit the fault that is due, then say the next word."""

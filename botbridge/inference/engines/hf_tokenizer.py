@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import jinja2
-from transformers import PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from botbridge.inference.engines.dialogue import Dialogue
 from botbridge.inference.prompt import (
     PLAIN_STOP_STRINGS,
     ChatTemplate,
     Message,
+    PromptBuilder,
     Render,
     TemplateUnfit,
     plain_template,
@@ -95,6 +98,32 @@ class ModelTemplate:
             self.stop_ids |= {ids[0]}
         elif after.strip():
             self.stop_strings = (after.rstrip(),)
+
+
+def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
+    """Read a model's tokenizer; none of its code is run."""
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        directory, local_files_only=True, trust_remote_code=False
+    )
+    return tokenizer
+
+
+def load_dialogue(tokenizer: PreTrainedTokenizerBase, end_ids: Sequence[int], context_tokens: int) -> Dialogue:
+    """Return how to talk to a model.
+
+    Args:
+        tokenizer: Brings the template, if there is one.
+        end_ids: What the model's generation settings say ends an answer.
+        context_tokens: Room for prompt and answer together.
+    """
+    wrapped, template = HfTokenizer(tokenizer), ModelTemplate(tokenizer, end_ids)
+    return Dialogue(
+        PromptBuilder(wrapped, template.template, context_tokens),
+        wrapped.decode,
+        template.stop_ids,
+        template.stop_strings,
+        template.notes,
+    )
 
 
 def _start_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
