@@ -28,6 +28,9 @@ from botbridge.models.names import DirectorySource, HubSource, NamedModel
 
 STAGING_PREFIX: Final = ".staging-"
 REPLACED_PREFIX: Final = ".replaced-"
+FAST_SUFFIX: Final = "q4_0"
+"""Ends the name of a GGUF whose quantization the engines have their fastest kernels for."""
+
 FINGERPRINT_BYTES: Final = 2**20
 """What of each file enters a directory's fingerprint: all of its JSON, and the header of its weights."""
 
@@ -45,6 +48,12 @@ class ModelFiles:
     model: str
     revision: str
     directory: Path
+
+    @property
+    def gguf(self) -> Path | None:
+        """The model as one GGUF file, where it is here in this form, too; the fast one if there are several."""
+        found = sorted(self.directory.glob("*.gguf"), key=lambda path: (not path.stem.endswith(FAST_SUFFIX), path.name))
+        return found[0] if found else None
 
 
 class ModelStore:
