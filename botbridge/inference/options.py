@@ -10,7 +10,8 @@ class EngineOptions:
     """How the model is run.
 
     Attributes:
-        engine: `transformers`, `echo`, or `echo-faults` (tests only).
+        engine: `auto`, `transformers`, `llamacpp`, `openvino`, `echo`, or
+            `echo-faults` (tests only).
         device: `auto` (CUDA where torch has it), `cpu` or `cuda`.
         dtype: `auto` (bfloat16 where the CPU computes with it, else float32),
             `float32` or `bfloat16`.
@@ -22,6 +23,8 @@ class EngineOptions:
             next turn; 0 keeps nothing.
         prefill_tokens: How much of a prompt is read between two looks at
             cancels and deadlines.
+        fastest_engines: What `auto` tries first: the engines that were measured
+            with this model on this machine, fastest first.
     """
 
     engine: str = "transformers"
@@ -32,6 +35,7 @@ class EngineOptions:
     context_tokens: int | None = None
     cache_bytes: int = 512 * 1024 * 1024
     prefill_tokens: int = 256
+    fastest_engines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

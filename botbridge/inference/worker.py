@@ -13,11 +13,13 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from multiprocessing.queues import Queue
 
+from botbridge.inference.choice import AUTO, engine_order, installed_engines, missing_note
 from botbridge.inference.engines.base import Engine, EngineInfo, describe
 from botbridge.inference.engines.batch import BatchEngine
 from botbridge.inference.loop import WorkerLoop
@@ -46,8 +48,7 @@ def main(assignment: Assignment, jobs: Queue[ToWorker], results: Queue[FromWorke
     pulse = _Pulse(assignment, results)
     pulse.start()
     try:
-        engine = create_engine(assignment, results)
-        info = engine.load(assignment.files, assignment.options)
+        engine, info = load_engine(assignment, lambda name: create_engine(name, assignment, results))
     except Exception as error:  # noqa: BLE001 - libraries raise anything at all over a bad model
         results.put(LoadFailed(assignment.generation, describe(error)))
         return
@@ -67,13 +68,44 @@ def main(assignment: Assignment, jobs: Queue[ToWorker], results: Queue[FromWorke
     loop.run()
 
 
-def create_engine(assignment: Assignment, results: Queue[FromWorker]) -> Engine:
-    """Make the engine that is asked for; only here is torch imported, and only for engines that use it.
+def load_engine(assignment: Assignment, create: Callable[[str], Engine]) -> tuple[Engine, EngineInfo]:
+    """Load the model with the engine that is asked for; for `auto` with the best one that can.
+
+    Raises:
+        ValueError: No engine that is installed reads the model.
+        Exception: Whatever the engine that was asked for raises.
+    """
+    options, files = assignment.options, assignment.files
+    if options.engine != AUTO:
+        engine = create(options.engine)
+        return engine, engine.load(files, options)
+    if files is None:
+        raise ValueError("there is no model to choose an engine for")
+    installed = installed_engines()
+    has_gguf = files.gguf is not None
+    notes: list[str] = []
+    for name in engine_order(
+        options.fastest_engines, installed, has_gguf=has_gguf, has_safetensors=files.has_safetensors
+    ):
+        try:
+            engine = create(name)
+            info = engine.load(files, options)
+        except Exception as error:  # noqa: BLE001 - whatever one engine cannot do, the next may
+            notes.append(f"The engine {name} could not load the model: {describe(error)}.")
+        else:
+            if note := missing_note(installed, has_gguf=has_gguf):
+                notes.append(note)
+            return engine, replace(info, notes=(*info.notes, *notes))
+    raise ValueError(" ".join(notes) or "no engine that is installed reads this model")
+
+
+def create_engine(name: str, assignment: Assignment, results: Queue[FromWorker]) -> Engine:
+    """Make an engine; only here is torch imported, and only for engines that use it.
 
     Raises:
         ValueError: There is no engine of this name.
     """
-    match assignment.options.engine:
+    match name:
         case "transformers":
             from botbridge.inference.engines.transformers_loading import load_transformers  # noqa: PLC0415
 

@@ -55,6 +55,11 @@ class ModelFiles:
         found = sorted(self.directory.glob("*.gguf"), key=lambda path: (not path.stem.endswith(FAST_SUFFIX), path.name))
         return found[0] if found else None
 
+    @property
+    def has_safetensors(self) -> bool:
+        """Whether the model's weights are here as safetensors."""
+        return any(self.directory.glob("*.safetensors"))
+
 
 class ModelStore:
     """Finds models, and publishes what a pull has fetched.

@@ -1,0 +1,62 @@
+"""Which engine runs a model when the operator leaves it to us: pure decisions, and one look at what is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from importlib.util import find_spec
+from typing import Final
+
+AUTO: Final = "auto"
+
+NEEDED_MODULES: Final = {"transformers": "torch", "llamacpp": "llama_cpp", "openvino": "openvino_genai"}
+"""What each engine that computes needs to be installed."""
+
+ADDED_BY: Final = {"llamacpp": "make native", "openvino": "make setup"}
+"""The command that adds an engine which does not come with the base dependencies."""
+
+FASTEST_FIRST: Final = ("llamacpp", "openvino", "transformers")
+"""The order for a GGUF where nothing was measured. Source: benchmarks/, on x86-64 with AVX-512."""
+
+
+def installed_engines() -> frozenset[str]:
+    """Return the engines whose modules are here; none of them is imported."""
+    return frozenset(engine for engine, module in NEEDED_MODULES.items() if find_spec(module) is not None)
+
+
+def engine_order(
+    measured: Sequence[str], installed: Collection[str], *, has_gguf: bool, has_safetensors: bool
+) -> tuple[str, ...]:
+    """Return the engines to try, best first.
+
+    Args:
+        measured: What `botbridge bench` found for this model on this machine,
+            fastest first; empty where nothing was measured.
+        installed: Engines that are here.
+        has_gguf: The model is here as a GGUF.
+        has_safetensors: It is here as safetensors.
+
+    >>> engine_order((), {"transformers", "openvino"}, has_gguf=True, has_safetensors=True)
+    ('openvino', 'transformers')
+    >>> engine_order(("transformers",), {"transformers", "openvino"}, has_gguf=True, has_safetensors=True)
+    ('transformers', 'openvino')
+    >>> engine_order((), {"transformers", "openvino"}, has_gguf=False, has_safetensors=True)
+    ('transformers',)
+    """
+    able = {"transformers": has_safetensors, "llamacpp": has_gguf, "openvino": has_gguf}
+    return tuple(
+        engine
+        for engine in dict.fromkeys((*measured, *FASTEST_FIRST))
+        if engine in installed and able.get(engine, False)
+    )
+
+
+def missing_note(installed: Collection[str], *, has_gguf: bool) -> str | None:
+    """Tell the operator of a faster engine that this model could have; None when there is none.
+
+    >>> missing_note({"transformers", "openvino"}, has_gguf=True)
+    'The engine llamacpp is not installed and would be faster; `make native` adds it.'
+    """
+    fastest = FASTEST_FIRST[0]
+    if not has_gguf or fastest in installed:
+        return None
+    return f"The engine {fastest} is not installed and would be faster; `{ADDED_BY[fastest]}` adds it."

@@ -1,0 +1,96 @@
+"""Which engine `auto` takes, and what becomes of one that cannot load the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from botbridge.inference.choice import engine_order, installed_engines, missing_note
+from botbridge.inference.engines.base import EngineInfo
+from botbridge.inference.engines.echo import EchoEngine
+from botbridge.inference.options import EngineOptions
+from botbridge.inference.worker import Assignment, load_engine
+from botbridge.models.store import ModelFiles
+
+ALL = frozenset({"transformers", "llamacpp", "openvino"})
+
+
+@pytest.fixture
+def both_forms(tmp_path: Path) -> ModelFiles:
+    """A model in both forms, as far as names go."""
+    for name in ("model.safetensors", "model.gguf"):
+        (tmp_path / name).touch()
+    return ModelFiles("m", "r", tmp_path)
+
+
+class StubbornEngine(EchoEngine):
+    """Loads nothing."""
+
+    def load(self, files: ModelFiles | None, options: EngineOptions) -> EngineInfo:
+        """Refuse."""
+        raise RuntimeError("I do not like it")
+
+
+def test_without_measurements_the_usual_order_holds() -> None:
+    assert engine_order((), ALL, has_gguf=True, has_safetensors=True) == ("llamacpp", "openvino", "transformers")
+    assert engine_order((), ALL, has_gguf=False, has_safetensors=True) == ("transformers",)
+    assert engine_order((), ALL, has_gguf=True, has_safetensors=False) == ("llamacpp", "openvino")
+
+
+def test_what_was_measured_comes_first_as_far_as_it_is_still_here() -> None:
+    order = engine_order(("openvino", "llamacpp"), ALL - {"llamacpp"}, has_gguf=True, has_safetensors=True)
+    assert order == ("openvino", "transformers")
+
+
+def test_an_engine_of_a_stranger_is_never_tried() -> None:
+    """A stored measurement may name what this version does not know."""
+    assert engine_order(("quantum",), ALL | {"quantum"}, has_gguf=False, has_safetensors=True) == ("transformers",)
+
+
+def test_transformers_is_always_installed() -> None:
+    assert "transformers" in installed_engines()
+
+
+def test_a_faster_engine_that_is_missing_is_named_with_its_command() -> None:
+    assert "make native" in (missing_note(ALL - {"llamacpp"}, has_gguf=True) or "")
+    assert missing_note(ALL, has_gguf=True) is None
+    assert missing_note(ALL - {"llamacpp"}, has_gguf=False) is None
+
+
+def load(files: ModelFiles | None, engines: dict[str, EchoEngine], engine: str = "auto") -> tuple[str, tuple[str, ...]]:
+    """Which engine was loaded, and its notes; missing ones raise as an import would."""
+    made: list[str] = []
+
+    def create(name: str) -> EchoEngine:
+        made.append(name)
+        return engines[name]
+
+    options = EngineOptions(engine=engine, fastest_engines=("llamacpp", "openvino", "transformers"))
+    _, info = load_engine(Assignment(1, options, files, 1.0), create)
+    return made[-1], info.notes
+
+
+def test_an_engine_that_cannot_load_the_model_gives_way_to_the_next_and_the_operator_is_told(
+    both_forms: ModelFiles,
+) -> None:
+    engines = dict.fromkeys(("llamacpp", "openvino"), StubbornEngine()) | {"transformers": EchoEngine()}
+    name, notes = load(both_forms, engines)
+    assert name == "transformers"
+    assert any("RuntimeError: I do not like it" in note for note in notes)
+
+
+def test_where_no_engine_can_load_it_every_reason_is_told(both_forms: ModelFiles) -> None:
+    engines = dict.fromkeys(ALL, StubbornEngine())
+    with pytest.raises(ValueError, match=r"transformers could not load the model: RuntimeError: I do not like it"):
+        load(both_forms, engines)
+
+
+def test_a_model_in_no_known_form_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no engine that is installed reads this model"):
+        load(ModelFiles("m", "r", tmp_path), {})
+
+
+def test_an_engine_that_was_asked_for_has_no_substitute(both_forms: ModelFiles) -> None:
+    with pytest.raises(RuntimeError, match="I do not like it"):
+        load(both_forms, {"openvino": StubbornEngine()}, engine="openvino")
