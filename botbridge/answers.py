@@ -149,13 +149,16 @@ class GeneratorStatus:
         detail: One sentence for the operator; empty when ready.
         slots: How many answers run side by side.
         notes: What the engine wants the operator to know.
+        weights_bytes: How much of the weights is read for one token; 0 if unknown.
     """
 
     state: str
     detail: str = ""
     engine: str = ""
+    engine_version: str = ""
     model: str = ""
     revision: str = ""
     context_tokens: int = 0
     slots: int = 1
     notes: tuple[str, ...] = ()
+    weights_bytes: int = 0

@@ -193,7 +193,7 @@ def make_generator(settings: Settings, *, pull_missing: bool) -> WorkerClient:
     """Make the model's side: the worker, and the way to its files."""
     inference = settings.inference
     options = EngineOptions(
-        engine="transformers" if inference.engine == "auto" else inference.engine,
+        engine=inference.engine,
         device=inference.device,
         dtype=inference.dtype,
         threads=inference.threads,

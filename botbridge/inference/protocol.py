@@ -81,6 +81,7 @@ class Ready:
         context_tokens: Prompt and answer together fit into this many tokens.
         slots: How many requests may be held at once.
         notes: What the operator should know, e.g. of a fallback taken.
+        weights_bytes: How much of the weights is read for one token; 0 if unknown.
     """
 
     generation: int
@@ -91,6 +92,7 @@ class Ready:
     context_tokens: int
     slots: int
     notes: tuple[str, ...] = ()
+    weights_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,11 +189,13 @@ class Supervisor:
                     GeneratorStatus(
                         "ready",
                         engine=message.engine,
+                        engine_version=message.engine_version,
                         model=message.model,
                         revision=message.revision,
                         context_tokens=message.context_tokens,
                         slots=message.slots,
                         notes=message.notes,
+                        weights_bytes=message.weights_bytes,
                     )
                 )
             case LoadFailed(detail=detail):

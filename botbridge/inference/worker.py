@@ -132,6 +132,7 @@ def _ready(assignment: Assignment, info: EngineInfo, loop: WorkerLoop) -> Ready:
         context_tokens=info.context_tokens,
         slots=assignment.options.slots,
         notes=info.notes,
+        weights_bytes=info.weights_bytes,
     )
 
 

@@ -19,12 +19,15 @@ class EngineInfo:
         version: Every version that a repeated computation depends on.
         context_tokens: Prompt and answer together fit into this many tokens.
         notes: What the operator should know, e.g. of a fallback taken.
+        weights_bytes: How much of the weights is read for one token; 0 where
+            the engine does not tell.
     """
 
     name: str
     version: str
     context_tokens: int
     notes: tuple[str, ...] = ()
+    weights_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

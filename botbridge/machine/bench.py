@@ -1,0 +1,204 @@
+"""Measure a model on this machine, engine by engine, through the worker that would answer people.
+
+What is timed is what a person would wait for: prompts go in and tokens come out
+of the same client that the service uses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import statistics
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Final
+
+from botbridge.answers import Completion, Delta, Prompt, RequestId, Role, Sampling, Started, Turn
+from botbridge.errors import InferenceError, ModelLoadError
+from botbridge.inference.client import WorkerClient
+from botbridge.inference.options import EngineOptions
+from botbridge.machine.figures import EngineFigures
+from botbridge.machine.memory import resident_bytes
+from botbridge.models.store import ModelFiles
+
+STREAMS: Final = (1, 2, 4, 8, 16)
+DECODE_TOKENS: Final = 48
+PREFILL_WORDS: Final = 400
+HISTORY_TURNS: Final = 9
+HISTORY_WORDS: Final = 110
+ROUNDS: Final = 3
+PATIENCE_S: Final = 900.0
+
+Told = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is measured.
+
+    Attributes:
+        streams: How many answers are made side by side, one measurement each.
+        decode_tokens: How many tokens each of them has.
+        rounds: How often the short measurements are repeated; their median counts.
+    """
+
+    streams: Sequence[int] = STREAMS
+    decode_tokens: int = DECODE_TOKENS
+    rounds: int = ROUNDS
+
+
+async def measure(
+    engine: str, files: ModelFiles, options: EngineOptions, bandwidth_bytes_s: float, effort: Effort, told: Told
+) -> EngineFigures:
+    """Measure one engine; a failure is a result, too.
+
+    Args:
+        engine: Its name.
+        files: The model.
+        options: As the service would use them; slots are made enough for the most streams.
+        bandwidth_bytes_s: To tell how near the limit of the memory a stream comes; 0 leaves that out.
+        effort: How much is measured.
+        told: Receives a line for each thing that begins.
+    """
+    told(f"{engine}: loading")
+    try:
+        async with loaded(files, replace(options, engine=engine, slots=max(effort.streams))) as generator:
+            stopwatch = Stopwatch(generator)
+            told(f"{engine}: reading prompts")
+            prefill = await _median(effort, stopwatch.prefill_tokens_s)
+            decode = {}
+            for streams in effort.streams:
+                told(f"{engine}: {streams} answers at once")
+                decode[streams] = await stopwatch.decode_tokens_s(streams, effort.decode_tokens)
+            told(f"{engine}: first token after a long history")
+            waits = [await stopwatch.first_token_s() for _ in range(effort.rounds)]
+            status = generator.status()
+            share = decode[1] * status.weights_bytes / bandwidth_bytes_s if 1 in decode and bandwidth_bytes_s else 0.0
+            return EngineFigures(
+                engine,
+                status.engine_version,
+                prefill_tokens_s=prefill,
+                decode_tokens_s=decode,
+                first_token_cold_s=statistics.median(cold for cold, _ in waits),
+                first_token_warm_s=statistics.median(warm for _, warm in waits),
+                resident_bytes=resident_bytes(generator.worker_pid),
+                weights_bytes=status.weights_bytes,
+                bandwidth_share=share or None,
+            )
+    except InferenceError as error:
+        return EngineFigures(engine, failure=str(error) or type(error).__name__)
+
+
+@asynccontextmanager
+async def loaded(files: ModelFiles, options: EngineOptions) -> AsyncIterator[WorkerClient]:
+    """Have a worker with a loaded model.
+
+    Raises:
+        ModelLoadError: it cannot be loaded; the sentence says why.
+    """
+
+    async def prepare() -> ModelFiles:
+        return files
+
+    async with WorkerClient(prepare, options) as generator:
+        while (status := generator.status()).state != "ready":
+            if status.state == "unavailable":
+                raise ModelLoadError(status.detail)
+            await generator.changed()
+        yield generator
+
+
+class Stopwatch:
+    """Times what a loaded model does."""
+
+    def __init__(self, generator: WorkerClient) -> None:
+        self._generator = generator
+        self._names = (f"bench-{number}" for number in itertools.count())
+
+    async def prefill_tokens_s(self) -> float:
+        """Return how many tokens of a new prompt are read in a second."""
+        asked = self._prompt(next(self._names), [_words(PREFILL_WORDS)], max_new_tokens=1)
+        seen = await self._watch(asked)
+        return (seen.prompt_tokens - seen.cached_tokens) / seen.first_token_s
+
+    async def decode_tokens_s(self, streams: int, tokens: int) -> float:
+        """Return how many tokens a second several answers have together, while all of them are being made."""
+        questions = [f"Tell me a long story about {number} travellers." for number in range(2, streams + 2)]
+        prompts = [self._prompt(next(self._names), [question], max_new_tokens=tokens) for question in questions]
+        seen = await asyncio.gather(*map(self._watch, prompts))
+        begun_s = max(watched.arrivals[0][0] for watched in seen)
+        ended_s = min(watched.arrivals[-1][0] for watched in seen)
+        counts = [watched.count_at(ended_s) - watched.count_at(begun_s) for watched in seen]
+        if ended_s <= begun_s:
+            raise ModelLoadError("the model's answers were too short to be timed")
+        return sum(counts) / (ended_s - begun_s)
+
+    async def first_token_s(self) -> tuple[float, float]:
+        """Return the seconds to the first token after a long history: unknown, and known from the turn before."""
+        history = [_words(HISTORY_WORDS, start=turn) for turn in range(2 * HISTORY_TURNS)]
+        name = next(self._names)
+        await self._watch(self._prompt(name, [*history, "Go on."], max_new_tokens=1))
+        warm = await self._watch(self._prompt(name, [*history, "Go on.", "Yes.", "Why?"], max_new_tokens=1))
+        cold = await self._watch(
+            self._prompt(next(self._names), [*history, "Go on.", "Yes.", "Why?"], max_new_tokens=1)
+        )
+        return cold.first_token_s, warm.first_token_s
+
+    def _prompt(self, conversation: str, texts: Sequence[str], max_new_tokens: int) -> Prompt:
+        roles = itertools.cycle([Role.USER, Role.ASSISTANT])
+        return Prompt(
+            RequestId(conversation),
+            conversation,
+            "",
+            tuple(Turn(role, text) for role, text in zip(roles, texts, strict=False)),
+            # Warm enough that no model ends early or falls into a loop, and seeded.
+            Sampling(max_new_tokens=max_new_tokens, temperature=0.7, top_p=0.95, seed=1),
+            PATIENCE_S,
+        )
+
+    async def _watch(self, prompt: Prompt) -> _Watched:
+        watched = _Watched(time.perf_counter())
+        async with aclosing(self._generator.stream(prompt)) as events:
+            async for event in events:
+                match event:
+                    case Started():
+                        watched.prompt_tokens, watched.cached_tokens = event.prompt_tokens, event.cached_tokens
+                    case Delta():
+                        watched.arrivals.append((time.perf_counter(), event.completion_tokens))
+                    case Completion():
+                        count = len(event.provenance.completion_ids)
+                        watched.arrivals.append((time.perf_counter(), count))
+        return watched
+
+
+class _Watched:
+    """When what arrived of one answer: pairs of a time and the tokens so far."""
+
+    def __init__(self, begun_s: float) -> None:
+        self._begun_s = begun_s
+        self.prompt_tokens = 0
+        self.cached_tokens = 0
+        self.arrivals: list[tuple[float, int]] = []
+
+    @property
+    def first_token_s(self) -> float:
+        return self.arrivals[0][0] - self._begun_s
+
+    def count_at(self, at_s: float) -> int:
+        return max((count for arrived_s, count in self.arrivals if arrived_s <= at_s), default=0)
+
+
+async def _median(effort: Effort, timed: Callable[[], Awaitable[float]]) -> float:
+    return statistics.median([await timed() for _ in range(effort.rounds)])
+
+
+def _words(count: int, start: int = 0) -> str:
+    """Return a text of so many words.
+
+    >>> _words(4)
+    'the house the river'
+    """
+    stock = "the red house and the old river run past seven quiet hills where nobody counted any birds".split()
+    return " ".join(stock[(start + 2 * place) % len(stock)] for place in range(count))
