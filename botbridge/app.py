@@ -30,6 +30,7 @@ from botbridge.conversation.texts import Texts, load_texts
 from botbridge.errors import StorageUnavailable
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.options import EngineOptions
+from botbridge.machine.figures import read_report
 from botbridge.menus import discord_menu, telegram_menus
 from botbridge.messages import PlatformName, UserId
 from botbridge.models.catalogue import load_catalogue
@@ -191,16 +192,7 @@ def make_platforms(
 
 def make_generator(settings: Settings, *, pull_missing: bool) -> WorkerClient:
     """Make the model's side: the worker, and the way to its files."""
-    inference = settings.inference
-    options = EngineOptions(
-        engine=inference.engine,
-        device=inference.device,
-        dtype=inference.dtype,
-        threads=inference.threads,
-        slots=inference.slots,
-        context_tokens=inference.context_tokens,
-        cache_bytes=inference.cache_bytes,
-    )
+    inference, options = settings.inference, engine_options(settings)
     if options.engine == "echo":
         return WorkerClient(None, options)
     prepare = partial(
@@ -212,6 +204,22 @@ def make_generator(settings: Settings, *, pull_missing: bool) -> WorkerClient:
         environment=child_environment(settings),
     )
     return WorkerClient(prepare, options)
+
+
+def engine_options(settings: Settings) -> EngineOptions:
+    """Turn settings, and what was measured on this machine, into how the model is run."""
+    inference = settings.inference
+    measured = read_report(settings.home, load_catalogue().resolve(inference.model).model)
+    return EngineOptions(
+        engine=inference.engine,
+        device=inference.device,
+        dtype=inference.dtype,
+        threads=inference.threads,
+        slots=inference.slots,
+        context_tokens=inference.context_tokens,
+        cache_bytes=inference.cache_bytes,
+        fastest_engines=() if measured is None else measured.fastest_first,
+    )
 
 
 def make_policy(settings: Settings) -> Policy:

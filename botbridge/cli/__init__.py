@@ -14,6 +14,7 @@ import typer
 
 from botbridge import __version__
 from botbridge.cli.admin import admin_app
+from botbridge.cli.bench import bench
 from botbridge.cli.chat import chat
 from botbridge.cli.config import config_app
 from botbridge.cli.db import db_app
@@ -58,6 +59,7 @@ def build_app() -> typer.Typer:
     app.command()(run)
     app.command()(chat)
     app.command()(health)
+    app.command()(bench)
     app.add_typer(models_app, name="models")
     app.add_typer(db_app, name="db")
     app.add_typer(admin_app, name="admin")

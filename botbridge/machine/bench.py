@@ -50,7 +50,7 @@ class Effort:
 
 
 async def measure(
-    engine: str, files: ModelFiles, options: EngineOptions, bandwidth_bytes_s: float, effort: Effort, told: Told
+    engine: str, files: ModelFiles, options: EngineOptions, *, bandwidth_bytes_s: float, effort: Effort, told: Told
 ) -> EngineFigures:
     """Measure one engine; a failure is a result, too.
 
@@ -135,6 +135,17 @@ class Stopwatch:
             raise ModelLoadError("the model's answers were too short to be timed")
         return sum(counts) / (ended_s - begun_s)
 
+    async def answer_s(self, tokens: int) -> float:
+        """Return the seconds that one answer of so many tokens takes, the reading of its question included.
+
+        An answer that ends early counts for as many tokens as it has.
+        """
+        asked = self._prompt(next(self._names), ["Tell me a long story about a lighthouse."], max_new_tokens=tokens)
+        begun_s = time.perf_counter()
+        seen = await self._watch(asked)
+        ended_s, count = seen.arrivals[-1]
+        return (ended_s - begun_s) * tokens / count
+
     async def first_token_s(self) -> tuple[float, float]:
         """Return the seconds to the first token after a long history: unknown, and known from the turn before."""
         history = [_words(HISTORY_WORDS, start=turn) for turn in range(2 * HISTORY_TURNS)]
@@ -198,7 +209,22 @@ def _words(count: int, start: int = 0) -> str:
     """Return a text of so many words.
 
     >>> _words(4)
-    'the house the river'
+    'the and river seven'
     """
-    stock = "the red house and the old river run past seven quiet hills where nobody counted any birds".split()
-    return " ".join(stock[(start + 2 * place) % len(stock)] for place in range(count))
+    stock = (
+        "the",
+        "red",
+        "house",
+        "and",
+        "an",
+        "old",
+        "river",
+        "run",
+        "past",
+        "seven",
+        "quiet",
+        "hills",
+        "by",
+        "night",
+    )
+    return " ".join(stock[(start + 3 * place) % len(stock)] for place in range(count))

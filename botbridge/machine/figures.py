@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -105,7 +104,7 @@ def write_report(home: Path, report: Report) -> Path:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = path.with_suffix(".new")
     unfinished.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
-    os.replace(unfinished, path)
+    unfinished.replace(path)
     return path
 
 

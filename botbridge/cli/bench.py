@@ -1,0 +1,167 @@
+"""`botbridge bench`: how fast each engine runs the chosen model on this machine."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from botbridge.inference.options import EngineOptions
+    from botbridge.machine.figures import EngineFigures, Report
+    from botbridge.models.store import ModelFiles
+
+NOTEBOOK_SECONDS = 15
+"""What 50 tokens of a 7B model took on a hosted notebook's CPU, in the course that botbridge descends from."""
+
+MEBIBYTE = 2**20
+
+
+def bench(
+    *,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="Another model than the settings'.")] = None,
+    engine: Annotated[list[str] | None, typer.Option(help="Only this engine; may be given again.")] = None,
+    tokens: Annotated[int | None, typer.Option(min=1, max=4096, help="Only the time for so many tokens.")] = None,
+    quality: Annotated[bool, typer.Option("--quality", help="Perplexity and agreement with float32, too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure every engine that is installed; `engine=auto` then takes the fastest."""
+    import asyncio
+
+    from botbridge.app import engine_options
+    from botbridge.cli.printing import note, prepare
+    from botbridge.machine.figures import write_report
+    from botbridge.models.catalogue import load_catalogue
+    from botbridge.models.store import ModelStore
+
+    settings = prepare({"INFERENCE__MODEL": model}, quiet=True)
+    files = ModelStore(settings.home).find(load_catalogue().resolve(settings.inference.model))
+    options = engine_options(settings)
+    if tokens is not None:
+        seconds = asyncio.run(_time_tokens(files, options, tokens, engine))
+        facts = {"model": files.model, "tokens": tokens, "seconds": round(seconds, 3)}
+        typer.echo(json.dumps(facts) if as_json else _one_figure(files.model, tokens, seconds))
+        return
+    report = asyncio.run(_measure(files, options, engine, with_quality=quality))
+    if as_json:
+        from dataclasses import asdict
+
+        typer.echo(json.dumps(asdict(report), indent=2))
+    else:
+        _print(report)
+    if engine is None:
+        note(f"kept for engine=auto: {write_report(settings.home, report)}")
+    if not report.fastest_first:
+        raise typer.Exit(1)
+
+
+async def _measure(
+    files: ModelFiles, options: EngineOptions, only: Sequence[str] | None, *, with_quality: bool
+) -> Report:
+    import os
+    from dataclasses import replace
+
+    from botbridge.cli.printing import note
+    from botbridge.inference.choice import ADDED_BY, NEEDED_MODULES, engine_order, installed_engines
+    from botbridge.machine.bandwidth import read_bandwidth_bytes_s
+    from botbridge.machine.bench import Effort, measure
+    from botbridge.machine.figures import EngineFigures, Report
+    from botbridge.machine.quality import assess, reference
+
+    installed = installed_engines()
+    able = engine_order((), installed, has_gguf=files.gguf is not None, has_safetensors=files.has_safetensors)
+    threads = options.threads or len(os.sched_getaffinity(0))
+    note(f"measuring {files.model} ({files.revision[:12]}) with {threads} threads; stop other work for true figures")
+    bandwidth = read_bandwidth_bytes_s(threads)
+    ideal = None
+    if with_quality:
+        note("float32: quality")
+        ideal = await reference(files, threads)
+    found: list[EngineFigures] = []
+    for name in only or NEEDED_MODULES:
+        if name in able:
+            figures = await measure(name, files, options, bandwidth_bytes_s=bandwidth, effort=Effort(), told=note)
+            if ideal is not None and not figures.failure:
+                note(f"{name}: quality")
+                figures = replace(figures, quality=await assess(name, files, options, ideal, threads))
+            found.append(figures)
+        elif name not in installed:
+            found.append(EngineFigures(name, failure=f"not installed; `{ADDED_BY.get(name, 'make setup')}` adds it"))
+        else:
+            found.append(EngineFigures(name, failure="does not read the form in which this model is here"))
+    return Report(files.model, files.revision, threads, bandwidth, tuple(found))
+
+
+async def _time_tokens(files: ModelFiles, options: EngineOptions, tokens: int, only: Sequence[str] | None) -> float:
+    """Return the seconds that one answer of so many tokens takes, the reading of its question included."""
+    from dataclasses import replace
+
+    from botbridge.machine.bench import Stopwatch, loaded
+
+    chosen = replace(options, engine=only[0]) if only else options
+    async with loaded(files, chosen) as generator:
+        return await Stopwatch(generator).answer_s(tokens)
+
+
+def _one_figure(model: str, tokens: int, seconds: float) -> str:
+    there = NOTEBOOK_SECONDS * tokens / 50
+    return (
+        f"{tokens} tokens of {model}: {seconds:.1f} s here ({tokens / seconds:.0f} tokens/s); "
+        f"a 7B on the course's hosted notebook took about {there:.0f} s"
+    )
+
+
+def _print(report: Report) -> None:
+    """Print a table, one engine a row."""
+    from rich.console import Console
+    from rich.table import Table
+
+    streams = sorted({count for figures in report.engines for count in figures.decode_tokens_s})
+    table = Table(title=f"{report.model}: tokens per second, {report.threads} threads", title_justify="left")
+    for name in (
+        "engine",
+        "prompt",
+        *(f"{count} at once" for count in streams),
+        "first token",
+        "known",
+        "MiB",
+        "limit",
+    ):
+        table.add_column(name, justify="left" if name == "engine" else "right")
+    with_quality = any(figures.quality for figures in report.engines)
+    if with_quality:
+        table.add_column("perplexity", justify="right")
+        table.add_column("agrees", justify="right")
+    for figures in report.engines:
+        if not figures.failure:
+            table.add_row(*_row(figures, streams, with_quality=with_quality))
+    console = Console(width=None if Console().is_terminal else 160)
+    console.print(table)
+    for figures in report.engines:
+        if figures.failure:
+            console.print(f"{figures.engine}: {figures.failure}", markup=False, highlight=False)
+    console.print(
+        "first token: seconds after a history of about 2,000 words, unknown / known from the turn before. limit: share "
+        f"of what reading memory allows ({report.bandwidth_bytes_s / 1e9:.0f} GB/s).",
+        highlight=False,
+    )
+
+
+def _row(figures: EngineFigures, streams: Sequence[int], *, with_quality: bool) -> list[Any]:
+    limit = "" if figures.bandwidth_share is None else f"{figures.bandwidth_share:.2f}"
+    cells = [
+        figures.engine,
+        f"{figures.prefill_tokens_s:.0f}",
+        *(f"{figures.decode_tokens_s[count]:.0f}" if count in figures.decode_tokens_s else "" for count in streams),
+        f"{figures.first_token_cold_s:.2f} s",
+        f"{figures.first_token_warm_s:.2f} s",
+        f"{figures.resident_bytes / MEBIBYTE:.0f}",
+        limit,
+    ]
+    if with_quality:
+        found = figures.quality
+        cells += ["", ""] if found is None else [f"{found.perplexity:.1f}", f"{found.agreement:.1%}"]
+    return cells
