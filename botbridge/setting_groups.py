@@ -60,6 +60,25 @@ def _is_url(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _is_server(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.username is not None or parts.password is not None:
+        reason = "must hold no user name and no password; a key goes into BOTBRIDGE_INFERENCE__REMOTE_KEY"
+        raise ValueError(reason)
+    if parts.port == 0:  # asking for the port also refuses one that is no port
+        reason = "has a port that nothing can listen on"
+        raise ValueError(reason)
+    return url
+
+
+def _is_header_value(secret: SecretStr | None) -> SecretStr | None:
+    """Source: RFC 6750, section 2.1: a bearer token is visible ASCII without blanks."""
+    if secret is not None and not re.fullmatch(r"[!-~]+", secret.get_secret_value()):
+        reason = "must be ASCII characters without blanks"
+        raise ValueError(reason)
+    return secret
+
+
 def _is_sqlite(url: str) -> str:
     if not re.match(r"sqlite(\+aiosqlite)?:///(?!:memory:).", url):
         reason = "must name a file, as in sqlite:////var/lib/botbridge/botbridge.db"
@@ -73,6 +92,8 @@ _Entry = Annotated[str, AfterValidator(_is_person_entry)]
 _List = BeforeValidator(_words)
 _Secret = Annotated[SecretStr | None, BeforeValidator(_stripped)]
 _HttpUrl = Annotated[str, _is_url("http", "https")]
+_ServerUrl = Annotated[_HttpUrl, AfterValidator(_is_server)]
+_Key = Annotated[_Secret, AfterValidator(_is_header_value)]
 _SocketUrl = Annotated[str, _is_url("ws", "wss")]
 _Scope = Literal["user", "chat", "thread"]
 
@@ -159,9 +180,9 @@ class InferenceSettings(Group):
         default=DEFAULT_MODEL,
         min_length=1,
         max_length=1_000,
-        description="Catalogue id, hub id (ORG/NAME) or directory",
+        description="Catalogue id, hub id (ORG/NAME) or directory; engine remote: the server's name of it",
     )
-    engine: Literal["auto", "transformers", "echo"] = Field(default="auto", description="What runs the model")
+    engine: Literal["auto", "transformers", "remote", "echo"] = Field(default="auto", description="What runs the model")
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="auto: cuda where torch has it, else cpu"
     )
@@ -191,6 +212,11 @@ class InferenceSettings(Group):
         le=2**50,
         description="Memory kept for the next turns of conversations, in bytes; 0: none",
     )
+    remote_url: Annotated[tuple[_ServerUrl, ...], NoDecode, _List] = Field(
+        default=(),
+        description="Engine remote: OpenAI-compatible servers, as http://host:8000/v1, separated by commas",
+    )
+    remote_key: _Key = Field(default=None, description="Engine remote: API key of these servers")
     system: str = Field(
         default="You are a friendly and helpful assistant who chats with people. Give short, clear answers.",
         max_length=100_000,

@@ -14,10 +14,10 @@ import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple, Self
 
 import platformdirs
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -115,6 +115,16 @@ class Settings(BaseSettings):
     scope: ScopeSettings = ScopeSettings()
     log: LogSettings = LogSettings()
 
+    @model_validator(mode="after")
+    def _remote_has_a_server(self) -> Self:
+        if self.inference.engine == "remote" and not self.inference.remote_url:
+            reason = (
+                f"{PREFIX}INFERENCE__ENGINE=remote needs {PREFIX}INFERENCE__REMOTE_URL, "
+                "the address of an OpenAI-compatible server, as http://host:8000/v1"
+            )
+            raise ValueError(reason)
+        return self
+
     @property
     def database_url(self) -> str:
         """The address of the database file."""
@@ -123,7 +133,7 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every secret that is set, for the log's redaction and for nothing else."""
-        values = (self.telegram.token, self.discord.token, self.hub.token)
+        values = (self.telegram.token, self.discord.token, self.hub.token, self.inference.remote_key)
         return tuple(value.get_secret_value() for value in values if value is not None)
 
     @classmethod
@@ -280,5 +290,8 @@ def _problem_lines(error: ValidationError, sources: Mapping[str, Source]) -> Ite
         path = [str(step) for step in problem["loc"] if isinstance(step, str)]
         name = PREFIX + DELIMITER.join(path).upper()
         reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        told = "" if name.endswith(("TOKEN", "URL", "ENDPOINT")) else f" {str(problem['input'])[:80]!r}"
+        if not path:  # a rule between settings, which names them itself
+            yield reason
+            continue
+        told = "" if name.endswith(("TOKEN", "KEY", "URL", "ENDPOINT")) else f" {str(problem['input'])[:80]!r}"
         yield f"{name}{told} ({sources.get(name, Source.DEFAULT)}): {reason}"
