@@ -102,8 +102,11 @@ class Provenance:
     """Where an answer came from, enough to compute it again.
 
     Attributes:
-        prompt_hash: SHA-256 (hex) of the prompt ids as little-endian int64.
-        completion_ids: The ids that the model chose, stop id included.
+        prompt_hash: SHA-256 (hex) of the prompt ids as little-endian int64; from
+            a remote server, which does not tell them, of the messages as JSON.
+        completion_ids: The ids that the model chose, stop id included; empty
+            where the engine does not tell them.
+        uncounted_tokens: Length of the answer where there are no ids to count.
         margins: How clearly each of them was chosen; not stored. Empty where
             the engine does not tell.
     """
@@ -120,6 +123,12 @@ class Provenance:
     completion_ids: tuple[int, ...]
     adapter: str | None = None
     margins: tuple[float, ...] = ()
+    uncounted_tokens: int = 0
+
+    @property
+    def completion_tokens(self) -> int:
+        """Length of the answer."""
+        return len(self.completion_ids) or self.uncounted_tokens
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ the in-memory one, and `tests/contracts` holds both to the sentences below.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 from botbridge.answers import Completion, Delta, GeneratorStatus, Prompt, Started, Turn
 from botbridge.messages import (
@@ -169,6 +170,20 @@ class TextGenerator(Protocol):
     async def forget(self, conversation: str) -> None:
         """Drop what is cached for a conversation."""
         ...
+
+
+class OpenedGenerator(TextGenerator, Protocol):
+    """A `TextGenerator` that works inside its `async with` block.
+
+    Entering returns at once; `status` tells when it can answer. On leaving,
+    nothing that it started goes on.
+    """
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
 
 
 class Platform(Protocol):

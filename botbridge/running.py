@@ -21,11 +21,10 @@ from botbridge.conversation.delivery import Delivery
 from botbridge.conversation.room import Room
 from botbridge.conversation.service import ConversationService
 from botbridge.errors import BadToken, ModelLoadError, PlatformError
-from botbridge.inference.client import WorkerClient
 from botbridge.messages import AuditEntry, PlatformName
 from botbridge.platforms.terminal.adapter import TerminalPlatform, local_person
 from botbridge.platforms.terminal.window import Shown
-from botbridge.ports import Audit, History, People, Platform
+from botbridge.ports import Audit, History, OpenedGenerator, People, Platform, TextGenerator
 
 PLATFORM_PAUSE_S = 10.0
 BY_CONTROL = "operator:control"
@@ -40,7 +39,7 @@ class Operations:
     history: History
     people: People
     audit: Audit
-    generator: WorkerClient
+    generator: TextGenerator
     room: Room
     acts: Acts
     terminal: TerminalPlatform
@@ -101,7 +100,7 @@ class App:
         self,
         *,
         opened_storage: Callable[[], AbstractAsyncContextManager[None]],
-        generator: WorkerClient,
+        generator: OpenedGenerator,
         service: ConversationService,
         delivery: Delivery,
         platforms: Mapping[PlatformName, Platform],

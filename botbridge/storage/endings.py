@@ -77,7 +77,7 @@ async def _remember(
             prompt_tokens=origin.prompt_tokens,
             cached_tokens=origin.cached_tokens,
             used_turns=origin.used_turns,
-            completion_tokens=len(origin.completion_ids),
+            completion_tokens=origin.completion_tokens,
             completion_ids=list(origin.completion_ids),
         )
     )
