@@ -98,7 +98,9 @@ def generate(
     return Generate(RequestId(name), generation, "c", "", turns, Sampling(seed=seed), deadline_s)
 
 
-def run(jobs: list[ToWorker], *script: ToWorker | None, slots: int = 1) -> tuple[list[FromWorker], ScriptedEngine]:
+def run(
+    jobs: list[ToWorker], *script: ToWorker | None, slots: int = 1, words_every_s: float = 0
+) -> tuple[list[FromWorker], ScriptedEngine]:
     """Everything that a loop sends for these jobs, with `script` arriving between steps."""
     arriving: queue.Queue[ToWorker] = queue.Queue()
     for job in jobs:
@@ -116,6 +118,7 @@ def run(jobs: list[ToWorker], *script: ToWorker | None, slots: int = 1) -> tuple
         revision="r",
         jobs=arriving,  # type: ignore[arg-type]  # a queue within one process
         results=results,  # type: ignore[arg-type]
+        words_every_s=words_every_s,
     ).run()
     return [results.get() for _ in range(results.qsize())], engine
 
@@ -138,6 +141,20 @@ def test_a_request_is_started_answered_and_done() -> None:
     assert origin.completion_ids == (7, 7, 7)
     assert origin.sampling == Sampling(seed=5, max_new_tokens=9)
     assert origin.prompt_hash == sha256(b"".join(n.to_bytes(8, "little") for n in (1, 2, 3))).hexdigest()
+
+
+def test_words_that_come_close_together_are_sent_together() -> None:
+    """The first at once, the rest when it is time or when the answer ends; none is lost."""
+    sent, _ = run([generate("a")], words_every_s=3600)
+    words = [(message.text, message.completion_tokens) for message in sent if isinstance(message, DeltaMessage)]
+    assert words == [("w1", 1), ("w2w3", 3)]
+    assert isinstance(sent[-1], Done)
+
+
+def test_a_cancelled_answer_has_sent_all_its_words() -> None:
+    """Those that waited for company, too."""
+    sent, _ = run([generate("a")], None, Cancel(RequestId("a")), Shutdown(), words_every_s=3600)
+    assert "".join(message.text for message in sent if isinstance(message, DeltaMessage)) == "w1w2"
 
 
 def test_a_seed_is_drawn_where_none_is_given_and_told() -> None:
