@@ -1,7 +1,7 @@
 # Every verb sets up what it needs, says what it does, and is quick the second time.
 # PYTHON=/path/to/python3 names the Python to set up with; TORCH_INDEX_URL the index to take torch from.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run chat demo test test-slow check fmt bench docs pins
+.PHONY: help setup setup-dev native run chat demo test test-slow check fmt bench docs pins
 
 BIN := .venv/bin
 INSTALL = python=$$(sh scripts/find_python.sh) && "$$python" scripts/install.py
@@ -14,6 +14,9 @@ setup: ## Install botbridge into .venv
 
 setup-dev: ## The same, with the tools for tests and checks
 	@$(INSTALL) --dev
+
+native: setup ## Add the fastest engine: llama.cpp, compiled for this processor (five minutes, once)
+	@$(BIN)/python scripts/native.py
 
 run: setup ## Start the bot on every platform that has a token; with none, a chat in this terminal
 	@$(BIN)/botbridge run
