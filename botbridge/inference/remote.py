@@ -1,0 +1,231 @@
+"""The model as the conversation sees it, where it runs elsewhere: a `TextGenerator` over OpenAI-compatible servers.
+
+No worker, no model's files. Several servers with the same model may be named;
+each conversation has one of them as long as that one is well.
+
+Covered: servers that refuse, fail, hang, are busy, lose the connection or send
+nonsense: another server, or the same one again, is asked as long as nothing was
+shown of the answer; afterwards WorkerDied tells the conversation to begin anew.
+A history that is too long for the server. An end by cancel or deadline, which
+closes the connection, at which servers stop computing. Names of people and
+chats never leave this machine.
+Not covered: what a server makes of the messages. Its own template decides
+whether a person's text can become a control token, its own settings about
+repetition, thinking and logging; `repetition_penalty` is no part of the API and
+is not sent. `forget` reaches what is kept here, not what a server caches. A
+server that ends while nobody asks it is missed at the next question. LoRA.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from types import TracebackType
+from typing import Final, Self
+
+from botbridge.answers import Completion, Delta, GeneratorStatus, Prompt, Started
+from botbridge.errors import GenerationFailed, GenerationTimeout, ModelLoadError, PromptTooLong, WorkerDied
+from botbridge.inference.remote_answer import Question, RemoteAnswer
+from botbridge.inference.remote_history import Cuts, shorter, whole_exchanges
+from botbridge.inference.remote_options import RemoteOptions, RemotePatience, base_url
+from botbridge.inference.remote_routing import conversation_key, conversation_salt, in_order
+from botbridge.inference.remote_watch import ServerWatch, status_of
+from botbridge.inference.remote_wire import Fault, RemoteFault
+from botbridge.ports import State
+
+TRIES: Final = {Fault.FAILED: 1, Fault.SILENT: 2, Fault.UNREACHABLE: 2, Fault.NOT_READY: 2, Fault.REFUSED: 2}
+"""How much of a server's tries for one prompt a failure takes; being busy takes none."""
+
+MOST_TRIES: Final = 2
+TOKENS_PER_CHAR: Final = 0.25
+"""Until it was measured: four characters of English a token. Source: https://platform.openai.com/tokenizer"""
+
+Event = Started | Delta | Completion
+
+
+class RemoteGenerator:
+    """Answers from servers elsewhere.
+
+    Usage:
+        async with RemoteGenerator(RemoteOptions(("http://host:8000/v1",), "model"), state) as generator:
+            async for event in generator.stream(prompt): ...
+
+    Entering returns at once; `status().state` is `ready` when a server can be asked.
+    """
+
+    def __init__(self, options: RemoteOptions, state: State, *, patience: RemotePatience | None = None) -> None:
+        """Note whom to ask; nothing is sent yet.
+
+        Args:
+            options: Whom to ask for what.
+            state: Keeps the secret that hides conversations' names.
+            patience: How long to wait for what; None for the defaults.
+        """
+        self._options = replace(options, urls=tuple(dict.fromkeys(map(base_url, options.urls))))
+        self._state = state
+        self._patience = patience or RemotePatience()
+        self._salt = b""
+        self._watches: dict[str, ServerWatch] = {}
+        self._watching: list[asyncio.Task[None]] = []
+        self._cuts = Cuts()
+        self._tokens_per_char = TOKENS_PER_CHAR
+        self._changed = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        """Begin to look at the servers.
+
+        Raises:
+            StorageUnavailable: the secret for conversations' names cannot be read or kept.
+        """
+        from botbridge.inference.remote_server import served_by  # noqa: PLC0415 - loads the SDK, which takes a while
+
+        self._salt = await conversation_salt(self._state)
+        for server in served_by(self._options.urls, self._options.key, self._patience):
+            self._watches[server.url] = ServerWatch(server, self._options, self._patience, self._tell_change)
+        self._watching = [asyncio.create_task(watch.run(), name=f"watch {url}") for url, watch in self._watches.items()]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close all connections; answers that still come fail with WorkerDied."""
+        for task in self._watching:
+            task.cancel()
+        await asyncio.gather(*self._watching, return_exceptions=True)
+        for watch in self._watches.values():
+            await watch.server.close()
+
+    def status(self) -> GeneratorStatus:
+        """Whether answers can be had now."""
+        return status_of(list(self._watches.values()), self._options)
+
+    async def changed(self) -> None:
+        """Return when the status is another than at the time of the call."""
+        await self._changed.wait()
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
+        """Answer: one `Started`, any number of `Delta`, one `Completion` last.
+
+        Servers that are starting are waited for, as long as the deadline allows.
+
+        Raises:
+            ModelLoadError: no server can be asked, and none is about to come.
+            PromptTooLong: the newest question alone does not fit.
+            GenerationTimeout: the deadline passed.
+            GenerationFailed: the server does not take this prompt.
+            WorkerDied: no server gave a whole answer; another try may help.
+
+        Cancellation: closing the iterator closes the connection, at which the server stops.
+        """
+        due_s = time.monotonic() + prompt.deadline_s
+        try:
+            await self._until_ready(prompt.deadline_s)
+            async with aclosing(self._whole_answer(prompt, due_s)) as events:
+                async for event in events:
+                    yield event
+        except TimeoutError as error:
+            raise GenerationTimeout(f"no whole answer within {prompt.deadline_s:g} s") from error
+
+    async def forget(self, conversation: str) -> None:
+        """Drop what is kept of a conversation."""
+        self._cuts.forget(conversation)
+
+    async def _until_ready(self, deadline_s: float) -> None:
+        async with asyncio.timeout(deadline_s):
+            while (status := self.status()).state != "ready":
+                if status.state == "unavailable":
+                    raise ModelLoadError(status.detail)
+                await self.changed()
+
+    async def _whole_answer(self, prompt: Prompt, due_s: float) -> AsyncGenerator[Event, None]:
+        """Ask servers, one after another, until one has answered or nothing is left to be tried."""
+        question = Question(
+            model=self._options.model,
+            key=conversation_key(self._salt, prompt.conversation),
+            system=prompt.system,
+            turns=self._cuts.apply(prompt.conversation, whole_exchanges(prompt.turns)),
+            sampling=prompt.sampling,
+            max_tokens=prompt.sampling.max_new_tokens,
+        )
+        spent: Counter[str] = Counter()
+        last: RemoteFault | None = None
+        halvings = 0
+        while True:
+            watch = await self._choose(question.key, spent, due_s, last)
+            answer = RemoteAnswer(replace(question, model=watch.model), watch.url, watch.version, self._tokens_per_char)
+            try:
+                async with aclosing(watch.server.answer(answer.question, due_s)) as chunks:
+                    async for chunk in chunks:
+                        for event in answer.take(chunk):
+                            yield event
+                ending = answer.end()
+            except RemoteFault as fault:
+                watch.failed(fault)
+                if answer.begun:
+                    raise WorkerDied(fault.detail) from fault
+                if fault.fault is Fault.REJECTED:
+                    raise GenerationFailed(fault.detail) from fault
+                if fault.fault is Fault.TOO_LONG:
+                    question = _smaller(question, halvings, fault)
+                    halvings += 1
+                spent[watch.url] += TRIES.get(fault.fault, 0)
+                last = fault
+            else:
+                break
+        self._learn(prompt.conversation, answer, is_cut=halvings > 0)
+        watch.answered()
+        for last_event in ending:
+            yield last_event
+
+    async def _choose(self, key: str, spent: Counter[str], due_s: float, last: RemoteFault | None) -> ServerWatch:
+        """Return the server to ask now, waiting while all that could be asked rest.
+
+        Raises:
+            ModelLoadError: None is left that would take our key or knows our model.
+            WorkerDied: None is left.
+            TimeoutError: They rest beyond the deadline.
+        """
+        watches = [self._watches[url] for url in in_order(key, self._options.urls)]
+        while True:
+            able = [watch for watch in watches if watch.is_ready and spent[watch.url] < MOST_TRIES]
+            if not able:
+                detail = last.detail if last is not None else self.status().detail
+                raise (ModelLoadError if last is not None and last.fault is Fault.REFUSED else WorkerDied)(detail)
+            now_s = time.monotonic()
+            rested = [watch for watch in able if watch.rests_until_s <= now_s]
+            if rested:
+                return min(rested, key=lambda watch: spent[watch.url])
+            next_s = min(watch.rests_until_s for watch in able)
+            if next_s >= due_s:
+                raise TimeoutError
+            await asyncio.sleep(next_s - now_s)
+
+    def _learn(self, conversation: str, answer: RemoteAnswer, *, is_cut: bool) -> None:
+        """Keep from a good answer what helps the next ones."""
+        question = answer.question
+        if is_cut:
+            self._cuts.remember(conversation, question.turns[0])
+        if answer.prompt_tokens and question.chars:
+            self._tokens_per_char = answer.prompt_tokens / question.chars
+
+    def _tell_change(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+def _smaller(question: Question, halvings: int, fault: RemoteFault) -> Question:
+    """Ask for less where a prompt was too long: less history, then an answer of whatever length there is room for.
+
+    Raises:
+        PromptTooLong: There is nothing left to be dropped.
+    """
+    turns = shorter(question.turns, halvings)
+    if turns is not None:
+        return replace(question, turns=turns)
+    if question.max_tokens is not None:
+        return replace(question, max_tokens=None)
+    raise PromptTooLong(fault.detail) from fault

@@ -1,0 +1,131 @@
+"""A question to a remote server, and its answer, turned into events of ours as it comes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from botbridge.answers import Completion, Delta, FinishReason, Provenance, Role, Sampling, Started, Turn
+from botbridge.inference.remote_wire import Chunk, Fault, RemoteFault, Usage
+
+ENGINE = "remote"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A prompt as a server is asked it.
+
+    Attributes:
+        key: The conversation's name towards servers.
+        max_tokens: Longest answer; None lets the server fill what is left of its context.
+    """
+
+    model: str
+    key: str
+    system: str
+    turns: tuple[Turn, ...]
+    sampling: Sampling
+    max_tokens: int | None
+
+    @property
+    def spoken(self) -> tuple[Turn, ...]:
+        """All that is sent, the system text first; what is no Unicode text is made such."""
+        turns = (Turn(Role.SYSTEM, self.system), *self.turns) if self.system else self.turns
+        return tuple(Turn(turn.role, turn.text.encode(errors="replace").decode()) for turn in turns)
+
+    @property
+    def chars(self) -> int:
+        """How many characters that is."""
+        return len(self.system) + sum(len(turn.text) for turn in self.turns)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of what is sent, as JSON."""
+        messages = [{"role": turn.role.value, "content": turn.text} for turn in self.spoken]
+        return hashlib.sha256(json.dumps(messages).encode()).hexdigest()
+
+
+class RemoteAnswer:
+    """Reads one answer.
+
+    Servers count at the end. So `Started` holds an estimate and no cached
+    tokens, unless the first event counts already, and the provenance the truth.
+
+    Attributes:
+        question: What was asked.
+        begun: Whether anything of the answer was handed out.
+    """
+
+    def __init__(self, question: Question, url: str, server_version: str, tokens_per_char: float) -> None:
+        self.question = question
+        self.begun = False
+        self._url = url
+        self._server_version = server_version
+        self._estimate_tokens = round(question.chars * tokens_per_char)
+        self._pieces = 0
+        self._usage: Usage | None = None
+        self._model = ""
+        self._fingerprint = ""
+        self._finish_reason: str | None = None
+
+    @property
+    def prompt_tokens(self) -> int | None:
+        """What the server counted; None if it did not."""
+        return self._usage.prompt_tokens if self._usage is not None else None
+
+    def take(self, chunk: Chunk) -> list[Started | Delta]:
+        """Return what an event of the server adds."""
+        self._usage = chunk.usage or self._usage
+        self._model = chunk.model or self._model
+        self._fingerprint = chunk.system_fingerprint or self._fingerprint
+        self._finish_reason = chunk.finish_reason or self._finish_reason
+        if not chunk.text:
+            return []
+        self._pieces += 1
+        return [*self._started(), Delta(chunk.text, self._completion_tokens)]
+
+    def end(self) -> list[Started | Completion]:
+        """Return what is left to be told when the server has closed the stream.
+
+        Raises:
+            RemoteFault: The answer is not whole.
+        """
+        if self._finish_reason is None:
+            raise RemoteFault(Fault.FAILED, f"{self._url} ended an answer before it was whole")
+        reason = FinishReason.LENGTH if self._finish_reason == "length" else FinishReason.STOP
+        return [*self._started(), Completion(reason, self._provenance())]
+
+    @property
+    def _completion_tokens(self) -> int:
+        """As far as is known: servers send a token an event, or few."""
+        return (self._usage.completion_tokens if self._usage is not None else None) or self._pieces
+
+    def _started(self) -> list[Started]:
+        if self.begun:
+            return []
+        self.begun = True
+        return [Started(self._prompt_tokens, self._cached_tokens, len(self.question.turns))]
+
+    @property
+    def _prompt_tokens(self) -> int:
+        return self.prompt_tokens or self._estimate_tokens
+
+    @property
+    def _cached_tokens(self) -> int:
+        return self._usage.cached_tokens if self._usage is not None else 0
+
+    def _provenance(self) -> Provenance:
+        return Provenance(
+            model=self._model or self.question.model,
+            revision="",
+            engine=ENGINE,
+            engine_version=self._fingerprint or self._server_version,
+            sampling=self.question.sampling,
+            prompt_hash=self.question.digest,
+            prompt_tokens=self._prompt_tokens,
+            cached_tokens=self._cached_tokens,
+            used_turns=len(self.question.turns),
+            completion_ids=(),
+            uncounted_tokens=self._completion_tokens,
+        )
