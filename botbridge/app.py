@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import structlog
@@ -27,10 +28,12 @@ from botbridge.conversation.room import Room
 from botbridge.conversation.scope import Scope
 from botbridge.conversation.service import ConversationService, Policy
 from botbridge.conversation.texts import Texts, load_texts
-from botbridge.errors import StorageUnavailable
+from botbridge.errors import ConfigError, StorageUnavailable
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.options import EngineOptions
-from botbridge.machine.figures import read_report
+from botbridge.inference.remote import RemoteGenerator
+from botbridge.inference.remote_options import RemoteOptions
+from botbridge.machine.figures import Report, read_report
 from botbridge.menus import discord_menu, telegram_menus
 from botbridge.messages import PlatformName, UserId
 from botbridge.models.catalogue import load_catalogue
@@ -41,7 +44,7 @@ from botbridge.platforms.discord.translate import DISCORD
 from botbridge.platforms.telegram.adapter import TelegramPlatform
 from botbridge.platforms.telegram.translate import TELEGRAM
 from botbridge.platforms.terminal.adapter import TERMINAL, TerminalPlatform, local_person
-from botbridge.ports import Audit, History, Inbox, Outbox, People, Platform, State
+from botbridge.ports import Audit, History, Inbox, OpenedGenerator, Outbox, People, Platform, State
 from botbridge.running import App, Operations
 from botbridge.setting_groups import DEFAULT_MODEL
 from botbridge.settings import Settings, child_environment
@@ -105,7 +108,7 @@ def build(
     storage = in_memory_storage() if in_memory else sql_storage(settings)
     terminal = TerminalPlatform()
     here = make_platforms(settings, storage, texts, terminal, platforms)
-    generator = make_generator(settings, pull_missing=pull_missing)
+    generator = make_generator(settings, storage.state, pull_missing=pull_missing)
     room = Room(time.monotonic)
     delivery = Delivery(storage.outbox, here)
     acts = Acts(
@@ -190,9 +193,18 @@ def make_platforms(
     return {name: platform for name, platform in made.items() if wanted is None or name in wanted}
 
 
-def make_generator(settings: Settings, *, pull_missing: bool) -> WorkerClient:
-    """Make the model's side: the worker, and the way to its files."""
-    inference, options = settings.inference, engine_options(settings)
+def make_generator(settings: Settings, state: State, *, pull_missing: bool) -> OpenedGenerator:
+    """Make the model's side: the worker and the way to its files, or the way to servers elsewhere.
+
+    Raises:
+        ConfigError: the package for servers elsewhere is not installed.
+    """
+    inference = settings.inference
+    if inference.engine == "remote":
+        if find_spec("openai") is None:
+            raise ConfigError("the engine remote is not installed; `pip install 'botbridge[remote]'` adds it")
+        return RemoteGenerator(remote_options(settings), state)
+    options = engine_options(settings)
     if options.engine == "echo":
         return WorkerClient(None, options)
     prepare = partial(
@@ -206,10 +218,22 @@ def make_generator(settings: Settings, *, pull_missing: bool) -> WorkerClient:
     return WorkerClient(prepare, options)
 
 
+def remote_options(settings: Settings) -> RemoteOptions:
+    """Turn settings into which servers are asked for what."""
+    inference = settings.inference
+    return RemoteOptions(
+        urls=inference.remote_url,
+        model=inference.model,
+        takes_only_model=inference.model == DEFAULT_MODEL,
+        key=inference.remote_key,
+        slots=inference.slots,
+        context_tokens=inference.context_tokens,
+    )
+
+
 def engine_options(settings: Settings) -> EngineOptions:
     """Turn settings, and what was measured on this machine, into how the model is run."""
-    inference = settings.inference
-    measured = read_report(settings.home, load_catalogue().resolve(inference.model).model)
+    inference, measured = settings.inference, _measured(settings)
     return EngineOptions(
         engine=inference.engine,
         device=inference.device,
@@ -220,6 +244,14 @@ def engine_options(settings: Settings) -> EngineOptions:
         cache_bytes=inference.cache_bytes,
         fastest_engines=() if measured is None else measured.fastest_first,
     )
+
+
+def _measured(settings: Settings) -> Report | None:
+    """What `botbridge bench` found of the model in use; nothing of one that runs elsewhere."""
+    inference = settings.inference
+    if inference.engine == "remote":
+        return None
+    return read_report(settings.home, load_catalogue().resolve(inference.model).model)
 
 
 def make_policy(settings: Settings) -> Policy:
