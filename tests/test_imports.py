@@ -9,7 +9,7 @@ import pytest
 
 CASES = [
     ("botbridge", ["asyncio", "pydantic", "torch", "transformers"]),
-    ("botbridge.app", ["torch", "transformers"]),
+    ("botbridge.app", ["torch", "transformers", "openai"]),
     ("botbridge.cli", ["pydantic", "torch", "transformers", "telegram", "discord", "sqlalchemy"]),
     ("botbridge.conversation.service", ["torch", "transformers", "telegram", "discord", "sqlalchemy"]),
     ("botbridge.inference.client", ["torch", "transformers", "telegram", "discord", "sqlalchemy"]),

@@ -1,0 +1,141 @@
+"""The journey of a message where the model runs elsewhere: what a person sees of a server's failures."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
+
+import pytest
+from pydantic import SecretStr
+
+from botbridge.conversation.limits import Limits
+from botbridge.inference.remote_options import RemotePatience
+from tests.conversation.conftest import World
+from tests.fakes.openai_server import OpenAIServer, Reply
+from tests.fakes.remote_generator import PATIENCE, opened
+
+QUICK = replace(PATIENCE, first_token_s=0.3, between_tokens_s=0.3)
+
+
+class Town:
+    """A service on a platform of its own, over scripted servers."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self._stack = stack
+        self.world = World()
+
+    def server(self, *replies: Reply, key: str | None = None, context_tokens: int = 4096) -> OpenAIServer:
+        """Open a server whose first answers are scripted."""
+        server = self._stack.enter_context(OpenAIServer(key=key, context_tokens=context_tokens))
+        server.enqueue(*replies)
+        return server
+
+    async def start(
+        self, *servers: OpenAIServer, patience: RemotePatience = PATIENCE, key: str | None = None, **policy: object
+    ) -> World:
+        """Open the service over these servers."""
+        secret = None if key is None else SecretStr(key)
+        generator = await self._stack.enter_async_context(opened(*servers, patience=patience, key=secret))
+        self.world.generator = generator  # type: ignore[assignment]
+        self._stack.push_async_callback(self.world.stop)
+        await self.world.start(**policy)
+        return self.world
+
+
+@pytest.fixture
+async def town() -> AsyncIterator[Town]:
+    async with AsyncExitStack() as stack:
+        yield Town(stack)
+
+
+async def shows(world: World, text: str, chat: str = "1") -> None:
+    """Return when a chat's newest message reads so."""
+    await world.until(lambda: world.platform.texts(chat)[-1:] == [text])
+
+
+async def test_a_message_is_answered_and_the_answer_remembered(town: Town) -> None:
+    server = town.server()
+    world = await town.start(server)
+    await world.say("hello there")
+    await shows(world, "hello there")
+    await world.say("and again")
+    await shows(world, "and again")
+    assert server.questions[1].texts == ["be brief", "hello there", "hello there", "and again"]
+    assert await world.unfinished() == {}
+
+
+@pytest.mark.parametrize("reply", [Reply(hangs_after=-1), Reply(["one", " two"], hangs_after=1)])
+async def test_a_server_that_hangs_ends_in_a_sentence(town: Town, reply: Reply) -> None:
+    server = town.server(reply, reply)
+    world = await town.start(server, patience=QUICK)
+    await world.say("hello")
+    await world.until(lambda: any("twice in a row" in text for text in world.platform.texts("1")))
+    assert len(world.platform.texts("1")) == 1
+    assert await world.unfinished() == {}
+    await world.say("still there?")
+    await shows(world, "still there?")
+
+
+async def test_a_server_that_hangs_beyond_the_deadline_ends_in_a_sentence(town: Town) -> None:
+    server = town.server(Reply(hangs_after=-1))
+    world = await town.start(server, limits=Limits(wait_s=1))
+    await world.say("hello")
+    await world.until(lambda: any("took too long" in text for text in world.platform.texts("1")))
+    await server.until(lambda: server.questions[0].hung_up)
+
+
+async def test_after_a_stream_that_broke_off_the_text_starts_anew(town: Town) -> None:
+    server = town.server(Reply(["one", " two", " three"], breaks_after=2), Reply(["all", " new", " words"]))
+    world = await town.start(server)
+    await world.say("hello")
+    await shows(world, "all new words")
+    (shown,) = world.platform.ledger
+    assert not [text for text in shown.texts if "one" in text and "all" in text]
+    assert len(server.questions) == 2
+
+
+async def test_of_two_servers_with_the_first_dead_everybody_is_answered(town: Town) -> None:
+    one, two = town.server(), town.server()
+    one.refuse()
+    world = await town.start(one, two)
+    for user in range(6):
+        await world.say(f"hello {user}", user=str(user))
+    for user in range(6):
+        await shows(world, f"hello {user}", str(user))
+
+
+async def test_while_no_server_can_be_reached_people_wait_and_are_told(town: Town) -> None:
+    server = town.server()
+    world = await town.start(server)
+    server.refuse()
+    await world.say("hello")
+    await world.until(lambda: any("cannot run at the moment" in text for text in world.platform.texts("1")))
+    server.listen()
+    await shows(world, "hello")
+
+
+async def test_a_wrong_key_is_for_the_operator_and_people_wait(town: Town) -> None:
+    server = town.server(key="right-key")
+    server.lists_freely = True
+    world = await town.start(server, key="wrong-key")
+    await world.say("hello")
+    await world.until(lambda: any("my operator can see why" in text for text in world.platform.texts("1")))
+    server.key = "wrong-key"
+    await shows(world, "hello")
+
+
+async def test_a_message_that_is_too_long_for_the_server_is_refused_with_a_sentence(town: Town) -> None:
+    world = await town.start(town.server(context_tokens=20))
+    await world.say("word " * 30)
+    await world.until(lambda: any("too long for the model" in text for text in world.platform.texts("1")))
+
+
+async def test_a_cancel_reaches_the_server(town: Town) -> None:
+    server = town.server(Reply(["one", " two"], hangs_after=1))
+    world = await town.start(server)
+    await world.say("hello")
+    await server.until(lambda: len(server.questions) == 1)
+    await world.say("/cancel")
+    await server.until(lambda: server.questions[0].hung_up)
+    await world.until(lambda: any("Stopped 1 message" in text for text in world.platform.texts("1")))
