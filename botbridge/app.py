@@ -22,12 +22,15 @@ from botbridge.conversation.access import Access, AccessMode
 from botbridge.conversation.acts import Acts
 from botbridge.conversation.delivery import Delivery
 from botbridge.conversation.desk import Desk
+from botbridge.conversation.estimates import Estimates
 from botbridge.conversation.limits import Limits
 from botbridge.conversation.line import PersonKey
+from botbridge.conversation.rates import Rates
 from botbridge.conversation.room import Room
 from botbridge.conversation.scope import Scope
 from botbridge.conversation.service import ConversationService, Policy
 from botbridge.conversation.texts import Texts, load_texts
+from botbridge.conversation.waits import Waits
 from botbridge.errors import ConfigError, StorageUnavailable
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.options import EngineOptions
@@ -109,7 +112,7 @@ def build(
     terminal = TerminalPlatform()
     here = make_platforms(settings, storage, texts, terminal, platforms)
     generator = make_generator(settings, storage.state, pull_missing=pull_missing)
-    room = Room(time.monotonic)
+    room, waits = Room(time.monotonic), Waits()
     delivery = Delivery(storage.outbox, here)
     acts = Acts(
         inbox=storage.inbox,
@@ -141,6 +144,8 @@ def build(
         room=room,
         desk=desk,
         delivery=delivery,
+        estimates=Estimates(storage.state, measured_rates(settings)),
+        waits=waits,
         policy=policy,
         texts=texts,
         now_s=time.monotonic,
@@ -151,6 +156,7 @@ def build(
         audit=storage.audit,
         generator=generator,
         room=room,
+        waits=waits,
         acts=acts,
         terminal=terminal,
         backup=storage.backup,
@@ -244,6 +250,16 @@ def engine_options(settings: Settings) -> EngineOptions:
         cache_bytes=inference.cache_bytes,
         fastest_engines=() if measured is None else measured.fastest_first,
     )
+
+
+def measured_rates(settings: Settings) -> dict[str, Rates]:
+    """Read what `botbridge bench` measured with the model in use, by engine; empty when it was not asked to."""
+    report = _measured(settings)
+    return {
+        figures.engine: Rates(figures.prefill_tokens_s, figures.decode_tokens_s)
+        for figures in (() if report is None else report.engines)
+        if figures.prefill_tokens_s > 0 and figures.decode_tokens_s
+    }
 
 
 def _measured(settings: Settings) -> Report | None:

@@ -18,8 +18,10 @@ from botbridge.control import Act, ControlServer, Feed
 from botbridge.control_verbs import PersonId, Question, ResetTarget, Verbs
 from botbridge.conversation.acts import Acts
 from botbridge.conversation.delivery import Delivery
+from botbridge.conversation.line import Entry
 from botbridge.conversation.room import Room
 from botbridge.conversation.service import ConversationService
+from botbridge.conversation.waits import Waits
 from botbridge.errors import BadToken, ModelLoadError, PlatformError
 from botbridge.messages import AuditEntry, PlatformName
 from botbridge.platforms.terminal.adapter import TerminalPlatform, local_person
@@ -41,19 +43,21 @@ class Operations:
     audit: Audit
     generator: TextGenerator
     room: Room
+    waits: Waits
     acts: Acts
     terminal: TerminalPlatform
     backup: Callable[[Path], Awaitable[None]]
     sampling: Sampling
 
     async def queue(self) -> dict[str, object]:
-        """Who waits and who is being answered; ids, never what was said."""
+        """Who waits and who is being answered, by ids and never by what was said; how right the waits were."""
         line = self.room.line
 
-        def shown(rows: tuple[Any, ...]) -> list[dict[str, object]]:
+        def shown(entries: tuple[Entry, ...]) -> list[dict[str, object]]:
+            rows = [entry.row for entry in entries]
             return [{"id": row.id, "platform": row.key.platform, "person": row.incoming.sender.user_id} for row in rows]
 
-        return {"running": shown(line.running), "waiting": shown(line.waiting)}
+        return {"running": shown(line.running), "waiting": shown(line.waiting), "waits": self.waits.summary()}
 
     async def reset(self, target: ResetTarget) -> int:
         """Start conversations anew; how many."""

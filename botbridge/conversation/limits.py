@@ -6,7 +6,7 @@ from collections import defaultdict, deque
 from dataclasses import dataclass
 from enum import StrEnum
 
-from botbridge.conversation.line import Line, PersonKey, person_of
+from botbridge.conversation.line import Line, PersonKey
 
 RATE_WINDOW_S = 60.0
 
@@ -44,7 +44,7 @@ def excess(text: str, person: PersonKey, line: Line, limits: Limits) -> Excess |
         return Excess.LENGTH
     if len(line.waiting) >= limits.queue:
         return Excess.QUEUE
-    if sum(person_of(row) == person for row in line.waiting) >= limits.waiting_per_person:
+    if sum(entry.person == person for entry in line.waiting) >= limits.waiting_per_person:
         return Excess.WAITING
     return None
 

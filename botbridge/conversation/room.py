@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from botbridge.conversation import line as lines
 from botbridge.conversation.line import Line
 from botbridge.conversation.live import Live
+from botbridge.conversation.progress import Progress
 from botbridge.messages import ConversationKey, InboxId, InboxRow
 
 
@@ -22,6 +23,8 @@ class OpenTurn:
         started_at_s: When its present attempt began; None while it waits.
         crashes: How many workers or steps failed on it.
         task: Answers it; None while it waits.
+        progress: What the present attempt took so far.
+        told_wait: The first wait that was told, in seconds, and when; None before.
     """
 
     row: InboxRow
@@ -31,6 +34,8 @@ class OpenTurn:
     text: str = ""
     crashes: int = 0
     task: asyncio.Task[None] | None = None
+    progress: Progress = field(default_factory=Progress)
+    told_wait: tuple[float, float] | None = None
 
 
 class Room:
@@ -46,46 +51,53 @@ class Room:
         """Who waits and who is being answered."""
         return self._line
 
-    def join(self, row: InboxRow, live: Live) -> OpenTurn:
-        """Let a message wait."""
+    @property
+    def streams(self) -> int:
+        """How many answers are being made."""
+        return len(self._line.running)
+
+    def join(self, row: InboxRow, live: Live, cost: float) -> OpenTurn:
+        """Let a message wait whose answer is thought to cost so much, in reply tokens."""
         turn = OpenTurn(row, live, joined_at_s=self._now_s())
         self._turns[row.id] = turn
-        self._line = lines.join(self._line, row)
+        self._line = lines.join(self._line, row, cost)
         return turn
 
     def next(self, slots: int) -> OpenTurn | None:
         """Take the message that is to be answered now out of the waiting ones."""
-        row = lines.next_row(self._line, slots)
-        if row is None:
+        entry = lines.next_entry(self._line, slots)
+        if entry is None:
             return None
-        self._line = lines.start(self._line, row)
-        turn = self._turns[row.id]
+        self._line = lines.start(self._line, entry)
+        turn = self._turns[entry.row.id]
         turn.started_at_s = self._now_s()
-        turn.text = ""
+        turn.text, turn.progress = "", Progress()
         return turn
 
     def rejoin(self, turn: OpenTurn) -> None:
         """Let a message wait again whose attempt failed; its age keeps it in front."""
         turn.task, turn.started_at_s = None, None
-        self._line = lines.join(lines.leave(self._line, turn.row.id), turn.row)
+        self._line = lines.put_back(self._line, turn.row.id)
 
     def leave(self, inbox_id: InboxId) -> None:
-        """Forget a message that is done."""
-        self._turns.pop(inbox_id, None)
-        self._line = lines.leave(self._line, inbox_id)
+        """Forget a message that is done; its person is charged what it really took."""
+        turn = self._turns.pop(inbox_id, None)
+        if turn is not None:
+            self._line = lines.leave(self._line, inbox_id, turn.progress.spent)
 
     def turn(self, inbox_id: InboxId) -> OpenTurn | None:
         """The open turn of a message."""
         return self._turns.get(inbox_id)
 
-    def waiting(self) -> Sequence[OpenTurn]:
-        """The turns that wait, next one first."""
-        return [self._turns[row.id] for row in lines.ahead(self._line)]
+    def forecast(self, slots: int, tokens_s: Callable[[int], float]) -> Sequence[tuple[OpenTurn, float]]:
+        """The turns that wait, next one first, each with the seconds until it is thought to begin.
 
-    def running_for_s(self) -> Sequence[float]:
-        """How long each running answer has taken so far, in seconds."""
-        now_s = self._now_s()
-        return [now_s - (self._turns[row.id].started_at_s or now_s) for row in self._line.running]
+        Args:
+            slots: How many answers run side by side.
+            tokens_s: How many tokens a second a number of running answers have together.
+        """
+        spent = {entry.row.id: self._turns[entry.row.id].progress.spent for entry in self._line.running}
+        return [(self._turns[row.id], wait_s) for row, wait_s in lines.forecast(self._line, slots, spent, tokens_s)]
 
     def waited_s(self, turn: OpenTurn) -> float:
         """How long ago a turn joined the line, in seconds."""

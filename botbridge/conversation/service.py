@@ -9,37 +9,31 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any
 
 import structlog
 
-from botbridge.answers import Answer, Completion, Delta, FinishReason, Prompt, RequestId, Role, Sampling, Turn
-from botbridge.conversation import line as lines
+from botbridge.answers import Answer, Completion, Delta, FinishReason, Prompt, RequestId, Role, Sampling, Started, Turn
 from botbridge.conversation import scope
 from botbridge.conversation.access import Access
 from botbridge.conversation.commands import parse
 from botbridge.conversation.delivery import Delivery
 from botbridge.conversation.desk import Desk
 from botbridge.conversation.ending import end_cut_answer
+from botbridge.conversation.estimates import Estimates
 from botbridge.conversation.limits import Limits, MessageRate, excess
 from botbridge.conversation.line import person_of
 from botbridge.conversation.live import Live
 from botbridge.conversation.notices import not_ready, place_in_line, refusal, unsupported
 from botbridge.conversation.room import OpenTurn, Room
 from botbridge.conversation.scope import Scope
+from botbridge.conversation.tasks import Tasks
 from botbridge.conversation.texts import Texts, failure
+from botbridge.conversation.waits import Waits
 from botbridge.errors import GenerationFailed, GenerationTimeout, InferenceError, PromptTooLong, StorageError
-from botbridge.messages import (
-    InboxRow,
-    InboxState,
-    IncomingMessage,
-    MessageKind,
-    Outcome,
-    PlatformName,
-)
+from botbridge.messages import InboxRow, InboxState, IncomingMessage, MessageKind, Outcome, PlatformName
 from botbridge.ports import History, Inbox, Outbox, Platform, TextGenerator
 
 CRASHES_BEFORE_QUARANTINE = 2
@@ -50,6 +44,9 @@ PLACE_AFTER_S = 0.5
 """Whoever waits no longer than this needs no message that says so."""
 
 TICK_S = 0.5
+LOOK_EVERY_S = 0.25
+"""Pause between two looks at those who wait: the line may be long and much may happen."""
+
 STORAGE_PAUSE_S = 1.0
 CHARS_PER_TOKEN = 8
 """More than any tokenizer here packs into a token on average, so that the worker decides what fits, not this."""
@@ -63,7 +60,6 @@ class Policy:
 
     Attributes:
         system: The system text, the same for everybody and for ever: caches depend on it.
-        first_answer_s: How long an answer is thought to take before one was measured.
     """
 
     system: str
@@ -71,7 +67,6 @@ class Policy:
     access: Access
     limits: Limits
     scopes: Mapping[PlatformName, Scope]
-    first_answer_s: float = 20.0
 
 
 class ConversationService:
@@ -88,6 +83,8 @@ class ConversationService:
         room: Room,
         desk: Desk,
         delivery: Delivery,
+        estimates: Estimates,
+        waits: Waits,
         policy: Policy,
         texts: Texts,
         now_s: Callable[[], float],
@@ -100,13 +97,15 @@ class ConversationService:
         self._room = room
         self._desk = desk
         self._delivery = delivery
+        self._estimates = estimates
+        self._waits = waits
         self._policy = policy
         self._texts = texts
         self._now_s = now_s
         self._rate = MessageRate(policy.limits.messages_per_minute)
-        self._answer_s = policy.first_answer_s
+        self._look_at_s = now_s()
         self._awake = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     async def receive(self, incoming: IncomingMessage) -> None:
         """Take a message in; returns once it is committed, and never twice for the same one.
@@ -116,15 +115,16 @@ class ConversationService:
         """
         row = await self._inbox.accept(incoming, scope.key_for(incoming, self._policy.scopes))
         if row is not None:
-            self._spawn(self._admit(row))
+            self._tasks.begin(self._admit(row))
 
     async def resume(self) -> None:
         """Take up what an earlier process left unfinished; call it before anything is received."""
+        await self._estimates.load()
         for row in await self._inbox.unfinished():
             if row.key.platform not in self._platforms:
                 log.warning("kept for later: its platform is off", inbox_id=row.id, platform=row.key.platform)
             elif row.state is InboxState.RECEIVED:
-                self._spawn(self._admit(row))
+                self._tasks.begin(self._admit(row))
             else:
                 self._open(row)
 
@@ -136,9 +136,7 @@ class ConversationService:
                 self._look_after_those_who_wait()
                 await self._something_happens()
         finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._tasks.stop()
 
     async def _admit(self, row: InboxRow) -> None:
         """Refuse a message, obey it, or let it wait."""
@@ -181,14 +179,18 @@ class ConversationService:
             self._room.leave(turn.row.id)
             return
         turn.live.typing()
-        completion: Completion | None = None
-        async with aclosing(self._generator.stream(await self._prompt(turn))) as events:
+        prompt, completion = await self._prompt(turn), None
+        async with aclosing(self._generator.stream(prompt)) as events:
             async for event in events:
-                if isinstance(event, Delta):
-                    turn.text += event.text
-                    self._show_words(turn)
-                elif isinstance(event, Completion):
-                    completion = event
+                match event:
+                    case Started():
+                        turn.progress.begin(prompt, event, self._estimates.prompt_weight(), self._now_s())
+                    case Delta():
+                        turn.text += event.text
+                        turn.progress.add(event, self._room.streams, self._now_s())
+                        self._show_words(turn)
+                    case Completion():
+                        completion = event
         if completion is None:
             raise GenerationFailed("the answer had no end")
         await self._conclude(turn, completion)
@@ -211,6 +213,7 @@ class ConversationService:
 
     async def _conclude(self, turn: OpenTurn, completion: Completion) -> None:
         row, text = turn.row, turn.text.strip()
+        seen = turn.progress.end(completion, self._room.streams, self._now_s())
         if completion.finish_reason is FinishReason.LENGTH:
             text = end_cut_answer(text)
         answer = Answer(
@@ -219,10 +222,9 @@ class ConversationService:
             finish_reason=completion.finish_reason,
             provenance=completion.provenance,
         )
-        if turn.started_at_s is not None:
-            self._answer_s += 0.2 * (self._now_s() - turn.started_at_s - self._answer_s)
         silent = self._texts.of(row.incoming).say("The model had nothing to say to that. Please put it another way.")
         await self._end(row, InboxState.ANSWERED, text or silent, answer=answer if text else None)
+        await self._estimates.learn(person_of(row), seen)
 
     async def _give_up_or_retry(self, turn: OpenTurn, error: InferenceError) -> None:
         language = self._texts.of(turn.row.incoming)
@@ -259,33 +261,40 @@ class ConversationService:
         self._awake.set()
 
     def _open(self, row: InboxRow) -> None:
-        language = self._texts.of(row.incoming)
+        language, sampling = self._texts.of(row.incoming), row.incoming.sampling or self._policy.sampling
         live = Live(row, self._platforms[row.key.platform], self._outbox, placeholder=language.say("Writing…"))
-        self._room.join(row, live)
+        cost = self._estimates.cost(row.incoming.text, person_of(row), sampling.max_new_tokens)
+        self._room.join(row, live, cost)
         self._awake.set()
 
     def _begin_what_can_begin(self) -> None:
         status = self._generator.status()
+        self._estimates.suit(status)
         while status.state == "ready" and (turn := self._room.next(status.slots)) is not None:
-            turn.task = self._spawn(self._answer(turn))
+            self._waits.begun(turn, self._now_s())
+            turn.task = self._tasks.begin(self._answer(turn))
 
     def _look_after_those_who_wait(self) -> None:
+        if (now_s := self._now_s()) < self._look_at_s:
+            return
+        self._look_at_s = now_s + LOOK_EVERY_S
         status = self._generator.status()
-        running_for_s = self._room.running_for_s()
-        for place, turn in enumerate(self._room.waiting(), start=1):
+        forecast = self._room.forecast(status.slots, self._estimates.rates.together_tokens_s)
+        for place, (turn, wait_s) in enumerate(forecast, start=1):
             if turn.task is not None:  # it is being given up
                 continue
             language = self._texts.of(turn.row.incoming)
             if self._room.waited_s(turn) > self._policy.limits.wait_s:
                 expired = language.say("I did not get to your message in time, so I gave it up. Please send it again.")
-                turn.task = self._spawn(self._end(turn.row, InboxState.EXPIRED, expired))
+                turn.task = self._tasks.begin(self._end(turn.row, InboxState.EXPIRED, expired))
             elif self._room.waited_s(turn) < PLACE_AFTER_S:
                 continue
             elif status.state != "ready":
                 turn.live.show(not_ready(language, status))
             else:
-                wait_s = lines.expected_wait_s(place, status.slots, running_for_s, self._answer_s)
                 turn.live.show(place_in_line(language, place, wait_s))
+                if turn.live.is_open:
+                    self._waits.told(turn, wait_s, now_s)
 
     def _show_words(self, turn: OpenTurn) -> None:
         begun_s = self._now_s() - (turn.started_at_s or 0.0)
@@ -303,15 +312,3 @@ class ConversationService:
             # Awaited one by one with their cancels suppressed, they could swallow a cancel that is meant for us.
             await asyncio.gather(changed, awake, return_exceptions=True)
         self._awake.clear()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run work beside the loop; a failure that nobody foresaw is logged, never lost."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-        return task
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("unforeseen failure", exc_info=error)

@@ -15,10 +15,13 @@ from botbridge.conversation.access import Access
 from botbridge.conversation.acts import Acts
 from botbridge.conversation.delivery import Delivery
 from botbridge.conversation.desk import Desk
+from botbridge.conversation.estimates import Estimates
 from botbridge.conversation.limits import Limits
+from botbridge.conversation.rates import Rates
 from botbridge.conversation.room import Room
 from botbridge.conversation.service import ConversationService, Policy
 from botbridge.conversation.texts import load_texts
+from botbridge.conversation.waits import Waits
 from botbridge.messages import (
     InboxState,
     IncomingMessage,
@@ -30,6 +33,7 @@ from botbridge.storage.memory import (
     InMemoryHistory,
     InMemoryInbox,
     InMemoryOutbox,
+    InMemoryState,
 )
 from botbridge.storage.memory_people import InMemoryPeople
 from botbridge.storage.memory_store import InMemoryStore
@@ -66,6 +70,8 @@ class World:
             scopes={},
         )
     )
+    measured: dict[str, Rates] = field(default_factory=dict)
+    waits: Waits = field(default_factory=Waits)
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     service: ConversationService | None = None
     acts: Acts | None = None
@@ -109,6 +115,8 @@ class World:
             room=room,
             desk=desk,
             delivery=delivery,
+            estimates=Estimates(InMemoryState(self.store), self.measured),
+            waits=self.waits,
             policy=self.policy,
             texts=texts,
             now_s=self.clock.now_s,

@@ -112,7 +112,8 @@ def _waiting(user: str, count: int) -> Line:
     line = Line()
     for number in range(count):
         incoming = TELEGRAM.message("x", user=user)
-        line = join(line, InboxRow(InboxId(number), key_for(incoming, {}), 1, incoming, InboxState.QUEUED))
+        row = InboxRow(InboxId(number), key_for(incoming, {}), 1, incoming, InboxState.QUEUED)
+        line = join(line, row, cost=1.0)
     return line
 
 

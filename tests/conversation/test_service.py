@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+from structlog.testing import capture_logs
+
 from botbridge.answers import FinishReason, Role, Turn
 from botbridge.conversation.access import Access, AccessMode
+from botbridge.conversation.estimates import SAVED_EVERY_ANSWERS, STATE_NAME
 from botbridge.conversation.limits import Limits
+from botbridge.conversation.rates import Rates, decode_rates, encode_rates
 from botbridge.conversation.scope import Scope
 from botbridge.errors import GenerationFailed, GenerationTimeout, PromptTooLong, WorkerDied
 from botbridge.messages import MessageKind, PlatformName, UserId
 from tests.conversation.conftest import World
+from tests.fakes.scripted_generator import ScriptedGenerator
 
 TELEGRAM = PlatformName("telegram")
 
@@ -78,6 +84,8 @@ async def test_the_words_are_shown_as_they_come_and_the_reply_replaces_them(worl
 
 
 async def test_whoever_waits_sees_a_place_and_a_wait_edited_into_the_reply(world: World) -> None:
+    """150 tokens at 6 a second, from the measured rates of the engine that runs."""
+    world.measured["scripted"] = Rates(decode_tokens_s={1: 6.0}, reply_tokens=130)
     world.generator.hold()
     await world.start()
     await world.say("first", user="1")
@@ -87,6 +95,71 @@ async def test_whoever_waits_sees_a_place_and_a_wait_edited_into_the_reply(world
     world.generator.release()
     await world.until(lambda: world.platform.texts("2") == ["echo: second"])
     assert len(world.platform.ledger) == 2
+
+
+async def test_a_wait_that_was_told_is_compared_with_the_real_one(world: World) -> None:
+    world.store.state[STATE_NAME] = encode_rates(Rates(None, {1: 6.0}, reply_tokens=120), "m", "r1", "scripted")
+    world.generator.hold()
+    await world.start()
+    await world.say("first", user="1")
+    await world.until(lambda: bool(world.platform.texts("1")))
+    await world.say("second", user="2")
+    await world.until(lambda: "in the line" in "".join(world.platform.texts("2")))
+    assert world.waits.summary() == {"count": 0, "median_ratio": None}
+    world.clock.ahead_s = 40
+    with capture_logs() as logged:
+        world.generator.release()
+        await world.until(lambda: world.platform.texts("2") == ["echo: second"])
+    (line,) = [line for line in logged if line["event"] == "wait estimated"]
+    assert line["estimated_s"] == pytest.approx(20, abs=1)
+    assert line["actual_s"] == pytest.approx(40, abs=2)
+    summary = world.waits.summary()
+    assert summary["count"] == 1
+    assert summary["median_ratio"] == pytest.approx(0.5, abs=0.05)
+
+
+async def test_a_person_has_one_answer_at_a_time_whatever_the_slots(world: World) -> None:
+    """In two chats of their own; the others find their slots free."""
+    world.generator = ScriptedGenerator(slots=4)
+    world.generator.hold()
+    await world.start()
+    await world.say("here", user="1")
+    await world.say("there", user="1", chat="-5")
+    await world.say("other", user="2")
+    await world.until(lambda: bool(world.platform.texts("1")) and bool(world.platform.texts("2")))
+    assert [prompt.turns[-1].text for prompt in world.generator.prompts] == ["here", "other"]
+    world.generator.release()
+    await world.until(lambda: world.platform.texts("-5") == ["echo: there"])
+
+
+async def test_the_machine_is_known_from_the_answers_that_it_gave(world: World) -> None:
+    """After ten of them the next process knows it, too."""
+    world.generator.enqueue(*[["one ", "two ", "three"]] * SAVED_EVERY_ANSWERS)
+    await world.start()
+    for number in range(SAVED_EVERY_ANSWERS):
+        await world.say(f"message {number}", user=str(number))
+    await world.until(lambda: STATE_NAME in world.store.state)
+    rates = decode_rates(world.store.state[STATE_NAME], "m", "r1", "scripted")
+    assert rates is not None
+    assert rates.reply_tokens == 3
+    assert rates.tokens_per_char == pytest.approx(1 / len("be brief" + "message 0"))
+
+
+async def test_what_an_answer_took_is_charged_to_its_person(world: World) -> None:
+    """Of two who wait, the one whose last answer was short is begun first, although the other asked first."""
+    world.generator.enqueue(["word "] * 400, ["word "])
+    await world.start()
+    await world.say("long, please", user="1")
+    await world.until(lambda: len(world.platform.texts("1")) == 10)
+    await world.say("short, please", user="2")
+    await world.until(lambda: world.platform.texts("2") == ["word"])
+    world.generator.become("starting")
+    await world.say("more", user="1")
+    await world.say("again", user="2")
+    await world.until(lambda: "starting" in "".join(world.platform.texts("1") + world.platform.texts("2")))
+    world.generator.become("ready")
+    await world.until(lambda: len(world.generator.prompts) == 4)
+    assert [prompt.turns[-1].text for prompt in world.generator.prompts[2:]] == ["again", "more"]
 
 
 async def test_whoever_waits_only_a_moment_is_not_told_to_wait(world: World) -> None:

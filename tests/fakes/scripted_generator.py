@@ -80,7 +80,7 @@ class ScriptedGenerator:
             prompt_tokens=len(prompt.turns),
             cached_tokens=0,
             used_turns=len(prompt.turns),
-            completion_ids=(1, 2, 3),
+            completion_ids=tuple(range(len(answer))),
         )
         yield Completion(self.finish_reason, provenance)
 

@@ -113,7 +113,8 @@ async def test_a_cancel_stops_the_answer_that_is_being_written_and_keeps_its_wor
         sara, after=said.message_id, until=lambda sent: sent.text.endswith("⏹ Stopped.")
     )
     assert plain(stopped.text.removesuffix("⏹ Stopped."))
-    assert (await town.bridge.ask("queue")) == {"running": [], "waiting": []}
+    queue = await town.bridge.ask("queue")
+    assert (queue["running"], queue["waiting"]) == ([], [])
     (row,) = town.bridge.rows("SELECT id, state FROM inbox WHERE message_id = ?", str(said.message_id))
     assert row["state"] == "cancelled"
     assert town.bridge.rows("SELECT id FROM turn WHERE inbox_id = ?", row["id"]) == []

@@ -15,14 +15,16 @@ from botbridge.conversation.access import Access
 from botbridge.conversation.acts import Acts
 from botbridge.conversation.delivery import Delivery
 from botbridge.conversation.desk import Desk
+from botbridge.conversation.estimates import Estimates
 from botbridge.conversation.limits import Limits
 from botbridge.conversation.room import Room
 from botbridge.conversation.service import ConversationService, Policy
 from botbridge.conversation.texts import load_texts
+from botbridge.conversation.waits import Waits
 from botbridge.messages import Person, UserId
 from botbridge.platforms.terminal.adapter import TerminalPlatform
 from botbridge.platforms.terminal.window import Shown
-from botbridge.storage.memory import InMemoryAudit, InMemoryHistory, InMemoryInbox, InMemoryOutbox
+from botbridge.storage.memory import InMemoryAudit, InMemoryHistory, InMemoryInbox, InMemoryOutbox, InMemoryState
 from botbridge.storage.memory_people import InMemoryPeople
 from botbridge.storage.memory_store import InMemoryStore
 from tests.fakes.scripted_generator import ScriptedGenerator
@@ -76,6 +78,8 @@ class Desktop:
             room=room,
             desk=desk,
             delivery=delivery,
+            estimates=Estimates(InMemoryState(self.store)),
+            waits=Waits(),
             policy=policy,
             texts=texts,
             now_s=time.monotonic,
