@@ -107,6 +107,7 @@ class Provenance:
         completion_ids: The ids that the model chose, stop id included; empty
             where the engine does not tell them.
         uncounted_tokens: Length of the answer where there are no ids to count.
+        adapter_revision: The exact revision of the adapter; None without one.
         margins: How clearly each of them was chosen; not stored. Empty where
             the engine does not tell.
     """
@@ -122,6 +123,7 @@ class Provenance:
     used_turns: int
     completion_ids: tuple[int, ...]
     adapter: str | None = None
+    adapter_revision: str | None = None
     margins: tuple[float, ...] = ()
     uncounted_tokens: int = 0
 
@@ -141,12 +143,17 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The turn to remember: what the person said and what the model answered."""
+    """The turn to remember: what the person said and what the model answered.
+
+    Attributes:
+        system: The system text that the model was given; empty for none.
+    """
 
     question: str
     text: str
     finish_reason: FinishReason
     provenance: Provenance
+    system: str = ""
 
 
 @dataclass(frozen=True, slots=True)

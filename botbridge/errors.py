@@ -8,12 +8,14 @@
     ├── StorageError
     │   ├── StorageUnavailable
     │   ├── SchemaOutOfDate
-    │   └── DatabaseInUse
+    │   ├── DatabaseInUse
+    │   └── TurnNotFound
     ├── ModelError
     │   ├── ModelNotFound
     │   ├── ModelGated
     │   ├── ModelDamaged
-    │   └── DownloadFailed
+    │   ├── DownloadFailed
+    │   └── AdapterMismatch
     ├── InferenceError
     │   ├── ModelLoadError
     │   ├── PromptTooLong
@@ -81,6 +83,10 @@ class DatabaseInUse(StorageError):
     """Another process holds this database."""
 
 
+class TurnNotFound(StorageError):
+    """There is no such answer, or what it was computed from is not kept any more."""
+
+
 class ModelError(BotBridgeError):
     """The model's files are not usable."""
 
@@ -99,6 +105,10 @@ class ModelDamaged(ModelError):
 
 class DownloadFailed(ModelError):
     """The files could not be fetched; trying again may help."""
+
+
+class AdapterMismatch(ModelError):
+    """The adapter was made for another model."""
 
 
 class InferenceError(BotBridgeError):

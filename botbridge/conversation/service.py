@@ -221,6 +221,7 @@ class ConversationService:
             text=text,
             finish_reason=completion.finish_reason,
             provenance=completion.provenance,
+            system=self._policy.system,
         )
         silent = self._texts.of(row.incoming).say("The model had nothing to say to that. Please put it another way.")
         await self._end(row, InboxState.ANSWERED, text or silent, answer=answer if text else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from hashlib import sha256
 
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,7 +17,7 @@ from botbridge.messages import (
 )
 from botbridge.storage.codec import decode_message, encode_address
 from botbridge.storage.rules import addresses, require_final
-from botbridge.storage.tables import conversation, inbox, outbox, turn, utc_now
+from botbridge.storage.tables import conversation, inbox, outbox, system_text, turn, utc_now
 
 
 async def end(connection: AsyncConnection, inbox_id: InboxId, outcome: Outcome) -> bool:
@@ -71,6 +72,8 @@ async def _remember(
             engine=origin.engine,
             engine_version=origin.engine_version,
             adapter=origin.adapter,
+            adapter_revision=origin.adapter_revision,
+            system_hash=await _keep_system_text(connection, answer.system),
             seed=None if origin.sampling.seed is None else str(origin.sampling.seed),
             sampling=asdict(origin.sampling),
             prompt_hash=origin.prompt_hash,
@@ -81,6 +84,15 @@ async def _remember(
             completion_ids=list(origin.completion_ids),
         )
     )
+
+
+async def _keep_system_text(connection: AsyncConnection, text: str) -> str:
+    """Store a system text unless it is known; the hash that names it. An answer can be computed again only with it."""
+    name = sha256(text.encode("utf-8", "replace")).hexdigest()
+    known = await connection.scalar(select(system_text.c.hash).where(system_text.c.hash == name))
+    if known is None:
+        await connection.execute(insert(system_text).values(hash=name, text=text))
+    return name
 
 
 async def _owe(connection: AsyncConnection, inbox_id: InboxId, address: Address, outcome: Outcome) -> None:

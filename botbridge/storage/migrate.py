@@ -84,6 +84,30 @@ async def upgrade(
     return await asyncio.to_thread(_upgrade, database_path(url), backup_dir, script, busy_timeout_s)
 
 
+async def require_newest(url: str) -> None:
+    """Refuse a database that is not of this version's schema; nothing is written.
+
+    Raises:
+        StorageUnavailable: there is no such file, or it cannot be read.
+        SchemaOutOfDate: another version wrote it, or another program.
+    """
+    path, head = database_path(url), _head(_script(migrations_dir()))
+    if not path.exists():
+        message = f"database {path}: there is no such file"
+        raise StorageUnavailable(message)
+
+    def look() -> str | None:
+        with translated(path), closing(_open(path)) as connection:
+            return _revision(connection, path)
+
+    if (found := await asyncio.to_thread(look)) != head:
+        message = (
+            f"database {path} has the schema {found or 'of nothing'}, this version of botbridge reads {head}: "
+            "`botbridge db upgrade` brings an older one there"
+        )
+        raise SchemaOutOfDate(message)
+
+
 async def check(url: str, *, migrations: Path | None = None) -> Checkup:
     """Look whether a database is sound and of which revision.
 

@@ -69,7 +69,8 @@ class SqlPeople:
             .where(_keyed_to(platform, user_id) | conversation.c.id.in_(_conversations(platform, user_id)))
             .order_by(conversation.c.id),
             "messages": select(inbox).where(inbox.c.identity_id.in_(who)).order_by(inbox.c.id),
-            "turns": select(conversation.c.key, turn)
+            # A turn's id says something outside the database: `botbridge replay` takes it.
+            "turns": select(conversation.c.key, turn.c.id.label("turn_id"), turn)
             .join(conversation)
             .where(turn.c.inbox_id.in_(theirs))
             .order_by(turn.c.id),

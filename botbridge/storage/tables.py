@@ -168,10 +168,20 @@ turn = Table(
     Column("used_turns", Integer),
     Column("completion_tokens", Integer),
     Column("completion_ids", JSON),
+    Column("adapter_revision", String),
+    # No reference, which SQLite could only add by writing the whole table anew.
+    Column("system_hash", String),
     Index(None, "conversation_id", "epoch", "role"),
     Index(None, "parent_id"),
     Index(None, "inbox_id"),
     sqlite_autoincrement=True,
+)
+
+system_text = Table(
+    "system_text",
+    metadata,
+    Column("hash", String, primary_key=True),
+    Column("text", StorableText, nullable=False),
 )
 
 outbox = Table(

@@ -28,6 +28,15 @@ async def test_a_message_is_answered_once(world: World) -> None:
     assert await world.unfinished() == {}
 
 
+async def test_the_answer_is_kept_with_the_system_text_that_it_was_given(world: World) -> None:
+    """So that it can be computed again when the operator has changed the setting."""
+    await world.start(system="Speak like a pirate.")
+    await world.say("hello")
+    await world.until(lambda: bool(world.store.turns))
+    [[kept]] = world.store.turns.values()
+    assert (kept.answer.system, kept.answer.text) == ("Speak like a pirate.", "echo: hello")
+
+
 async def test_the_same_message_delivered_twice_is_answered_once(world: World) -> None:
     await world.start()
     await asyncio.gather(world.say("hello", message_id="5"), world.say("hello", message_id="5"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -24,7 +25,7 @@ from botbridge.storage.database import Database
 from botbridge.storage.inbox import SqlInbox
 from botbridge.storage.migrate import Checkup, Upgrade, check, migrations_dir, upgrade
 from botbridge.storage.tables import metadata
-from tests.contracts.examples import AISHA_ALONE, message
+from tests.contracts.examples import AISHA_ALONE, answered, message
 
 UPGRADE = """
 import asyncio, sys
@@ -62,12 +63,25 @@ import os, signal
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "0002", "0001"
+revision, down_revision = "0003", "0002"
 
 def upgrade():
     with op.batch_alter_table("inbox") as batch:
         batch.add_column(sa.Column("colour", sa.String(), server_default="red", nullable=False))
     {then}
+"""
+
+
+# A conversation with one answer; the turns after it were forgotten.
+FIRST_ANSWERS = """
+INSERT INTO conversation VALUES (1, 'telegram/7/1/-/=1', 'telegram', '7', '1', NULL, '1', 0, '2026-01-01 00:00:00');
+INSERT INTO turn (id, conversation_id, epoch, role, text, created_at)
+VALUES (1, 1, 0, 'user', 'hello', '2026-01-01 00:00:00');
+INSERT INTO turn (id, conversation_id, epoch, parent_id, role, text, created_at, prompt_hash)
+VALUES (2, 1, 0, 1, 'assistant', 'hi', '2026-01-01 00:00:00', 'ab');
+INSERT INTO turn (id, conversation_id, epoch, role, text, created_at)
+VALUES (7, 1, 0, 'user', 'x', '2026-01-01 00:00:00');
+DELETE FROM turn WHERE id = 7;
 """
 
 
@@ -77,18 +91,31 @@ def url(path: Path) -> str:
 
 
 def schema(path: Path) -> dict[str, list[str]]:
-    """Return what a database is made of: the SQL of each table, index and trigger, line by line in any order."""
+    """Return what a database is made of: the SQL of each table, index and trigger, what is between commas in any order.
+
+    Not line by line: columns that were added later share one.
+    """
     with closing(sqlite3.connect(path)) as connection:
         rows = connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
-    return {name: sorted(line.strip(" \t,") for line in sql.splitlines()) for name, sql in rows}
+    return {name: sorted(part.strip().removesuffix("\n)") for part in re.split(r",\s", sql)) for name, sql in rows}
 
 
 def next_version(directory: Path, then: str = "") -> Path:
     """Return the migrations of a next version, which adds a column and then does something."""
     newer = directory / "newer"
     shutil.copytree(migrations_dir(), newer, ignore=shutil.ignore_patterns("__pycache__"))
-    (newer / "versions" / "0002_colour.py").write_text(NEXT.format(then=then))
+    (newer / "versions" / "0003_colour.py").write_text(NEXT.format(then=then))
     return newer
+
+
+def first_version(directory: Path) -> Path:
+    """Return the migrations of the first version alone."""
+    first = directory / "first"
+    shutil.copytree(migrations_dir(), first, ignore=shutil.ignore_patterns("__pycache__"))
+    for script in (first / "versions").glob("*.py"):
+        if not script.name.startswith("0001"):
+            script.unlink()
+    return first
 
 
 def test_the_newest_schema_is_what_the_tables_say(path: Path, tmp_path: Path) -> None:
@@ -111,14 +138,14 @@ def test_alembic_finds_no_difference_either(path: Path) -> None:
 
 async def test_a_new_database_is_made_without_a_backup(tmp_path: Path) -> None:
     done = await upgrade(url(tmp_path / "new.db"), tmp_path / "backups")
-    assert done == Upgrade(None, "0001")
+    assert done == Upgrade(None, "0002")
     assert (tmp_path / "new.db").stat().st_mode & 0o777 == 0o600
     assert not (tmp_path / "backups").exists()
 
 
 async def test_a_database_of_this_version_is_left_alone(path: Path, tmp_path: Path) -> None:
     before = path.read_bytes()
-    assert await upgrade(url(path), tmp_path / "backups") == Upgrade("0001", "0001")
+    assert await upgrade(url(path), tmp_path / "backups") == Upgrade("0002", "0002")
     assert path.read_bytes() == before
 
 
@@ -127,15 +154,35 @@ async def test_an_older_database_is_backed_up_and_keeps_its_data(path: Path, tmp
     async with Database(path) as database:
         row = await SqlInbox(database).accept(message(), AISHA_ALONE)
     done = await upgrade(url(path), tmp_path / "backups", migrations=next_version(tmp_path))
-    assert (done.before, done.after) == ("0001", "0002")
+    assert (done.before, done.after) == ("0002", "0003")
     assert done.backup is not None
     assert done.backup.parent == tmp_path / "backups"
     assert done.backup.stat().st_mode & 0o777 == 0o600
     assert "colour" in str(schema(path)["inbox"])
-    assert await check(url(done.backup)) == Checkup(None, "0001", "0001")
+    assert await check(url(done.backup)) == Checkup(None, "0002", "0002")
     for file in (path, done.backup):
         async with Database(file) as database:
             assert await SqlInbox(database).unfinished() == [row]
+
+
+async def test_the_first_released_database_keeps_its_answers(tmp_path: Path) -> None:
+    """Filled under revision 0001, as its owner left it; which ids were ever given is remembered, too."""
+    path = tmp_path / "first.db"
+    await upgrade(url(path), tmp_path / "backups", migrations=first_version(tmp_path))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(FIRST_ANSWERS)
+    before = schema(path)
+    assert (await upgrade(url(path), tmp_path / "backups")).before == "0001"
+    assert set(schema(path)) - set(before) == {"system_text"}
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute("SELECT id, text, prompt_hash, system_hash, adapter_revision FROM turn").fetchall()
+        assert rows == [(1, "hello", None, None, None), (2, "hi", "ab", None, None)]
+    async with Database(path) as database:
+        row = await SqlInbox(database).accept(message("2"), AISHA_ALONE)
+        assert row is not None
+        await SqlInbox(database).finish(row.id, answered("more", "and more"))
+    with closing(sqlite3.connect(path)) as connection:
+        assert [row[0] for row in connection.execute("SELECT id FROM turn")] == [1, 2, 8, 9]
 
 
 async def test_a_crash_in_a_migration_leaves_the_old_schema(path: Path, tmp_path: Path) -> None:
@@ -146,9 +193,9 @@ async def test_a_crash_in_a_migration_leaves_the_old_schema(path: Path, tmp_path
     killed = subprocess.run(arguments, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert schema(path) == before
-    assert await check(url(path)) == Checkup(None, "0001", "0001")
+    assert await check(url(path)) == Checkup(None, "0002", "0002")
     shutil.rmtree(crashing)
-    assert (await upgrade(url(path), tmp_path / "backups", migrations=next_version(tmp_path))).after == "0002"
+    assert (await upgrade(url(path), tmp_path / "backups", migrations=next_version(tmp_path))).after == "0003"
 
 
 async def test_a_migration_that_fails_leaves_the_old_schema(path: Path, tmp_path: Path) -> None:
@@ -170,7 +217,7 @@ async def test_a_database_of_a_newer_version_is_refused(path: Path, tmp_path: Pa
     newer = next_version(tmp_path)
     await upgrade(url(path), tmp_path / "backups", migrations=newer)
     before = path.read_bytes()
-    with pytest.raises(SchemaOutOfDate, match="has the schema 0002, which this version of botbridge does not know"):
+    with pytest.raises(SchemaOutOfDate, match="has the schema 0003, which this version of botbridge does not know"):
         await upgrade(url(path), tmp_path / "backups")
     assert path.read_bytes() == before
 
@@ -204,14 +251,14 @@ async def test_another_process_holding_the_lock_refuses_the_upgrade(path: Path, 
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StorageUnavailable, match="another process holds its write lock"):
             await upgrade(url(path), tmp_path / "backups", migrations=newer, busy_timeout_s=0.1)
-    assert (await check(url(path))).revision == "0001"
+    assert (await check(url(path))).revision == "0002"
 
 
 async def test_a_path_with_a_percent_sign_is_no_trouble(tmp_path: Path) -> None:
     directory = tmp_path / "100%(here)s"
     directory.mkdir()
     newer = next_version(directory)
-    assert (await upgrade(url(tmp_path / "b.db"), tmp_path, migrations=newer)).after == "0002"
+    assert (await upgrade(url(tmp_path / "b.db"), tmp_path, migrations=newer)).after == "0003"
 
 
 async def test_a_check_of_a_file_that_is_not_there_creates_none(tmp_path: Path) -> None:
