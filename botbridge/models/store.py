@@ -1,4 +1,4 @@
-"""The models on this machine's disk.
+"""The models and adapters on this machine's disk.
 
     HOME/models/<model>/<revision>/     the files, and manifest.json with their sizes and hashes
     HOME/models/<model>/refs/<name>     which revision a branch or tag of the hub meant when it was pulled
@@ -22,17 +22,25 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from botbridge.errors import ModelDamaged, ModelNotFound
-from botbridge.models.manifest import MANIFEST_NAME, Manifest, check_files, read_manifest, sync_to_disk, write_manifest
-from botbridge.models.names import DirectorySource, HubSource, NamedModel
+from botbridge.errors import AdapterMismatch, ModelDamaged, ModelNotFound
+from botbridge.models.adapters import check_fit, read_base
+from botbridge.models.choosing import ADAPTER_CONFIG, is_language_gguf
+from botbridge.models.manifest import (
+    MANIFEST_NAME,
+    AdapterBase,
+    Manifest,
+    check_files,
+    read_manifest,
+    sync_to_disk,
+    write_manifest,
+)
+from botbridge.models.names import DirectorySource, GgufSource, HubSource, NamedModel
+from botbridge.models.own import MODEL_CONFIG, check_directory, check_gguf_file, files_of, fingerprint
 
 STAGING_PREFIX: Final = ".staging-"
 REPLACED_PREFIX: Final = ".replaced-"
 FAST_SUFFIX: Final = "q4_0"
 """Ends the name of a GGUF whose quantization the engines have their fastest kernels for."""
-
-FINGERPRINT_BYTES: Final = 2**20
-"""What of each file enters a directory's fingerprint: all of its JSON, and the header of its weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +48,22 @@ class ModelFiles:
     """A verified model on disk, ready to be loaded.
 
     Attributes:
-        model: Catalogue id or hub id.
+        model: Catalogue id, hub id or path.
         revision: The exact revision: a hub commit, or the hash of the source file.
-        directory: Holds config.json, *.safetensors, tokenizer.json, ...
+        directory: Holds tokenizer.json, config.json, and *.safetensors or a *.gguf.
+        hub_id: Where its publisher offers the model as such, quantized by nobody; None where that is not known.
     """
 
     model: str
     revision: str
     directory: Path
+    hub_id: str | None = None
 
     @property
     def gguf(self) -> Path | None:
         """The model as one GGUF file, where it is here in this form, too; the fast one if there are several."""
-        found = sorted(self.directory.glob("*.gguf"), key=lambda path: (not path.stem.endswith(FAST_SUFFIX), path.name))
-        return found[0] if found else None
+        found = [path for path in self.directory.iterdir() if is_language_gguf(path.name)]
+        return min(found, key=lambda path: (not path.stem.lower().endswith(FAST_SUFFIX), path.name), default=None)
 
     @property
     def has_safetensors(self) -> bool:
@@ -61,8 +71,34 @@ class ModelFiles:
         return any(self.directory.glob("*.safetensors"))
 
 
+@dataclass(frozen=True, slots=True)
+class AdapterFiles:
+    """A verified LoRA adapter on disk.
+
+    Attributes:
+        adapter: Its hub id or path.
+        revision: The exact revision: a hub commit, or a fingerprint.
+        directory: Holds adapter_config.json and adapter_model.safetensors.
+        base: What it was made for.
+    """
+
+    adapter: str
+    revision: str
+    directory: Path
+    base: AdapterBase
+
+
+def check_base(adapter: AdapterFiles, model: ModelFiles) -> None:
+    """Refuse an adapter on a model that it was not made for.
+
+    Raises:
+        AdapterMismatch: The sentence names the adapter, its base and the model.
+    """
+    check_fit(adapter.adapter, adapter.base, model.model, model.revision, model.hub_id)
+
+
 class ModelStore:
-    """Finds models, and publishes what a pull has fetched.
+    """Finds models and adapters, and publishes what a pull has fetched.
 
     Args:
         home: The data directory; nothing is created before the first pull.
@@ -75,23 +111,59 @@ class ModelStore:
         """Return the model's files after a check of a few milliseconds.
 
         Args:
+            named: The model.
             thorough: Hash the weights too, about a second per gigabyte.
 
         Raises:
-            ModelNotFound: It is not here; the message holds the command that pulls it.
+            ModelNotFound: It is not here, with the command that pulls it; or it is an adapter.
             ModelDamaged: A file differs from what was pulled; it is named.
         """
+        found = self.find_any(named, thorough=thorough)
+        if isinstance(found, AdapterFiles):
+            raise ModelNotFound(f"{named.name} is an adapter for {found.base.model}, not a model")
+        return found
+
+    def find_adapter(self, named: NamedModel, *, thorough: bool = False) -> AdapterFiles:
+        """Return the adapter's files, checked as those of a model are.
+
+        Raises:
+            ModelNotFound: It is not here, with the command that pulls it; or it is a model.
+            ModelDamaged: A file differs from what was pulled; it is named.
+        """
+        found = self.find_any(named, thorough=thorough)
+        if isinstance(found, ModelFiles):
+            raise ModelNotFound(f"{named.name} is a model, not an adapter")
+        return found
+
+    def find_any(self, named: NamedModel, *, thorough: bool = False) -> ModelFiles | AdapterFiles:
+        """Return what is here under a name, model or adapter; errors as of `find`."""
         if isinstance(named.source, DirectorySource):
-            return own_directory(named.source.path)
-        revision = self._revision(named, named.source)
+            return _own(named.source.path)
+        revision = self._revision(named)
         directory = None if revision is None else self._folder(named.model) / revision
         if revision is None or directory is None or not directory.is_dir():
-            raise ModelNotFound(f"{named.name} is not on this machine; fetch it with: {named.pull_command}")
+            state = "prepared yet" if isinstance(named.source, GgufSource) else "on this machine"
+            raise ModelNotFound(f"{named.name} is not {state}; fetch it with: {named.pull_command}")
         try:
-            check_files(directory, read_manifest(directory), thorough=thorough)
+            manifest = read_manifest(directory)
+            check_files(directory, manifest, thorough=thorough)
         except ModelDamaged as error:
             raise ModelDamaged(f"{error}; fetch it again with: {named.pull_command}") from error
-        return ModelFiles(named.model, revision, directory)
+        return _files(manifest, named, directory)
+
+    def adapters(self, base: ModelFiles) -> list[AdapterFiles]:
+        """Return the adapters in this store that were made for a model, in the order of their names."""
+        fitting = []
+        for manifest, directory in self.installed():
+            if manifest.base is None:
+                continue
+            adapter = AdapterFiles(manifest.model, manifest.revision, directory, manifest.base)
+            try:
+                check_base(adapter, base)
+            except AdapterMismatch:
+                continue
+            fitting.append(adapter)
+        return fitting
 
     def installed(self) -> list[tuple[Manifest, Path]]:
         """Return every revision that is here, with its directory; unreadable ones are left out."""
@@ -151,11 +223,20 @@ class ModelStore:
         staging.mkdir(exist_ok=True)
         return staging
 
-    def publish(self, finished: Path, named: NamedModel, revision: str) -> ModelFiles:
-        """Make a finished directory the model's files of this revision, in one step. Call it with the lock held."""
+    def publish(
+        self, finished: Path, named: NamedModel, revision: str, base: AdapterBase | None = None
+    ) -> ModelFiles | AdapterFiles:
+        """Make a finished directory the files of this revision, in one step. Call it with the lock held.
+
+        Args:
+            finished: Becomes the revision's directory.
+            named: The model or adapter.
+            revision: The exact revision.
+            base: What an adapter was made for; None for a model.
+        """
         folder = self._folder(named.model)
         directory = folder / revision
-        write_manifest(finished, named.model, revision)
+        manifest = write_manifest(finished, named.model, revision, base)
         if directory.exists():
             directory.rename(folder / f"{REPLACED_PREFIX}{revision}")
         finished.rename(directory)
@@ -163,7 +244,7 @@ class ModelStore:
         self.remember(named, revision)
         for leftover in (folder / f"{STAGING_PREFIX}{revision}", folder / f"{REPLACED_PREFIX}{revision}"):
             shutil.rmtree(leftover, ignore_errors=True)
-        return ModelFiles(named.model, revision, directory)
+        return _files(manifest, named, directory)
 
     def remember(self, named: NamedModel, revision: str) -> None:
         """Note which revision a branch or tag means; names that hold their revision need no note."""
@@ -177,9 +258,16 @@ class ModelStore:
         unfinished.rename(note)
         sync_to_disk(note.parent)
 
-    def _revision(self, named: NamedModel, source: object) -> str | None:
-        if named.pinned_revision is not None or not isinstance(source, HubSource):
-            return named.pinned_revision
+    def _revision(self, named: NamedModel) -> str | None:
+        match named.source:
+            case GgufSource(path=path):
+                return check_gguf_file(path)
+            case HubSource() as source if named.pinned_revision is None:
+                return self._noted_revision(named, source)
+            case _:
+                return named.pinned_revision
+
+    def _noted_revision(self, named: NamedModel, source: HubSource) -> str | None:
         try:
             return self._reference(named.model, source).read_text(encoding="ascii").strip()
         except FileNotFoundError:
@@ -193,33 +281,29 @@ class ModelStore:
         return self._folder(model) / "refs" / quote(source.revision, safe="")
 
     def _folder(self, model: str) -> Path:
-        return self._root / model.replace("/", "--")
+        return self._root / folder_name(model)
 
 
-def own_directory(directory: Path) -> ModelFiles:
-    """Return the model in a directory of the operator's own.
+def folder_name(model: str) -> str:
+    """Return the directory of a model within the store; `--` occurs in no hub id, and paths may be of any length.
 
-    Its revision is a fingerprint of names, sizes and the first mebibyte of each
-    file: cheap enough for every start, and enough to tell two models apart; it
-    does not prove the weights byte for byte.
-
-    Raises:
-        ModelNotFound: There is no model in safetensors form.
-        ModelDamaged: A file cannot be read.
+    >>> folder_name("org/name"), folder_name("org/name:Q4_0"), folder_name("/srv/model.gguf")
+    ('org--name', 'org--name--Q4_0', 'file--95fdb4f3a956d76f')
     """
-    try:
-        paths = sorted(path for path in directory.iterdir() if path.is_file() and path.suffix != ".lock")
-    except OSError as error:
-        raise ModelNotFound(f"{directory} is no directory with a model: {error.strerror}") from error
-    names = {path.name for path in paths}
-    if "config.json" not in names or not any(name.endswith(".safetensors") for name in names):
-        raise ModelNotFound(f"{directory} holds no config.json with *.safetensors, the only form that is loaded")
-    fingerprint = hashlib.sha256()
-    for path in paths:
-        try:
-            with path.open("rb") as file:
-                head = file.read(FINGERPRINT_BYTES)
-            fingerprint.update(f"{path.name}\0{path.stat().st_size}\0".encode() + hashlib.sha256(head).digest())
-        except OSError as error:
-            raise ModelDamaged(f"{path} cannot be read: {error.strerror}") from error
-    return ModelFiles(str(directory), fingerprint.hexdigest(), directory)
+    if model.startswith("/"):
+        return f"file--{hashlib.sha256(model.encode()).hexdigest()[:16]}"
+    return model.replace("/", "--").replace(":", "--")
+
+
+def _own(directory: Path) -> ModelFiles | AdapterFiles:
+    """Return the model or adapter in a directory of the operator's own."""
+    paths = files_of(directory)
+    if {path.name for path in paths} & {ADAPTER_CONFIG, MODEL_CONFIG} == {ADAPTER_CONFIG}:
+        return AdapterFiles(str(directory), fingerprint(paths), directory, read_base(directory, str(directory)))
+    return ModelFiles(str(directory), check_directory(directory), directory)
+
+
+def _files(manifest: Manifest, named: NamedModel, directory: Path) -> ModelFiles | AdapterFiles:
+    if manifest.base is not None:
+        return AdapterFiles(named.model, directory.name, directory, manifest.base)
+    return ModelFiles(named.model, directory.name, directory, named.hub_id)

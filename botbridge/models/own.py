@@ -1,0 +1,103 @@
+"""Models and adapters in directories and files of the operator's own, used where they lie."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from botbridge.errors import ModelDamaged, ModelNotFound
+from botbridge.models.choosing import is_language_gguf, is_part
+from botbridge.models.gguf_header import read_gguf_header
+
+MODEL_CONFIG: Final = "config.json"
+
+FINGERPRINT_BYTES: Final = 2**20
+"""What of each end of a file enters its fingerprint: all of a JSON file, the header of weights, and some of them."""
+
+
+def check_directory(directory: Path) -> str:
+    """Return the revision of the model in a directory, after a look at what engines need.
+
+    The revision is a fingerprint: cheap enough for every start, and enough to
+    tell two models apart; it does not prove the weights byte for byte.
+
+    Raises:
+        ModelNotFound: There is no model that is complete; the sentence says what is missing.
+        ModelDamaged: A file cannot be read, or a GGUF is of a form that no engine reads.
+    """
+    paths = files_of(directory)
+    names = {path.name for path in paths}
+    if not (MODEL_CONFIG in names and any(name.endswith(".safetensors") for name in names)):
+        _check_gguf(directory, paths, names)
+    return fingerprint(paths)
+
+
+def check_gguf_file(path: Path) -> str:
+    """Return the revision of a GGUF file, a fingerprint as that of a directory.
+
+    Raises:
+        ModelNotFound: There is no such file, or it is a part of one.
+        ModelDamaged: It cannot be read.
+    """
+    if not path.is_file():
+        raise ModelNotFound(f"there is no file {path}")
+    _refuse_part(path)
+    return fingerprint([path])
+
+
+def files_of(directory: Path) -> list[Path]:
+    """Return the files of a directory, sorted, without those that are about locks only.
+
+    Raises:
+        ModelNotFound: It is no directory that can be read.
+    """
+    try:
+        return sorted(path for path in directory.iterdir() if path.is_file() and path.suffix != ".lock")
+    except OSError as error:
+        raise ModelNotFound(f"{directory} is no directory with a model: {error.strerror}") from error
+
+
+def fingerprint(paths: Sequence[Path]) -> str:
+    """Return a hash of names, sizes and both ends of some files, as hex.
+
+    Raises:
+        ModelDamaged: A file cannot be read.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            size_bytes = path.stat().st_size
+            with path.open("rb") as file:
+                ends = hashlib.sha256(file.read(FINGERPRINT_BYTES))
+                # The first end of a GGUF is vocabulary only; two tunings of one model differ behind it.
+                file.seek(max(size_bytes - FINGERPRINT_BYTES, 0))
+                ends.update(file.read())
+        except OSError as error:
+            raise ModelDamaged(f"{path} cannot be read: {error.strerror}") from error
+        digest.update(f"{path.name}\0{size_bytes}\0".encode() + ends.digest())
+    return digest.hexdigest()
+
+
+def _check_gguf(directory: Path, paths: Sequence[Path], names: set[str]) -> None:
+    gguf = next((path for path in paths if is_language_gguf(path.name)), None)
+    if gguf is None:
+        raise ModelNotFound(
+            f"{directory} holds no model: it takes {MODEL_CONFIG} with *.safetensors, or a *.gguf with tokenizer.json"
+        )
+    _refuse_part(gguf)
+    if "tokenizer.json" not in names:
+        raise ModelNotFound(
+            f"{directory} holds {gguf.name} but no tokenizer.json: name the file itself as the model, {gguf}, "
+            f"and prepare it once with: botbridge models pull {gguf}"
+        )
+    read_gguf_header(gguf)
+
+
+def _refuse_part(path: Path) -> None:
+    if is_part(path.name):
+        raise ModelNotFound(
+            f"{path} is one part of a split GGUF file, and such are not read: "
+            "join the parts with `llama-gguf-split --merge`"
+        )
