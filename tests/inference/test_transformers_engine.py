@@ -263,6 +263,12 @@ def test_an_unknown_option_is_said(tiny_llama: ModelFiles, options: EngineOption
         BatchEngine(load_transformers).load(tiny_llama, options)
 
 
+def test_a_model_that_is_here_as_gguf_only_names_the_engines_that_read_it(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").touch()
+    with pytest.raises(ValueError, match="GGUF only: use the engine llamacpp or openvino"):
+        BatchEngine(load_transformers).load(ModelFiles("m", "r", tmp_path), EngineOptions(device="cpu"))
+
+
 def test_bfloat16_is_taken_only_where_the_cpu_computes_with_it(tmp_path: Path) -> None:
     """Read from the kernel's list of features."""
     cpuinfo = tmp_path / "cpuinfo"

@@ -24,10 +24,12 @@ def load_transformers(files: ModelFiles | None, options: EngineOptions) -> Loade
     """Load a model and find out how it can be driven.
 
     Raises:
-        ValueError: No model was given, or the device or number format is unknown.
+        ValueError: No model was given or it has no safetensors, or the device or number format is unknown.
     """
     if files is None:
         raise ValueError("the transformers engine needs a model")
+    if files.gguf is not None and not files.has_safetensors:
+        raise ValueError("this model is here as GGUF only: use the engine llamacpp or openvino")
     device = choose_device(options.device)
     dtype, notes = choose_dtype(options.dtype, device)
     torch.set_grad_enabled(False)
