@@ -7,40 +7,38 @@ Covered: servers that refuse, fail, hang, are busy, lose the connection or send
 nonsense: another server, or the same one again, is asked as long as nothing was
 shown of the answer; afterwards WorkerDied tells the conversation to begin anew.
 A history that is too long for the server. An end by cancel or deadline, which
-closes the connection, at which servers stop computing. Names of people and
-chats never leave this machine.
+closes the connection, at which servers stop computing. Ids of people and chats
+never leave this machine.
 Not covered: what a server makes of the messages. Its own template decides
 whether a person's text can become a control token, its own settings about
 repetition, thinking and logging; `repetition_penalty` is no part of the API and
 is not sent. `forget` reaches what is kept here, not what a server caches. A
-server that ends while nobody asks it is missed at the next question. LoRA.
+server that ends while nobody asks it is missed at the next question. LoRA
+adapters are refused. Models that want `max_completion_tokens` instead of
+`max_tokens`. Proxies of the environment (`HTTPS_PROXY`) are used, as everywhere.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
 
 from botbridge.answers import Completion, Delta, GeneratorStatus, Prompt, Started
-from botbridge.errors import GenerationFailed, GenerationTimeout, ModelLoadError, PromptTooLong, WorkerDied
+from botbridge.errors import GenerationFailed, GenerationTimeout, ModelLoadError, WorkerDied
 from botbridge.inference.remote_answer import Question, RemoteAnswer
-from botbridge.inference.remote_history import Cuts, shorter, whole_exchanges
+from botbridge.inference.remote_course import Course
+from botbridge.inference.remote_history import Cuts, whole_exchanges
 from botbridge.inference.remote_options import RemoteOptions, RemotePatience, base_url
 from botbridge.inference.remote_routing import conversation_key, conversation_salt, in_order
 from botbridge.inference.remote_watch import ServerWatch, status_of
-from botbridge.inference.remote_wire import Fault, RemoteFault
+from botbridge.inference.remote_wire import RemoteFault
 from botbridge.ports import State
 
-TRIES: Final = {Fault.FAILED: 1, Fault.SILENT: 2, Fault.UNREACHABLE: 2, Fault.NOT_READY: 2, Fault.REFUSED: 2}
-"""How much of a server's tries for one prompt a failure takes; being busy takes none."""
-
-MOST_TRIES: Final = 2
 TOKENS_PER_CHAR: Final = 0.25
 """Until it was measured: four characters of English a token. Source: https://platform.openai.com/tokenizer"""
 
@@ -74,6 +72,7 @@ class RemoteGenerator:
         self._cuts = Cuts()
         self._tokens_per_char = TOKENS_PER_CHAR
         self._changed = asyncio.Event()
+        self._is_leaving = False
 
     async def __aenter__(self) -> Self:
         """Begin to look at the servers.
@@ -93,6 +92,7 @@ class RemoteGenerator:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Close all connections; answers that still come fail with WorkerDied."""
+        self._is_leaving = True
         for task in self._watching:
             task.cancel()
         await asyncio.gather(*self._watching, return_exceptions=True)
@@ -128,7 +128,8 @@ class RemoteGenerator:
                 async for event in events:
                     yield event
         except TimeoutError as error:
-            raise GenerationTimeout(f"no whole answer within {prompt.deadline_s:g} s") from error
+            reason = f": {error}" if str(error) else ""
+            raise GenerationTimeout(f"no whole answer within {prompt.deadline_s:g} s{reason}") from error
 
     async def forget(self, conversation: str) -> None:
         """Drop what is kept of a conversation."""
@@ -143,45 +144,41 @@ class RemoteGenerator:
 
     async def _whole_answer(self, prompt: Prompt, due_s: float) -> AsyncGenerator[Event, None]:
         """Ask servers, one after another, until one has answered or nothing is left to be tried."""
-        question = Question(
-            model=self._options.model,
-            key=conversation_key(self._salt, prompt.conversation),
-            system=prompt.system,
-            turns=self._cuts.apply(prompt.conversation, whole_exchanges(prompt.turns)),
-            sampling=prompt.sampling,
-            max_tokens=prompt.sampling.max_new_tokens,
+        if prompt.adapter is not None:
+            raise GenerationFailed(f"adapter {prompt.adapter!r}: the engine remote takes none")
+        course = Course(
+            Question(
+                model=self._options.model,
+                key=conversation_key(self._salt, prompt.conversation),
+                system=prompt.system,
+                turns=self._cuts.apply(prompt.conversation, whole_exchanges(prompt.turns)),
+                sampling=prompt.sampling,
+                max_tokens=prompt.sampling.max_new_tokens,
+            )
         )
-        spent: Counter[str] = Counter()
-        last: RemoteFault | None = None
-        halvings = 0
         while True:
-            watch = await self._choose(question.key, spent, due_s, last)
-            answer = RemoteAnswer(replace(question, model=watch.model), watch.url, watch.version, self._tokens_per_char)
+            watch = await self._next_server(course, due_s)
+            question = replace(course.question, model=watch.model)
+            answer = RemoteAnswer(question, watch.url, watch.version, self._tokens_per_char)
             try:
-                async with aclosing(watch.server.answer(answer.question, due_s)) as chunks:
+                async with aclosing(watch.server.answer(question, due_s)) as chunks:
                     async for chunk in chunks:
                         for event in answer.take(chunk):
                             yield event
-                ending = answer.end()
+                answer.require_whole()
             except RemoteFault as fault:
+                if answer.is_whole:  # only its counts are missing
+                    break
                 watch.failed(fault)
-                if answer.begun:
-                    raise WorkerDied(fault.detail) from fault
-                if fault.fault is Fault.REJECTED:
-                    raise GenerationFailed(fault.detail) from fault
-                if fault.fault is Fault.TOO_LONG:
-                    question = _smaller(question, halvings, fault)
-                    halvings += 1
-                spent[watch.url] += TRIES.get(fault.fault, 0)
-                last = fault
+                course.failed(watch.url, fault, begun=answer.begun)
             else:
                 break
-        self._learn(prompt.conversation, answer, is_cut=halvings > 0)
+        self._learn(prompt.conversation, answer, is_cut=course.halvings > 0)
         watch.answered()
-        for last_event in ending:
+        for last_event in answer.end():
             yield last_event
 
-    async def _choose(self, key: str, spent: Counter[str], due_s: float, last: RemoteFault | None) -> ServerWatch:
+    async def _next_server(self, course: Course, due_s: float) -> ServerWatch:
         """Return the server to ask now, waiting while all that could be asked rest.
 
         Raises:
@@ -189,20 +186,20 @@ class RemoteGenerator:
             WorkerDied: None is left.
             TimeoutError: They rest beyond the deadline.
         """
-        watches = [self._watches[url] for url in in_order(key, self._options.urls)]
+        watches = [self._watches[url] for url in in_order(course.question.key, self._options.urls)]
         while True:
-            able = [watch for watch in watches if watch.is_ready and spent[watch.url] < MOST_TRIES]
-            if not able:
-                detail = last.detail if last is not None else self.status().detail
-                raise (ModelLoadError if last is not None and last.fault is Fault.REFUSED else WorkerDied)(detail)
+            if self._is_leaving:
+                raise WorkerDied("the service is stopping")
             now_s = time.monotonic()
-            rested = [watch for watch in able if watch.rests_until_s <= now_s]
-            if rested:
-                return min(rested, key=lambda watch: spent[watch.url])
-            next_s = min(watch.rests_until_s for watch in able)
-            if next_s >= due_s:
-                raise TimeoutError
-            await asyncio.sleep(next_s - now_s)
+            watch = course.next_server(watches, now_s)
+            if watch.rests_until_s <= now_s:
+                return watch
+            if watch.rests_until_s >= due_s:
+                raise TimeoutError(course.last.detail if course.last is not None else f"{watch.url} is busy")
+            # A server that comes back meanwhile is asked at once.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(watch.rests_until_s - now_s):
+                    await self.changed()
 
     def _learn(self, conversation: str, answer: RemoteAnswer, *, is_cut: bool) -> None:
         """Keep from a good answer what helps the next ones."""
@@ -215,17 +212,3 @@ class RemoteGenerator:
     def _tell_change(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
-
-
-def _smaller(question: Question, halvings: int, fault: RemoteFault) -> Question:
-    """Ask for less where a prompt was too long: less history, then an answer of whatever length there is room for.
-
-    Raises:
-        PromptTooLong: There is nothing left to be dropped.
-    """
-    turns = shorter(question.turns, halvings)
-    if turns is not None:
-        return replace(question, turns=turns)
-    if question.max_tokens is not None:
-        return replace(question, max_tokens=None)
-    raise PromptTooLong(fault.detail) from fault

@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import Final
 
 from botbridge.answers import Completion, Delta, FinishReason, Provenance, Role, Sampling, Started, Turn
 from botbridge.inference.remote_wire import Chunk, Fault, RemoteFault, Usage
 
-ENGINE = "remote"
+ENGINE: Final = "remote"
+
+MOST_CHARS_PER_TOKEN: Final = 64
+"""No token of a usual vocabulary is longer; an answer beyond that is not the one that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ class RemoteAnswer:
         self._server_version = server_version
         self._estimate_tokens = round(question.chars * tokens_per_char)
         self._pieces = 0
+        self._chars = 0
         self._usage: Usage | None = None
         self._model = ""
         self._fingerprint = ""
@@ -74,8 +79,17 @@ class RemoteAnswer:
         """What the server counted; None if it did not."""
         return self._usage.prompt_tokens if self._usage is not None else None
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the model has ended; what may still come are counts."""
+        return self._finish_reason is not None
+
     def take(self, chunk: Chunk) -> list[Started | Delta]:
-        """Return what an event of the server adds."""
+        """Return what an event of the server adds.
+
+        Raises:
+            RemoteFault: The answer is far longer than was asked for.
+        """
         self._usage = chunk.usage or self._usage
         self._model = chunk.model or self._model
         self._fingerprint = chunk.system_fingerprint or self._fingerprint
@@ -83,16 +97,22 @@ class RemoteAnswer:
         if not chunk.text:
             return []
         self._pieces += 1
+        self._chars += len(chunk.text)
+        if self._chars > self.question.sampling.max_new_tokens * MOST_CHARS_PER_TOKEN:
+            raise RemoteFault(Fault.FAILED, f"{self._url} sent a longer answer than it was asked for")
         return [*self._started(), Delta(chunk.text, self._completion_tokens)]
 
-    def end(self) -> list[Started | Completion]:
-        """Return what is left to be told when the server has closed the stream.
+    def require_whole(self) -> None:
+        """Return when the model has ended.
 
         Raises:
-            RemoteFault: The answer is not whole.
+            RemoteFault: The server has closed the stream, and the model has not.
         """
-        if self._finish_reason is None:
+        if not self.is_whole:
             raise RemoteFault(Fault.FAILED, f"{self._url} ended an answer before it was whole")
+
+    def end(self) -> list[Started | Completion]:
+        """Return what is left to be told of a whole answer."""
         reason = FinishReason.LENGTH if self._finish_reason == "length" else FinishReason.STOP
         return [*self._started(), Completion(reason, self._provenance())]
 

@@ -258,6 +258,6 @@ class RemoteServer:
 
 def served_by(urls: Sequence[str], key: SecretStr | None, patience: RemotePatience) -> list[RemoteServer]:
     """Return a server for each address."""
-    # At DEBUG the SDK tells what is sent; `OPENAI_LOG` may have asked for that while it was imported.
+    # Its debug lines are many; `OPENAI_LOG` may have asked for them while it was imported.
     logging.getLogger("openai").setLevel(logging.WARNING)
     return [RemoteServer(url, key, patience) for url in urls]

@@ -144,12 +144,14 @@ def status_of(watches: Sequence[ServerWatch], options: RemoteOptions) -> Generat
     """Return the state of all servers together: one that is ready is enough."""
     ready = [watch for watch in watches if watch.is_ready]
     troubles = tuple(watch.detail for watch in watches if not watch.is_ready)
+    # Kept when a server is lost: how much history is worth its while does not depend on that.
+    told = [watch.context_tokens for watch in ready or watches if watch.context_tokens is not None]
+    context_tokens, notes = context_of(told, options.context_tokens)
     if not ready:
         is_starting = not watches or any(watch.state == "starting" for watch in watches)
         detail = " ".join(troubles) or "No server was asked yet."
-        return GeneratorStatus("starting" if is_starting else "unavailable", detail, engine=ENGINE)
-    told = [watch.context_tokens for watch in ready if watch.context_tokens is not None]
-    context_tokens, notes = context_of(told, options.context_tokens)
+        state = "starting" if is_starting else "unavailable"
+        return GeneratorStatus(state, detail, engine=ENGINE, context_tokens=context_tokens, slots=options.slots)
     return GeneratorStatus(
         "ready",
         engine=ENGINE,

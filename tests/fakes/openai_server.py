@@ -39,6 +39,7 @@ class Reply:
         hangs_after: So many pieces come and then nothing more; -1 hangs before the response begins.
         breaks_after: So many pieces come and then the connection is closed.
         finish_reason: None ends the stream without one.
+        hangs_at_end: Nothing comes after the reason to stop, not even the end.
         raw: Sent as the body of the stream instead of all that.
         counts: Whether usage is told.
     """
@@ -50,6 +51,7 @@ class Reply:
     hangs_after: int | None = None
     breaks_after: int | None = None
     finish_reason: str | None = "stop"
+    hangs_at_end: bool = False
     raw: bytes | None = None
     counts: bool = True
 
@@ -266,6 +268,8 @@ class OpenAIServer:
         if reply.finish_reason is not None:
             reason = "length" if is_cut else reply.finish_reason
             await _event(writer, choices=[{"index": 0, "delta": {}, "finish_reason": reason}])
+        if reply.hangs_at_end:
+            await self._hang(asked, reader)
         if reply.counts and asked.body.get("stream_options", {}).get("include_usage"):
             known = self._known_tokens.get(asked.headers.get("x-session-id", ""), 0)
             self._known_tokens[asked.headers.get("x-session-id", "")] = prompt_tokens

@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from botbridge.answers import Completion, Delta, FinishReason, Sampling, Started
-from botbridge.errors import GenerationFailed, GenerationTimeout, InferenceError, ModelLoadError, WorkerDied
+from botbridge.errors import GenerationFailed, GenerationTimeout, ModelLoadError, WorkerDied
 from botbridge.inference.remote import RemoteGenerator
 from tests.fakes.asking import Asked, ask, prompt_of, until_state
 from tests.fakes.openai_server import MODEL, OpenAIServer, Reply
@@ -126,6 +126,28 @@ async def test_an_answer_without_words_or_counts_has_a_beginning_and_an_end(serv
     assert (asked.started.prompt_tokens, asked.completion.provenance.completion_tokens) == (10, 0)
 
 
+async def test_an_answer_whose_counts_never_come_is_whole(server: OpenAIServer) -> None:
+    server.enqueue(Reply(["one", " two"], hangs_at_end=True))
+    async with opened(server, patience=QUICK) as generator:
+        asked = await ask(generator, prompt_of("hello"))
+    assert (asked.text, asked.completion.finish_reason) == ("one two", FinishReason.STOP)
+    assert asked.completion.provenance.completion_tokens == 2
+
+
+async def test_a_server_that_does_not_stop_where_it_was_told_is_stopped(server: OpenAIServer) -> None:
+    server.enqueue(Reply(["x" * 65] * 1000, hangs_after=999))
+    async with opened(server) as generator:
+        with pytest.raises(WorkerDied, match="sent a longer answer than it was asked for"):
+            await ask(generator, prompt_of("hello", sampling=Sampling(max_new_tokens=10)))
+
+
+async def test_an_adapter_is_refused_and_not_left_out_silently(server: OpenAIServer) -> None:
+    async with opened(server) as generator:
+        with pytest.raises(GenerationFailed, match="adapter 'pirate': the engine remote takes none"):
+            await ask(generator, replace(prompt_of("hello"), adapter="pirate"))
+    assert server.questions == []
+
+
 async def test_text_that_is_no_unicode_is_answered_all_the_same(server: OpenAIServer) -> None:
     async with opened(server) as generator:
         assert (await ask(generator, prompt_of("a\ud800b", system="\udc00"))).text == "a?b"
@@ -228,7 +250,7 @@ async def test_a_busy_server_is_asked_again_when_it_said(server: OpenAIServer) -
 async def test_a_busy_server_is_not_asked_before_it_said(server: OpenAIServer, status: int) -> None:
     server.enqueue(Reply(status=status, headers={"Retry-After": "1000"}))
     async with opened(server) as generator:
-        with pytest.raises(GenerationTimeout):
+        with pytest.raises(GenerationTimeout, match=f"within 30 s: {server.url} answered {status}"):
             await ask(generator, prompt_of("hello"))
     assert len(server.questions) == 1
 
@@ -241,6 +263,19 @@ async def test_another_server_answers_while_one_is_busy(server: OpenAIServer, ot
         before = len(server.questions)
         await asyncio.gather(*(ask(generator, prompt_of("hi", conversation=f"c{number}")) for number in range(8)))
     assert len(server.questions) == before
+
+
+async def test_a_server_that_comes_back_is_asked_while_the_other_is_busy(
+    server: OpenAIServer, other: OpenAIServer
+) -> None:
+    server.refuse()
+    other.enqueue(Reply(status=429, headers={"Retry-After": "20"}))
+    async with opened(server, other) as generator:
+        asking = asyncio.create_task(ask(generator, prompt_of("hello")))
+        await other.until(lambda: len(other.questions) == 1)
+        server.listen()
+        assert (await asking).text == "hello"
+    assert len(server.questions) == 1
 
 
 async def test_a_stream_that_breaks_off_ends_the_attempt_and_is_not_mended_here(server: OpenAIServer) -> None:
@@ -340,6 +375,7 @@ async def test_without_any_server_the_model_is_unavailable_until_one_is_back(ser
         with pytest.raises(WorkerDied, match="cannot be reached"):
             await ask(generator, prompt_of("hello"))
         assert generator.status().state == "unavailable"
+        assert generator.status().context_tokens == 4096
         with pytest.raises(ModelLoadError, match=f"{server.url} cannot be reached"):
             await ask(generator, prompt_of("hello"))
         server.listen()
@@ -364,12 +400,13 @@ async def test_a_server_that_is_not_ready_for_long_is_unavailable(server: OpenAI
         assert "answered 503: Loading model" in generator.status().detail
 
 
-async def test_leaving_while_an_answer_comes_ends_it(server: OpenAIServer) -> None:
-    server.enqueue(Reply(["one", " two"], hangs_after=1))
+@pytest.mark.parametrize("reply", [HANGS, Reply(["one", " two"], hangs_after=1)], ids=["before", "in the middle"])
+async def test_leaving_while_an_answer_comes_ends_it(server: OpenAIServer, reply: Reply) -> None:
+    server.enqueue(reply)
     async with opened(server) as generator:
         listening = asyncio.create_task(note_words(generator, []))
         await server.until(lambda: len(server.questions) == 1)
-    with pytest.raises(InferenceError):
+    with pytest.raises(WorkerDied):
         await listening
 
 

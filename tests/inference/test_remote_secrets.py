@@ -82,12 +82,13 @@ async def test_nothing_of_the_sdks_environment_counts(monkeypatch: pytest.Monkey
         for name in ("API_KEY", "ADMIN_KEY", "ORG_ID", "PROJECT_ID", "WEBHOOK_SECRET"):
             monkeypatch.setenv(f"OPENAI_{name}", "canary")
         monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Canary: canary\nAuthorization: Bearer canary")
-        monkeypatch.setenv("OPENAI_LOG", "debug")
+        logging.getLogger("openai").setLevel(logging.DEBUG)  # what OPENAI_LOG=debug does when the SDK is imported
         async with opened(server) as generator:
             await ask(generator, prompt_of(SECRET_WORDS))
     assert elsewhere.requests == []
     assert "canary" not in repr([request.headers for request in server.requests]).lower()
     assert "canary" not in log_lines.getvalue()
+    assert "openai." not in log_lines.getvalue()
 
 
 async def test_servers_learn_nothing_about_this_machine() -> None:
