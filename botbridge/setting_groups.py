@@ -180,7 +180,8 @@ class InferenceSettings(Group):
         default=DEFAULT_MODEL,
         min_length=1,
         max_length=1_000,
-        description="Catalogue id, hub id (ORG/NAME) or directory; engine remote: the server's name of it",
+        description="Catalogue id, hub id (ORG/NAME, or ORG/NAME:Q4_K_M for a GGUF of it), directory or .gguf file; "
+        "engine remote: the server's name of it",
     )
     engine: Literal["auto", "transformers", "remote", "echo"] = Field(default="auto", description="What runs the model")
     device: Literal["auto", "cpu", "cuda"] = Field(
