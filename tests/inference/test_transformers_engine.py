@@ -15,7 +15,8 @@ from botbridge.errors import PromptTooLong
 from botbridge.inference.engines.base import TokenEvent
 from botbridge.inference.engines.batch import BatchEngine
 from botbridge.inference.engines.hf_tokenizer import load_tokenizer
-from botbridge.inference.engines.transformers_loading import cpu_computes_bfloat16, load_transformers
+from botbridge.inference.engines.transformers_device import cpu_computes_bfloat16
+from botbridge.inference.engines.transformers_loading import load_transformers
 from botbridge.inference.options import EngineOptions
 from botbridge.models.store import ModelFiles
 

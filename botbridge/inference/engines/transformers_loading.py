@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,9 +11,20 @@ from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 from transformers.cache_utils import DynamicCache
 
 from botbridge.inference.engines.base import EngineInfo
-from botbridge.inference.engines.hf_tokenizer import load_dialogue, load_tokenizer
+from botbridge.inference.engines.hf_tokenizer import HfTokenizer, load_dialogue, load_tokenizer
+from botbridge.inference.engines.safetensors_files import count_numbers
 from botbridge.inference.engines.step import LoadedModel
+from botbridge.inference.engines.transformers_device import (
+    Devices,
+    TorchDevices,
+    check_room,
+    choose_device,
+    choose_dtype,
+    dtype_name,
+)
+from botbridge.inference.engines.transformers_packed import pack
 from botbridge.inference.engines.transformers_plain import PlainModel, cache_bytes, can_truncate
+from botbridge.inference.engines.transformers_proof import Unproven, cache_shape, proven_ragged_model
 from botbridge.inference.options import EngineOptions
 from botbridge.models.store import ModelFiles
 
@@ -24,33 +36,56 @@ def load_transformers(files: ModelFiles | None, options: EngineOptions) -> Loade
     """Load a model and find out how it can be driven.
 
     Raises:
-        ValueError: No model was given or it has no safetensors, or the device or number format is unknown.
+        ValueError: No model was given, it has no safetensors or damaged ones, or the device or number format is
+            unknown.
+        MemoryError: Its weights do not fit.
     """
+    return load_on(files, options, TorchDevices())
+
+
+def load_on(files: ModelFiles | None, options: EngineOptions, devices: Devices) -> LoadedModel:
+    """Do what `load_transformers` does, with these devices."""
     if files is None:
         raise ValueError("the transformers engine needs a model")
     if files.gguf is not None and not files.has_safetensors:
         raise ValueError("this model is here as GGUF only: use the engine llamacpp or openvino")
-    device = choose_device(options.device)
+    device = choose_device(options.device, devices)
     dtype, notes = choose_dtype(options.dtype, device)
+    check_room(count_numbers(files.directory), dtype, devices.free_bytes(device))
     torch.set_grad_enabled(False)
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     tokenizer = load_tokenizer(files.directory)
-    model = AutoModelForCausalLM.from_pretrained(
-        files.directory, dtype=dtype, local_files_only=True, trust_remote_code=False, use_safetensors=True
-    )
-    model.to(torch.device(device)).eval()  # type: ignore[arg-type]  # its `to` is wrapped untyped
+    model = read_model(files.directory, dtype, devices.place(device))
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", FALLBACK_CONTEXT_TOKENS)
     context_tokens = min(limit, options.context_tokens or limit)
     dialogue = load_dialogue(tokenizer, end_ids(model.generation_config, tokenizer), context_tokens)
     probe = probe_cache(model)
-    version = f"transformers {transformers.__version__}, torch {torch.__version__}, {str(dtype).split('.')[-1]}"
-    return LoadedModel(
-        EngineInfo("transformers", f"{version} on {device}", context_tokens, (*notes, *dialogue.notes)),
-        PlainModel(model),
-        dialogue,
-        cache_bytes_per_token=max(cache_bytes(probe), 1),
-        can_truncate=can_truncate(probe),
+    version = f"transformers {transformers.__version__}, torch {torch.__version__}, {dtype_name(dtype)} on {device}"
+    info = EngineInfo("transformers", version, context_tokens, (*notes, *dialogue.notes))
+    try:
+        ragged = proven_ragged_model(
+            model,
+            probe,
+            encode=HfTokenizer(tokenizer).encode_plain,
+            context_tokens=context_tokens,
+            prepare=lambda model: pack(model, dtype) if device == "cpu" else 0,
+        )
+    except Unproven as error:
+        plain = PlainModel(read_model(files.directory, dtype, devices.place(device)))
+        note = f"The answers of this model are computed one after another in each step, which is slower: {error}."
+        info = replace(info, notes=(*info.notes, note))
+        return LoadedModel(info, plain, dialogue, max(cache_bytes(probe), 1), can_truncate(probe))
+    return LoadedModel(info, ragged, dialogue, cache_shape(probe).token_bytes)
+
+
+def read_model(directory: Path, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
+    """Read a model's weights; none of its code is run."""
+    model = AutoModelForCausalLM.from_pretrained(
+        directory, dtype=dtype, local_files_only=True, trust_remote_code=False, use_safetensors=True
     )
+    assert isinstance(model, PreTrainedModel)
+    model.to(device).eval()  # type: ignore[arg-type]  # its `to` is wrapped untyped
+    return model
 
 
 def probe_cache(model: PreTrainedModel) -> DynamicCache:
@@ -65,41 +100,3 @@ def end_ids(settings: GenerationConfig | None, tokenizer: PreTrainedTokenizerBas
     ids = settings.eos_token_id if settings is not None else None
     listed = ids if isinstance(ids, list) else [ids]
     return [token_id for token_id in {*listed, tokenizer.eos_token_id} if token_id is not None]
-
-
-def choose_device(name: str) -> str:
-    """Return `cpu` or `cuda`.
-
-    Raises:
-        ValueError: There is no device of this name.
-    """
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name not in {"cpu", "cuda"}:
-        raise ValueError(f"there is no device named {name!r}")
-    return name
-
-
-def choose_dtype(name: str, device: str) -> tuple[torch.dtype, tuple[str, ...]]:
-    """Return the number format, with notes: bfloat16 halves what is read per token, but only where it is native.
-
-    Raises:
-        ValueError: There is no number format of this name.
-    """
-    formats = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    if name != "auto":
-        if name not in formats:
-            raise ValueError(f"there is no number format named {name!r}")
-        return formats[name], ()
-    if device == "cuda" or cpu_computes_bfloat16(Path("/proc/cpuinfo")):
-        return torch.bfloat16, ()
-    return torch.float32, ("This CPU does not compute with bfloat16: float32 is used, which takes twice the memory.",)
-
-
-def cpu_computes_bfloat16(cpuinfo: Path) -> bool:
-    """Read whether the CPU has instructions for bfloat16 (x86: AVX-512 or AMX, Arm: bf16)."""
-    try:
-        text = cpuinfo.read_text()
-    except OSError:
-        return False
-    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(text.split())

@@ -1,0 +1,78 @@
+"""What a model's safetensors files hold, read from their headers alone; what is cut off or missing is named.
+
+Source: the format, https://huggingface.co/docs/safetensors: eight bytes with the
+header's length, the header in JSON with each tensor's place, then the tensors.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+LENGTH_BYTES: Final = 8
+SINGLE_NAME: Final = "model.safetensors"
+INDEX_NAME: Final = "model.safetensors.index.json"
+
+
+class WeightsDamaged(ValueError):
+    """A file of weights cannot be what was published."""
+
+
+def count_numbers(directory: Path) -> int:
+    """Return how many numbers the weights of a model are, after a look at every file.
+
+    Raises:
+        WeightsDamaged: A file is cut off, is no safetensors file, or is missing; the sentence names it.
+    """
+    return sum(numbers for path in weight_files(directory) for numbers in tensor_sizes(path))
+
+
+def weight_files(directory: Path) -> list[Path]:
+    """Return the files that hold a model's weights, chosen as transformers does.
+
+    Raises:
+        WeightsDamaged: The index names a file that is not there.
+    """
+    single, index = directory / SINGLE_NAME, directory / INDEX_NAME
+    if single.is_file():
+        return [single]
+    if not index.is_file():
+        return sorted(directory.glob("*.safetensors"))
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsDamaged(f"{INDEX_NAME} is damaged and names no files") from error
+    for name in names:
+        if not (directory / name).is_file():
+            raise WeightsDamaged(f"{name} is missing; {INDEX_NAME} names it")
+    return [directory / name for name in names]
+
+
+def tensor_sizes(path: Path) -> Iterator[int]:
+    """Yield how many numbers each tensor of a file holds.
+
+    Raises:
+        WeightsDamaged: The file is cut off, too long, or no safetensors file.
+    """
+    try:
+        size_bytes = path.stat().st_size
+        with path.open("rb") as file:
+            header_bytes = int.from_bytes(file.read(LENGTH_BYTES), "little")
+            if size_bytes < LENGTH_BYTES + header_bytes:
+                raise WeightsDamaged(f"{path.name} is cut off: its header alone needs {header_bytes:,} bytes")
+            header = json.loads(file.read(header_bytes))
+        tensors = [entry for name, entry in header.items() if name != "__metadata__"]
+        needed_bytes = LENGTH_BYTES + header_bytes + max(entry["data_offsets"][1] for entry in tensors)
+        numbers = [math.prod(entry["shape"]) for entry in tensors]
+    except OSError as error:
+        raise WeightsDamaged(f"{path.name} cannot be read: {error.strerror}") from error
+    except WeightsDamaged:
+        raise
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise WeightsDamaged(f"{path.name} is damaged: it has no header that can be read") from error
+    if size_bytes != needed_bytes:
+        raise WeightsDamaged(f"{path.name} is damaged: it should have {needed_bytes:,} bytes and has {size_bytes:,}")
+    yield from numbers

@@ -1,0 +1,130 @@
+"""Where a transformers model is computed, in which number format, and whether its weights fit there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from botbridge.inference.resources import available_memory_bytes
+
+MEGABYTE = 10**6
+GIGABYTE = 10**9
+
+
+class Devices(Protocol):
+    """What the machine has to compute on; a port, so that a machine without CUDA can test the way to it."""
+
+    def has_cuda(self) -> bool:
+        """Tell whether there is a CUDA device that torch can use."""
+        ...
+
+    def place(self, name: str) -> torch.device:
+        """Return the device of this name, `cpu` or `cuda`."""
+        ...
+
+    def free_bytes(self, name: str) -> int | None:
+        """Return how much memory is free there; None where that is unknown."""
+        ...
+
+
+class TorchDevices:
+    """The devices that torch finds."""
+
+    def has_cuda(self) -> bool:
+        """Tell whether torch was built with CUDA and finds a device."""
+        return torch.cuda.is_available()
+
+    def place(self, name: str) -> torch.device:
+        """Return torch's device of this name."""
+        return torch.device(name)
+
+    def free_bytes(self, name: str) -> int | None:
+        """Ask the driver or the kernel."""
+        return torch.cuda.mem_get_info()[0] if name == "cuda" else available_memory_bytes()
+
+
+def choose_device(name: str, devices: Devices) -> str:
+    """Return `cpu` or `cuda`.
+
+    Raises:
+        ValueError: There is no device of this name, or not on this machine.
+    """
+    if name not in {"auto", "cpu", "cuda"}:
+        raise ValueError(f"there is no device named {name!r}")
+    if name == "cpu":
+        return name
+    if devices.has_cuda():
+        return "cuda"
+    if name == "cuda":
+        raise ValueError("the device cuda was asked for, and torch finds none here")
+    return "cpu"
+
+
+def choose_dtype(name: str, device: str) -> tuple[torch.dtype, tuple[str, ...]]:
+    """Return the number format, with notes: bfloat16 halves what is read per token, but only where it is native.
+
+    Raises:
+        ValueError: There is no number format of this name.
+    """
+    formats = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    if name != "auto":
+        if name not in formats:
+            raise ValueError(f"there is no number format named {name!r}")
+        return formats[name], ()
+    if device == "cuda" or cpu_computes_bfloat16(Path("/proc/cpuinfo")):
+        return torch.bfloat16, ()
+    return torch.float32, ("This CPU does not compute with bfloat16: float32 is used, which takes twice the memory.",)
+
+
+def cpu_computes_bfloat16(cpuinfo: Path) -> bool:
+    """Read whether the CPU has instructions for bfloat16 (x86: AVX-512 or AMX, Arm: bf16)."""
+    try:
+        text = cpuinfo.read_text()
+    except OSError:
+        return False
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(text.split())
+
+
+def check_room(numbers: int, dtype: torch.dtype, free_bytes: int | None) -> None:
+    """Refuse to load what does not fit, before the system ends the process for it.
+
+    Args:
+        numbers: How many the weights are.
+        dtype: In which format they are held.
+        free_bytes: What is free; None skips the check.
+
+    Raises:
+        MemoryError: The weights alone need more.
+
+    >>> check_room(7_000_000_000, torch.bfloat16, 3_100_000_000)
+    Traceback (most recent call last):
+    MemoryError: the weights need 14.0 GB as bfloat16, and 3.1 GB of memory are free
+    """
+    needed_bytes = numbers * dtype.itemsize
+    if free_bytes is not None and needed_bytes > free_bytes:
+        raise MemoryError(
+            f"the weights need {size_text(needed_bytes)} as {dtype_name(dtype)}, "
+            f"and {size_text(free_bytes)} of memory are free"
+        )
+
+
+def size_text(size_bytes: int) -> str:
+    """Write an amount of memory for people.
+
+    >>> size_text(3_123_456_789), size_text(269_000_000)
+    ('3.1 GB', '269 MB')
+    """
+    if size_bytes < GIGABYTE:
+        return f"{size_bytes / MEGABYTE:.0f} MB"
+    return f"{size_bytes / GIGABYTE:.1f} GB"
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return a number format's name.
+
+    >>> dtype_name(torch.bfloat16)
+    'bfloat16'
+    """
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,177 @@
+"""Many sequences in one forward pass of an unmodified transformers model.
+
+The model sees one row of tokens: the new ones of all sequences, one sequence
+after another, each token with its position in its own sequence. Everything in
+a model but its attention looks at each token by itself; and the attention is
+ours (`transformers_attention`), over caches of our own.
+
+Covered: sequences of any lengths, pieces of prompts and single tokens mixed;
+cutting and copying a sequence, sliding windows included, because no cache here
+forgets.
+Not covered: models that keep anything else between tokens (recurrent states),
+or whose layers differ in shape. `transformers_proof` tells which can.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface, PreTrainedModel
+
+from botbridge.inference.engines.step import SequenceId
+from botbridge.inference.engines.transformers_attention import RaggedAttention, Span
+from botbridge.inference.sampling import Logits
+
+BLOCK_TOKENS = 32
+"""Room is given in multiples of this."""
+
+SPARE_SHARE = 8
+"""A sequence that needs more room gets an eighth more than it needs: it is copied seldom, and little lies empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheShape:
+    """What the layers of a model keep of a token; the same in each.
+
+    Attributes:
+        heads: Those of keys and values.
+        key_size: Numbers of a key in one head.
+        value_size: Numbers of a value in one head.
+    """
+
+    layers: int
+    heads: int
+    key_size: int
+    value_size: int
+    dtype: torch.dtype
+    device: torch.device
+
+    @property
+    def token_bytes(self) -> int:
+        """What one token of one sequence occupies, with its share of the room that is spare on average."""
+        used = self.layers * self.heads * (self.key_size + self.value_size) * self.dtype.itemsize
+        return used + used // (2 * SPARE_SHARE)
+
+    def empty(self, capacity: int) -> tuple[Tensor, Tensor]:
+        """Make room for keys and values: (L, G, capacity, D) and (L, G, capacity, E)."""
+        sizes = (self.key_size, self.value_size)
+        keys, values = (
+            torch.empty(self.layers, self.heads, capacity, size, dtype=self.dtype, device=self.device) for size in sizes
+        )
+        return keys, values
+
+
+class _Sequence:
+    """The first `length` tokens' keys and values, and room for more."""
+
+    def __init__(self, shape: CacheShape) -> None:
+        self._shape = shape
+        self.length = 0
+        self.keys, self.values = shape.empty(0)
+
+    def reserve(self, length: int) -> None:
+        """Make room for so many tokens."""
+        if length <= self.keys.shape[2]:
+            return
+        capacity = -(-(length + length // SPARE_SHARE) // BLOCK_TOKENS) * BLOCK_TOKENS
+        keys, values = self._shape.empty(capacity)
+        keys[:, :, : self.length] = self.keys[:, :, : self.length]
+        values[:, :, : self.length] = self.values[:, :, : self.length]
+        self.keys, self.values = keys, values
+
+    def begin_as(self, other: _Sequence, length: int) -> None:
+        """Copy the first tokens of another sequence."""
+        self.reserve(length)
+        self.keys[:, :, :length] = other.keys[:, :, :length]
+        self.values[:, :, :length] = other.values[:, :, :length]
+        self.length = length
+
+
+class RaggedModel:
+    """A model whose sequences are computed together. The model is this object's alone while it is in use."""
+
+    def __init__(self, model: PreTrainedModel, shape: CacheShape) -> None:
+        self._model = model
+        self._shape = shape
+        self._sequences: dict[SequenceId, _Sequence] = {}
+        self._serial = itertools.count()
+        self.attention = RaggedAttention()
+        self._name = f"botbridge-ragged-{id(self.attention)}"
+        AttentionInterface.register(self._name, self.attention)
+        self.enable()
+
+    def enable(self) -> None:
+        """Have the model use our attention, after it was made to use another.
+
+        No mask function is registered under this name, so that the model makes
+        no mask at all. Source: transformers/masking_utils.py, `_preprocess_mask_arguments`.
+        """
+        self._model.set_attn_implementation(self._name)
+
+    def open(self, adapter: str | None = None) -> SequenceId:
+        """Begin an empty sequence.
+
+        Raises:
+            ValueError: An adapter is named; there is none.
+        """
+        if adapter is not None:
+            raise ValueError(f"there is no adapter {adapter!r}")
+        return self._add(_Sequence(self._shape))
+
+    @torch.inference_mode()
+    def forward(self, work: Sequence[tuple[SequenceId, Sequence[int]]]) -> Logits:
+        """Append tokens to sequences; (B, V) float32."""
+        sequences = [self._sequences[sequence] for sequence, _ in work]
+        counts = [len(tokens) for _, tokens in work]
+        for sequence, count in zip(sequences, counts, strict=True):
+            sequence.reserve(sequence.length + count)
+        spans = [
+            Span(sequence.length, count, sequence.keys, sequence.values)
+            for sequence, count in zip(sequences, counts, strict=True)
+        ]
+        self.attention.begin(spans)
+        try:
+            logits = self._logits([token for _, tokens in work for token in tokens], spans)
+        finally:
+            self.attention.end()
+        for sequence, count in zip(sequences, counts, strict=True):
+            sequence.length += count
+        return logits
+
+    def truncate(self, sequence: SequenceId, length: int) -> None:
+        """Let a sequence hold its first `length` tokens only."""
+        held = self._sequences[sequence]
+        held.length = min(held.length, length)
+
+    @torch.inference_mode()
+    def fork(self, source: SequenceId, length: int) -> SequenceId:
+        """Begin a sequence with the first `length` tokens of another."""
+        forked = _Sequence(self._shape)
+        forked.begin_as(self._sequences[source], length)
+        return self._add(forked)
+
+    def close(self, sequence: SequenceId) -> None:
+        """Give a sequence's memory back."""
+        del self._sequences[sequence]
+
+    def _logits(self, tokens: list[int], spans: Sequence[Span]) -> Logits:
+        device = self._shape.device
+        positions = [place for span in spans for place in range(span.start, span.end)]
+        ends = list(itertools.accumulate(span.count for span in spans))
+        output = self._model(
+            input_ids=torch.tensor([tokens], device=device),  # (1, N)
+            position_ids=torch.tensor([positions], device=device),  # (1, N)
+            logits_to_keep=torch.tensor(ends, device=device) - 1,  # (B,)
+            use_cache=False,
+        )
+        logits: Logits = output.logits[0].float().cpu().numpy()  # (1, B, V) -> (B, V)
+        return logits
+
+    def _add(self, sequence: _Sequence) -> SequenceId:
+        serial = SequenceId(next(self._serial))
+        self._sequences[serial] = sequence
+        return serial
