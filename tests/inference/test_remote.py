@@ -370,12 +370,13 @@ async def test_a_server_that_dies_between_two_questions_is_left_for_the_other_an
 
 
 async def test_without_any_server_the_model_is_unavailable_until_one_is_back(server: OpenAIServer) -> None:
+    server.models = [{"id": MODEL, "max_model_len": 3000}]
     async with opened(server) as generator:
         server.refuse()
         with pytest.raises(WorkerDied, match="cannot be reached"):
             await ask(generator, prompt_of("hello"))
         assert generator.status().state == "unavailable"
-        assert generator.status().context_tokens == 4096
+        assert generator.status().context_tokens == 3000
         with pytest.raises(ModelLoadError, match=f"{server.url} cannot be reached"):
             await ask(generator, prompt_of("hello"))
         server.listen()

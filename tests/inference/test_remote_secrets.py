@@ -130,6 +130,8 @@ def test_settings_name_servers_and_hide_the_key(monkeypatch: pytest.MonkeyPatch)
         ("REMOTE_URL", "localhost:8000", "must be an address that begins with http:// or https://"),
         ("REMOTE_URL", "ftp://canary/v1", "must be an address that begins with http:// or https://"),
         ("REMOTE_URL", "http://ann:canary@host/v1", "must hold no user name and no password"),
+        ("REMOTE_URL", "http://canary@host/v1", "must hold no user name and no password"),
+        ("REMOTE_URL", "http://:canary@host/v1", "must hold no user name and no password"),
         ("REMOTE_URL", "http://host:99999/canary", "Port out of range"),
         ("REMOTE_URL", "http://host:0/canary", "nothing can listen"),
         ("REMOTE_URL", "http://good/v1, bad-canary", "must be an address"),
@@ -146,6 +148,11 @@ def test_a_wrong_address_or_key_is_one_line_that_does_not_repeat_it(name: str, v
     assert reason in told
     assert "canary" not in told
     assert "\n" not in told
+
+
+def test_the_engine_without_an_address_is_a_mistake_in_the_settings() -> None:
+    with pytest.raises(ConfigError, match=r"^BOTBRIDGE_INFERENCE__ENGINE=remote needs [^\n]+$"):
+        load_settings({"INFERENCE__ENGINE": "remote", "INFERENCE__REMOTE_KEY": KEY})
 
 
 def test_the_engine_without_an_address_is_one_clear_sentence_and_wrong_use() -> None:
