@@ -19,7 +19,7 @@ from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from multiprocessing.queues import Queue
 
-from botbridge.inference.choice import AUTO, engine_order, installed_engines, missing_note
+from botbridge.inference.choice import ADDED_BY, AUTO, engine_order, installed_engines, missing_note
 from botbridge.inference.engines.base import Engine, EngineInfo, describe
 from botbridge.inference.engines.batch import BatchEngine
 from botbridge.inference.loop import WorkerLoop
@@ -103,13 +103,19 @@ def create_engine(name: str, assignment: Assignment, results: Queue[FromWorker])
     """Make an engine; only here is torch imported, and only for engines that use it.
 
     Raises:
-        ValueError: There is no engine of this name.
+        ValueError: There is no engine of this name, or it is not installed.
     """
+    if name in ADDED_BY and name not in installed_engines():
+        raise ValueError(f"the engine {name} is not installed; `{ADDED_BY[name]}` adds it")
     match name:
         case "transformers":
             from botbridge.inference.engines.transformers_loading import load_transformers  # noqa: PLC0415
 
             return BatchEngine(load_transformers)
+        case "llamacpp":
+            from botbridge.inference.engines.llamacpp_loading import load_llamacpp  # noqa: PLC0415
+
+            return BatchEngine(load_llamacpp)
         case "echo":
             from botbridge.inference.engines.echo import EchoEngine  # noqa: PLC0415
 

