@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
+from typing import Any
 
 import structlog
 
+from botbridge.conversation.stored import until_stored
 from botbridge.errors import (
+    BadToken,
     DeliveryUnknown,
     MessageGone,
     PlatformUnavailable,
@@ -27,12 +30,14 @@ from botbridge.errors import (
     ReplyRejected,
     StorageError,
 )
-from botbridge.messages import ChatId, OutboxPart, PartState, PlatformName
+from botbridge.messages import ChatId, MessageId, OutboxPart, PartState, PlatformName
 from botbridge.ports import Outbox, Platform
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
 SWEEP_EVERY_S = 15.0
+LAST_SENDS_S = 8.0
+"""How long the parts in hand may take when the service stops; less than what container and init systems grant."""
 
 Chat = tuple[PlatformName, ChatId]
 
@@ -52,13 +57,18 @@ class Delivery:
         self._platforms = platforms
         self._awake = asyncio.Event()
         self._lanes: dict[Chat, asyncio.Task[None]] = {}
+        self._in_hand: set[asyncio.Task[float | None]] = set()
 
     def wake(self) -> None:
         """Say that there may be something to send."""
         self._awake.set()
 
     async def run(self) -> None:
-        """Deliver until cancelled; on the way out the part in hand is finished."""
+        """Deliver until cancelled.
+
+        Cancellation: The parts in hand are finished, for some seconds; one that
+        takes longer is left as `sending`, of which the next start makes the best.
+        """
         await self._settle_interrupted()
         self.wake()
         try:
@@ -76,6 +86,10 @@ class Delivery:
             for lane in self._lanes.values():
                 lane.cancel()
             await asyncio.gather(*self._lanes.values(), return_exceptions=True)
+            if self._in_hand:
+                _, late = await asyncio.wait(self._in_hand, timeout=LAST_SENDS_S)
+                for sending in late:
+                    sending.cancel()
 
     async def _settle_interrupted(self) -> None:
         for part in await self._outbox.interrupted():
@@ -106,32 +120,46 @@ class Delivery:
     async def _send_all(self, parts: Sequence[OutboxPart]) -> None:
         for part in parts:
             pause_s = FIRST_PAUSE_S
-            while (wait_s := await asyncio.shield(self._try(part))) is not None:
+            while (wait_s := await self._in_one_go(self._try(part))) is not None:
                 await asyncio.sleep(wait_s or pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _in_one_go(self, sending: Coroutine[Any, Any, float | None]) -> float | None:
+        """Send without being interrupted: between the bytes and the note of what became of them nobody may stop."""
+        task = asyncio.ensure_future(sending)
+        self._in_hand.add(task)
+        task.add_done_callback(self._in_hand.discard)
+        return await asyncio.shield(task)
 
     async def _try(self, part: OutboxPart) -> float | None:
         """Send once: None when the part is done with, else the seconds to wait (0: the usual ones)."""
         platform = self._platforms[part.address.platform]
-        await self._outbox.mark(part.id, PartState.SENDING)
+        await self._note(part, PartState.SENDING)
         try:
             try:
                 message_id = await platform.send(part)
             except MessageGone:
                 message_id = await platform.send(replace(part, edits=None))
         except RateLimited as error:
-            await self._outbox.mark(part.id, PartState.FAILED_RETRYABLE, detail=str(error))
+            await self._note(part, PartState.FAILED_RETRYABLE, str(error))
             return error.retry_after_s
-        except PlatformUnavailable as error:
+        except (PlatformUnavailable, BadToken) as error:
             log.warning("reply not delivered yet", part_id=part.id, error=str(error))
-            await self._outbox.mark(part.id, PartState.FAILED_RETRYABLE, detail=str(error))
-            return 0.0
+            await self._note(part, PartState.FAILED_RETRYABLE, str(error))
+            return LONGEST_PAUSE_S if isinstance(error, BadToken) else 0.0
         except DeliveryUnknown as error:
             log.warning("nobody knows whether a reply was delivered", part_id=part.id, error=str(error))
-            await self._outbox.mark(part.id, PartState.DELIVERY_UNKNOWN, detail=str(error))
+            await self._note(part, PartState.DELIVERY_UNKNOWN, str(error))
         except (ReplyRejected, MessageGone) as error:
             log.warning("reply refused by the platform", part_id=part.id, error=str(error))
-            await self._outbox.mark(part.id, PartState.UNDELIVERABLE, detail=str(error))
+            await self._note(part, PartState.UNDELIVERABLE, str(error))
         else:
-            await self._outbox.mark(part.id, PartState.SENT, message_id=message_id)
+            await self._note(part, PartState.SENT, message_id=message_id)
         return None
+
+    async def _note(
+        self, part: OutboxPart, state: PartState, detail: str = "", *, message_id: MessageId | None = None
+    ) -> None:
+        """Store what became of a part, however long the database takes: nothing else knows it."""
+        mark = partial(self._outbox.mark, part.id, state, message_id=message_id, detail=detail)
+        await until_stored(mark, part_id=part.id)

@@ -12,7 +12,7 @@ from botbridge.conversation.acts import Acts
 from botbridge.conversation.commands import Command
 from botbridge.conversation.line import person_of
 from botbridge.conversation.room import Room
-from botbridge.conversation.targets import Everyone, Somebody, Unclear, WholeChat, choose_target
+from botbridge.conversation.targets import Everyone, Somebody, Unclear, WholeChat, choose_target, names_somebody
 from botbridge.conversation.texts import Language, Texts
 from botbridge.errors import PlatformError
 from botbridge.messages import (
@@ -104,10 +104,12 @@ class Desk:
         return language.count("Stopped {number} message.", "Stopped {number} messages.", stopped)
 
     async def _reset(self, row: InboxRow, command: Command, language: Language) -> Obeyed:
+        powers = await self._powers(row)
+        if names_somebody(command.words) and not (powers.operator or powers.chat_admin):
+            return await self._deny(row, "a name", language)  # whose id it is, is told only to who may use it
         target = await choose_target(row, command.words, self._people)
         if isinstance(target, Unclear):
             return Obeyed(InboxState.REFUSED, target.answer(language))
-        powers = await self._powers(row)
         keys = await self._keys(row, target, operator=powers.operator)
         allowed = {key: right for key in keys if (right := right_to_reset(key, row.incoming, powers)) is not None}
         if len(allowed) < len(keys) or (isinstance(target, Everyone) and not powers.operator):
@@ -159,7 +161,9 @@ class Desk:
             chat_admin=in_group and await self._is_chat_admin(row),
         )
 
-    async def _deny(self, row: InboxRow, target: Everyone | WholeChat | Somebody | None, language: Language) -> Obeyed:
+    async def _deny(
+        self, row: InboxRow, target: Everyone | WholeChat | Somebody | str | None, language: Language
+    ) -> Obeyed:
         await self._audit.record(
             AuditEntry(actor(row), "reset", str(target or "own"), allowed=False, reason="no right")
         )

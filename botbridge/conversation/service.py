@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
@@ -26,9 +27,10 @@ from botbridge.conversation.estimates import Estimates
 from botbridge.conversation.limits import Limits, MessageRate, excess
 from botbridge.conversation.line import person_of
 from botbridge.conversation.live import Live
-from botbridge.conversation.notices import not_ready, place_in_line, refusal, unsupported
+from botbridge.conversation.notices import Reason, not_ready, place_in_line, refusal, unsupported
 from botbridge.conversation.room import OpenTurn, Room
 from botbridge.conversation.scope import Scope
+from botbridge.conversation.stored import STORAGE_PAUSE_S, until_stored
 from botbridge.conversation.tasks import Tasks
 from botbridge.conversation.texts import Texts, failure
 from botbridge.conversation.waits import Waits
@@ -47,9 +49,11 @@ TICK_S = 0.5
 LOOK_EVERY_S = 0.25
 """Pause between two looks at those who wait: the line may be long and much may happen."""
 
-STORAGE_PAUSE_S = 1.0
 CHARS_PER_TOKEN = 8
 """More than any tokenizer here packs into a token on average, so that the worker decides what fits, not this."""
+
+FALLBACK_CONTEXT_TOKENS = 8192
+"""For a prompt that is made just while the worker is away, so that nobody knows its model's context."""
 
 log = structlog.get_logger(__name__)
 
@@ -115,7 +119,7 @@ class ConversationService:
         """
         row = await self._inbox.accept(incoming, scope.key_for(incoming, self._policy.scopes))
         if row is not None:
-            self._tasks.begin(self._admit(row))
+            self._tasks.begin(self._visibly(row, self._admit(row)))
 
     async def resume(self) -> None:
         """Take up what an earlier process left unfinished; call it before anything is received."""
@@ -124,7 +128,7 @@ class ConversationService:
             if row.key.platform not in self._platforms:
                 log.warning("kept for later: its platform is off", inbox_id=row.id, platform=row.key.platform)
             elif row.state is InboxState.RECEIVED:
-                self._tasks.begin(self._admit(row))
+                self._tasks.begin(self._visibly(row, self._admit(row)))
             else:
                 self._open(row)
 
@@ -143,21 +147,36 @@ class ConversationService:
         incoming, language = row.incoming, self._texts.of(row.incoming)
         person = person_of(row)
         if not self._policy.access.may_talk(person):
-            await self._end(row, InboxState.REFUSED, refusal(language, incoming, "access", self._policy.limits))
+            await self._refuse(row, "access")
         elif person not in self._policy.access.operators and not self._rate.admit(person, self._now_s()):
-            told = refusal(language, incoming, "rate", self._policy.limits)
-            await self._end(row, InboxState.REFUSED, told if self._rate.should_tell(person, self._now_s()) else "")
+            await self._refuse(row, "rate")
         elif incoming.kind is MessageKind.UNSUPPORTED or not incoming.text.strip():
             await self._end(row, InboxState.ANSWERED, unsupported(language))
         elif (command := parse(incoming.text)) is not None:
-            obeyed = await self._desk.obey(row, command)
+            obeyed = await until_stored(partial(self._desk.obey, row, command), inbox_id=row.id)
             await self._end(row, obeyed.state, obeyed.text)
         elif (limit := excess(incoming.text, person, self._room.line, self._policy.limits)) is not None:
             await self._end(row, InboxState.REFUSED, refusal(language, incoming, limit, self._policy.limits))
         else:
             self._open(row)
-            await self._inbox.queued(row.id)
-            self._awake.set()
+            await until_stored(partial(self._inbox.queued, row.id), inbox_id=row.id)
+
+    async def _refuse(self, row: InboxRow, limit: Reason) -> None:
+        """End a message of somebody who may not write, or not so often; each of them is told once a minute."""
+        told = refusal(self._texts.of(row.incoming), row.incoming, limit, self._policy.limits)
+        await self._end(row, InboxState.REFUSED, told if self._rate.should_tell(person_of(row), self._now_s()) else "")
+
+    async def _visibly(self, row: InboxRow, work: Awaitable[None]) -> None:
+        """Do something for a message; a bug of ours ends it with a sentence, and keeps no place in the line."""
+        try:
+            await work
+        except Exception as error:
+            log.exception("unforeseen failure", inbox_id=row.id, exc_info=error)
+            told = failure(self._texts.of(row.incoming), GenerationFailed(str(error)), reference=str(row.id))
+            try:
+                await self._end(row, InboxState.QUARANTINED, told)
+            finally:
+                self._room.leave(row.id)
 
     async def _answer(self, turn: OpenTurn) -> None:
         """Ask the model and store the end of the message; what fails is tried again or given up visibly."""
@@ -197,7 +216,8 @@ class ConversationService:
 
     async def _prompt(self, turn: OpenTurn) -> Prompt:
         row = turn.row
-        remembered = await self._history.recent(row.key, self._generator.status().context_tokens * CHARS_PER_TOKEN)
+        context_tokens = self._generator.status().context_tokens or FALLBACK_CONTEXT_TOKENS
+        remembered = await self._history.recent(row.key, context_tokens * CHARS_PER_TOKEN)
         # Drawn here, so that the answer can be computed again from what is stored.
         sampling = row.incoming.sampling or self._policy.sampling
         if sampling.seed is None:
@@ -250,13 +270,7 @@ class ConversationService:
         edits = row.status_message_id if turn is None else await turn.live.close()
         parts = self._platforms[row.key.platform].render(text) if text else ()
         outcome = Outcome(state, parts, answer, edits)
-        while True:
-            try:
-                await self._inbox.finish(row.id, outcome)
-                break
-            except StorageError as error:
-                log.error("database not usable, an answer waits for it", inbox_id=row.id, error=str(error))
-                await asyncio.sleep(STORAGE_PAUSE_S)
+        await until_stored(partial(self._inbox.finish, row.id, outcome), inbox_id=row.id)
         self._room.leave(row.id)
         self._delivery.wake()
         self._awake.set()
@@ -273,7 +287,7 @@ class ConversationService:
         self._estimates.suit(status)
         while status.state == "ready" and (turn := self._room.next(status.slots)) is not None:
             self._waits.begun(turn, self._now_s())
-            turn.task = self._tasks.begin(self._answer(turn))
+            turn.task = self._tasks.begin(self._visibly(turn.row, self._answer(turn)))
 
     def _look_after_those_who_wait(self) -> None:
         if (now_s := self._now_s()) < self._look_at_s:

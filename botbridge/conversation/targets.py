@@ -76,10 +76,19 @@ async def choose_target(row: InboxRow, words: Sequence[str], people: People) -> 
     incoming = row.incoming
     if not words:
         return None if incoming.target is None else Somebody(incoming.target.user_id)
-    if len(words) == 1 and words[0].startswith("@"):
+    if names_somebody(words):
         seen = await people.seen(incoming.address, words[0].removeprefix("@"))
         return Unclear(words[0], tuple(seen))
     return _read(words, incoming.address.chat_id)
+
+
+def names_somebody(words: Sequence[str]) -> bool:
+    """Whether a person is named by name, which has to be translated into an id.
+
+    >>> names_somebody(["@sara"]), names_somebody(["42"])
+    (True, False)
+    """
+    return len(words) == 1 and words[0].startswith("@")
 
 
 def _read(words: Sequence[str], here: ChatId) -> Target:

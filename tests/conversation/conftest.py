@@ -38,6 +38,7 @@ from botbridge.storage.memory import (
 from botbridge.storage.memory_people import InMemoryPeople
 from botbridge.storage.memory_store import InMemoryStore
 from tests.fakes.in_memory_platform import InMemoryPlatform
+from tests.fakes.locked import Locked
 from tests.fakes.scripted_generator import ScriptedGenerator
 
 OPERATOR = UserId("99")
@@ -72,6 +73,7 @@ class World:
     )
     measured: dict[str, Rates] = field(default_factory=dict)
     waits: Waits = field(default_factory=Waits)
+    locked: dict[str, int] = field(default_factory=dict)
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     service: ConversationService | None = None
     acts: Acts | None = None
@@ -81,8 +83,9 @@ class World:
         self.policy = replace(self.policy, **policy)  # type: ignore[arg-type]
         texts = load_texts()
         platforms = {self.platform.name: self.platform}
-        inbox, history = InMemoryInbox(self.store), InMemoryHistory(self.store)
-        outbox = InMemoryOutbox(self.store)
+        inbox = Locked(InMemoryInbox(self.store), self.locked)
+        history = Locked(InMemoryHistory(self.store), self.locked)
+        outbox = Locked(InMemoryOutbox(self.store), self.locked)
         room = Room(self.clock.now_s)
         delivery = Delivery(outbox, platforms)
         people = InMemoryPeople(self.store)
@@ -99,7 +102,7 @@ class World:
         desk = Desk(
             history=history,
             people=people,
-            audit=InMemoryAudit(self.store),
+            audit=Locked(InMemoryAudit(self.store), self.locked),
             platforms=platforms,
             room=room,
             acts=self.acts,

@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager
 
 from botbridge.conversation.delivery import Delivery
 from botbridge.conversation.scope import key_for
-from botbridge.errors import DeliveryUnknown, MessageGone, PlatformUnavailable, RateLimited, ReplyRejected
+from botbridge.errors import BadToken, DeliveryUnknown, MessageGone, PlatformUnavailable, RateLimited, ReplyRejected
 from botbridge.messages import InboxRow, InboxState, MessageId, OutboxPart, Outcome, Part, PartId, PartState
 from botbridge.storage.memory import InMemoryInbox, InMemoryOutbox
 from botbridge.storage.memory_store import InMemoryStore
 from tests.fakes.in_memory_platform import InMemoryPlatform
+from tests.fakes.locked import Locked
 
 
 class WatchedOutbox(InMemoryOutbox):
@@ -59,7 +60,8 @@ class Post:
         self.store = InMemoryStore()
         self.inbox = InMemoryInbox(self.store)
         self.outbox = WatchedOutbox(self.store)
-        self.delivery = Delivery(self.outbox, {self.platform.name: self.platform})
+        self.locked: dict[str, int] = {}
+        self.delivery = Delivery(Locked(self.outbox, self.locked), {self.platform.name: self.platform})
 
     async def accepted(self, user: str = "1") -> InboxRow:
         incoming = self.platform.message("x", user=user)
@@ -196,3 +198,44 @@ async def test_parts_of_a_platform_that_is_off_stay_pending() -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert post.states == [PartState.PENDING]
+
+
+async def test_a_part_in_hand_is_finished_before_delivery_ends() -> None:
+    """Nobody knows otherwise whether it was delivered."""
+    post = Post()
+    post.platform.takes.clear()
+    delivering = asyncio.create_task(post.delivery.run())
+    await post.ended("a", "b")
+    await post.platform.sending.wait()
+    delivering.cancel()
+    for _ in range(20):  # every chance to end too early
+        await asyncio.sleep(0)
+    assert not delivering.done()
+    post.platform.takes.set()
+    await asyncio.gather(delivering, return_exceptions=True)
+    assert post.states == [PartState.SENT, PartState.PENDING]
+
+
+async def test_a_reply_outlives_a_start_with_a_wrong_token() -> None:
+    """The next start with the right one sends it."""
+    post = Post()
+    post.platform.faults.append(BadToken("unknown"))
+    async with post.running():
+        await post.ended("a")
+        await post.outbox.until(PartState.FAILED_RETRYABLE)
+    async with post.running():
+        await post.outbox.until(PartState.SENT)
+    assert post.platform.texts("1") == ["a"]
+
+
+async def test_what_became_of_a_part_is_noted_however_long_the_database_takes() -> None:
+    """It was delivered: nothing else knows that."""
+    post = Post()
+    post.platform.takes.clear()
+    async with post.running():
+        await post.ended("a")
+        await post.platform.sending.wait()
+        post.locked["mark"] = 1
+        post.platform.takes.set()
+        await post.outbox.until(PartState.SENT)
+    assert post.platform.texts("1") == ["a"]

@@ -234,3 +234,25 @@ async def test_help_and_start_are_answered_even_while_the_model_is_down(world: W
     await asyncio.gather(world.say("/start"), world.say("/help"))
     await told(world, "1", "own computer")
     await told(world, "1", "/cancel")
+
+
+async def test_a_stranger_does_not_learn_whose_id_a_name_is(world: World) -> None:
+    """And is on record for having asked."""
+    await world.start()
+    await world.say("hello", user="1", chat="-5")
+    await world.until(lambda: bool(world.platform.texts("-5")))
+    await world.say("/reset @user1", user="2", chat="-5")
+    await world.until(lambda: len(world.platform.texts("-5")) == 2)
+    assert world.platform.texts("-5")[-1].startswith("You may not reset that.")
+    assert [(entry.actor, entry.subject, entry.allowed) for entry in world.store.audit] == [
+        ("telegram:2", "a name", False)
+    ]
+
+
+async def test_a_reset_drops_what_the_model_keeps_of_the_conversation(world: World) -> None:
+    await world.start()
+    await world.say("hello")
+    await world.until(lambda: bool(world.platform.texts("1")))
+    await world.say("/reset")
+    await world.until(lambda: len(world.platform.texts("1")) == 2)
+    assert world.generator.forgotten == [world.generator.prompts[0].conversation]

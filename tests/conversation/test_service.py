@@ -15,7 +15,7 @@ from botbridge.conversation.rates import Rates, decode_rates, encode_rates
 from botbridge.conversation.scope import Scope
 from botbridge.errors import GenerationFailed, GenerationTimeout, PromptTooLong, WorkerDied
 from botbridge.messages import MessageKind, PlatformName, UserId
-from tests.conversation.conftest import World
+from tests.conversation.conftest import OPERATOR, World
 from tests.fakes.scripted_generator import ScriptedGenerator
 
 TELEGRAM = PlatformName("telegram")
@@ -326,3 +326,51 @@ async def test_the_limit_on_length_never_cuts(world: World) -> None:
     await world.start(limits=Limits(message_chars=5))
     await world.say("12345")
     await world.until(lambda: world.platform.texts("1") == ["echo: 12345"])
+
+
+@pytest.mark.parametrize("method", ["record", "reset", "queued", "finish", "running", "recent"])
+async def test_a_database_that_is_locked_for_a_moment_costs_nobody_an_answer(world: World, method: str) -> None:
+    """Wherever on its way a message meets it."""
+    await world.start()
+    await world.say("hello")
+    await world.until(lambda: world.platform.texts("1") == ["echo: hello"])
+    world.locked[method] = 1
+    await world.say("/reset" if method in {"record", "reset"} else "again")
+    last = "Done. We start afresh." if method in {"record", "reset"} else "echo: again"
+    await world.until(lambda: world.platform.texts("1")[-1] == last)
+    assert world.locked[method] == 0
+    assert await world.unfinished() == {}
+
+
+async def test_a_bug_of_ours_ends_its_message_with_a_word_and_keeps_no_slot(world: World) -> None:
+    """The next person is answered, with a single slot, too."""
+    await world.start()
+    world.platform.unrenderable.add("echo: boom")
+    with capture_logs() as logs:
+        await world.say("boom")
+        await world.until(lambda: bool(world.platform.texts("1")))
+    await world.say("fine", user="2")
+    await world.until(lambda: world.platform.texts("2") == ["echo: fine"])
+    assert "1" in world.platform.texts("1")[-1]  # the reference that the log has, too
+    assert any(line["event"] == "unforeseen failure" for line in logs)
+    assert await world.unfinished() == {}
+
+
+async def test_a_bug_while_a_command_is_obeyed_is_told(world: World) -> None:
+    """Not left for the next start to stumble over."""
+    await world.start()
+    world.platform.unrenderable.add("There is nothing to stop.")
+    await world.say("/cancel")
+    await world.until(lambda: bool(world.platform.texts("1")))
+    assert await world.unfinished() == {}
+
+
+async def test_a_stranger_who_goes_on_is_told_once_a_minute(world: World) -> None:
+    """Each refusal costs a send, of which a chat has few."""
+    await world.start(access=Access(mode=AccessMode.LISTED, operators=world.policy.access.operators))
+    for _ in range(5):
+        await world.say("let me in")
+    await world.say("hello", user=OPERATOR)
+    await world.until(lambda: bool(world.platform.texts(OPERATOR)))
+    assert len(world.platform.texts("1")) == 1
+    assert await world.unfinished() == {}

@@ -43,7 +43,14 @@ class Shown:
 
 
 class InMemoryPlatform:
-    """Implements `Platform`; messages are cut every 200 characters."""
+    """Implements `Platform`; messages are cut every 200 characters.
+
+    Attributes:
+        faults: What the next sends raise.
+        unrenderable: Texts at which rendering has a bug.
+        sending: Set once a send has begun.
+        takes: While it is cleared, sends take for ever.
+    """
 
     def __init__(self, name: str = "telegram", *, edit_interval_s: float = 0.0, repeats_safely: bool = False) -> None:
         self.name = PlatformName(name)
@@ -51,6 +58,10 @@ class InMemoryPlatform:
         self.ledger: list[Shown] = []
         self.admins: set[tuple[ChatId, UserId]] = set()
         self.faults: deque[PlatformError] = deque()
+        self.unrenderable: set[str] = set()
+        self.sending = asyncio.Event()
+        self.takes = asyncio.Event()
+        self.takes.set()
         self.typed = 0
         self._edit_interval_s = edit_interval_s
         self._ids = itertools.count(1000)
@@ -101,12 +112,16 @@ class InMemoryPlatform:
         return True
 
     def render(self, text: str) -> tuple[Part, ...]:
+        if text in self.unrenderable:
+            raise ValueError("a bug of the renderer")
         return tuple(Part(text[i : i + LIMIT_CHARS]) for i in range(0, len(text), LIMIT_CHARS)) or (Part(""),)
 
     def edit_interval_s(self, address: Address) -> float:
         return self._edit_interval_s
 
     async def send(self, part: OutboxPart) -> MessageId:
+        self.sending.set()
+        await self.takes.wait()
         if self.faults:
             raise self.faults.popleft()
         if part.edits is not None:
