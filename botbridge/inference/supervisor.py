@@ -16,6 +16,7 @@ from contextlib import suppress
 
 from botbridge.answers import GeneratorStatus
 from botbridge.errors import ModelError
+from botbridge.inference.engines.base import describe
 from botbridge.inference.generation import Generation, Undecodable, explain_exit
 from botbridge.inference.options import EngineOptions, Patience
 from botbridge.inference.protocol import FromWorker, Heartbeat, LoadFailed, Ready, Shutdown, ToWorker
@@ -97,21 +98,27 @@ class Supervisor:
         self._failures = 0
 
     async def run(self) -> None:
-        """Keep a worker running.
+        """Keep a worker running; whatever goes wrong is said, and tried again after a pause.
 
         Cancellation: the worker is asked to leave, then killed; no process is left.
         """
         while True:
             try:
-                files = await self._prepare() if self._prepare is not None else None
+                await self._run_generation(await self._prepare() if self._prepare is not None else None)
             except ModelError as error:
-                detail = str(error)
-                log.warning("The model cannot be had: %s", detail)
-                self._set_status(GeneratorStatus("unavailable", detail))
-                self._failures += 1
-            else:
-                await self._run_generation(files)
+                log.warning("The model cannot be had: %s", error)
+                self._miss(str(error))
+            except Exception as error:
+                detail = describe(error)
+                log.exception("The worker cannot be started: %s", detail)
+                self._miss(detail)
             await asyncio.sleep(retry_pause_s(self._failures, self._patience, random.random()))  # noqa: S311
+
+    def _miss(self, detail: str) -> None:
+        """There is no worker, and the next attempt may end alike."""
+        self._failures += 1
+        self._set_status(GeneratorStatus("unavailable", detail))
+        self._lost(detail)
 
     async def _run_generation(self, files: ModelFiles | None) -> None:
         self._number += 1

@@ -11,6 +11,7 @@ is whole or it is not there.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -137,6 +138,10 @@ class ModelStore:
 
     def find_any(self, named: NamedModel, *, thorough: bool = False) -> ModelFiles | AdapterFiles:
         """Return what is here under a name, model or adapter; errors as of `find`."""
+        with _readable(self._root):
+            return self._look_up(named, thorough=thorough)
+
+    def _look_up(self, named: NamedModel, *, thorough: bool) -> ModelFiles | AdapterFiles:
         if isinstance(named.source, DirectorySource):
             return _own(named.source.path)
         revision = self._revision(named)
@@ -166,8 +171,14 @@ class ModelStore:
         return fitting
 
     def installed(self) -> list[tuple[Manifest, Path]]:
-        """Return every revision that is here, with its directory; unreadable ones are left out."""
+        """Return every revision that is here, with its directory; unreadable ones are left out.
+
+        Raises:
+            ModelDamaged: The store itself cannot be read, so that nobody knows what is here.
+        """
         found = []
+        with _readable(self._root), contextlib.suppress(FileNotFoundError):
+            next(self._root.iterdir(), None)  # `glob` passes over what it may not read
         for path in sorted(self._root.glob(f"[!.]*/[!.]*/{MANIFEST_NAME}")):
             try:
                 found.append((read_manifest(path.parent), path.parent))
@@ -272,7 +283,7 @@ class ModelStore:
             return self._reference(named.model, source).read_text(encoding="ascii").strip()
         except FileNotFoundError:
             return None
-        except (OSError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError as error:
             raise ModelDamaged(
                 f"the note of {named.name}'s revision cannot be read; fetch it again with: {named.pull_command}"
             ) from error
@@ -293,6 +304,15 @@ def folder_name(model: str) -> str:
     if model.startswith("/"):
         return f"file--{hashlib.sha256(model.encode()).hexdigest()[:16]}"
     return model.replace("/", "--").replace(":", "--")
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn what the system refuses into one sentence; it names the file, or this path where the system names none."""
+    try:
+        yield
+    except OSError as error:
+        raise ModelDamaged(f"{error.filename or path} cannot be read: {error.strerror or error}") from error
 
 
 def _own(directory: Path) -> ModelFiles | AdapterFiles:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from multiprocessing import resource_tracker, spawn
 from pathlib import Path
 
 import pytest
@@ -236,6 +237,40 @@ async def test_a_model_that_cannot_be_had_is_said_and_tried_again() -> None:
         await until_state(client, "ready")
     assert attempts == ["starting", "unavailable", "unavailable"]
     assert client.status().model == "m"
+
+
+async def test_an_error_that_nobody_foresaw_is_said_and_tried_again() -> None:
+    """It ends neither the supervisor nor the hope for a model."""
+    attempts = []
+
+    async def prepare() -> ModelFiles:
+        attempts.append(client.status().state)
+        if len(attempts) < 3:
+            raise PermissionError(13, "Permission denied", "/models")
+        return ModelFiles("m", "r", Path("unused"))
+
+    client = WorkerClient(prepare, EngineOptions(engine="echo"), patience=QUICK)
+    async with client:
+        await until_state(client, "unavailable")
+        assert client.status().detail == "PermissionError: [Errno 13] Permission denied: '/models'"
+        await until_state(client, "ready")
+    assert attempts == ["starting", "unavailable", "unavailable"]
+
+
+async def test_a_worker_that_cannot_be_started_is_said_and_tried_again() -> None:
+    """No process can begin while the interpreter that it needs is not there."""
+    resource_tracker.ensure_running()  # needs it, too
+    python = spawn.get_executable()
+    spawn.set_executable("/absent/python")
+    try:
+        async with WorkerClient(None, EngineOptions(engine="echo"), patience=QUICK) as client:
+            await until_state(client, "unavailable")
+            first = client.status().detail
+            spawn.set_executable(python)
+            await until_state(client, "ready")
+    finally:
+        spawn.set_executable(python)
+    assert first == "FileNotFoundError: [Errno 2] No such file or directory: b'/absent/python'"
 
 
 async def test_a_model_that_cannot_be_loaded_is_said() -> None:

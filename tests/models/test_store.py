@@ -17,6 +17,7 @@ from botbridge.models.pull import pull
 from botbridge.models.store import ModelFiles, ModelStore
 from tests.fakes.hub import FakeHub
 from tests.fakes.model_sources import RecordedProgress, contents, tiny_files
+from tests.fakes.powers import unreadable
 
 COMMIT = "c" * 40
 NAMED = parse_name(f"org/tiny@{COMMIT}")
@@ -121,6 +122,43 @@ def test_a_child_of_a_killed_pull_keeps_the_lock_until_it_ends(tmp_path: Path) -
     waited: list[str | None] = []
     with store.locked("org/tiny", waiting=lambda: waited.append(orphan.communicate("\n")[0])):
         assert waited == [None]
+
+
+@pytest.mark.parametrize(
+    ("name", "closed"),
+    [
+        ("org/tiny", "models"),
+        ("org/tiny", "models/org--tiny/refs/main"),
+        (f"org/tiny@{COMMIT}", "models"),
+        (f"org/tiny@{COMMIT}", "models/org--tiny"),
+    ],
+)
+def test_a_store_that_may_not_be_read_is_one_sentence(tmp_path: Path, name: str, closed: str) -> None:
+    """Not a traceback, and never that the model is not here: nobody knows that."""
+    store = ModelStore(tmp_path)
+    published(store, parse_name("org/tiny"))
+    with (
+        unreadable(tmp_path / closed),
+        pytest.raises(ModelDamaged, match=rf"{closed}.* cannot be read: Permission denied"),
+    ):
+        store.find(parse_name(name))
+
+
+def test_a_list_of_models_that_may_not_be_read_is_no_empty_list(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path)
+    assert store.installed() == []
+    published(store)
+    with unreadable(tmp_path / "models"), pytest.raises(ModelDamaged, match=r"models cannot be read: Permission"):
+        store.installed()
+
+
+def test_a_file_of_the_operator_that_may_not_be_reached_is_one_sentence(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "model.gguf").write_bytes(b"GGUF")
+    named = parse_name(str(folder / "model.gguf"))
+    with unreadable(folder), pytest.raises(ModelDamaged, match=r"model\.gguf cannot be read: Permission denied"):
+        ModelStore(tmp_path / "home").find(named)
 
 
 def test_a_store_that_cannot_be_written_is_one_clear_sentence(tmp_path: Path, progress: RecordedProgress) -> None:
