@@ -29,7 +29,10 @@ from typing import NamedTuple
 import psutil
 
 from botbridge.control import ControlClient
-from botbridge.errors import ControlError
+from botbridge.errors import BotBridgeError, ControlError
+from botbridge.models.catalogue import load_catalogue
+from botbridge.models.ensure import ensure
+from botbridge.models.store import ModelStore
 from botbridge.setting_groups import DEFAULT_MODEL
 from botbridge.settings import load_settings
 from tests.fakes.discord import FakeDiscord
@@ -37,6 +40,7 @@ from tests.fakes.telegram.client import FakeTelegram, Person
 from tests.journey.bridge import Bridge
 from tests.journey.town import settings_of
 
+PULL_TIMEOUT_S = 1800.0
 MEBIBYTE = 2**20
 LOOK_S = 0.02
 SARA = Person(42)
@@ -68,9 +72,12 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=3, help="how often to start")
     parser.add_argument("--engine", default="auto", help="auto for the real model, echo for none")
     options = parser.parse_args()
-    models = load_settings().home / "models"
-    if options.engine != "echo" and not models.is_dir():
-        sys.exit(f"There is no model in {models}; fetch it with: botbridge models pull {DEFAULT_MODEL}")
+    try:
+        models = asyncio.run(models_directory(options.engine))
+    except BotBridgeError as error:
+        sys.exit(f"bench: {error}")
+    except TimeoutError:
+        sys.exit(f"bench: the model was not fetched within {PULL_TIMEOUT_S:g} s")
     starts = [asyncio.run(measure(models, options.engine)) for _ in range(options.times)]
     cores = len(os.sched_getaffinity(0))
     print(f"{options.times} starts, engine {options.engine}, {cores} cores, load {os.getloadavg()[0]:.1f}; medians")
@@ -80,6 +87,21 @@ def main() -> None:
         goal = GOALS.get(field)
         beside = f"goal {goal:g}, ratio {median / goal:.2f}" if goal else "no goal"
         print(f"{name:26} {median:8.2f}   {beside:26} (from {values[0]:.2f} to {values[-1]:.2f})")
+
+
+async def models_directory(engine: str) -> Path:
+    """Return where `botbridge run` keeps its models, with the default one in it; fetched if it is not there.
+
+    Raises:
+        BotBridgeError: it cannot be had, or your settings are wrong.
+        TimeoutError: it took too long.
+    """
+    home = load_settings().home
+    if engine != "echo":
+        named = load_catalogue().resolve(DEFAULT_MODEL)
+        async with asyncio.timeout(PULL_TIMEOUT_S):
+            await ensure(named, ModelStore(home), pull_missing=True, told=_tell)
+    return home / "models"
 
 
 async def measure(models: Path, engine: str) -> Measured:
@@ -102,6 +124,10 @@ async def measure(models: Path, engine: str) -> Measured:
                 return Measured(telegram_s, discord_s, model_s, _mebibytes(bridge.pid), _mebibytes(bridge.worker().pid))
             finally:
                 await bridge.kill_tree()
+
+
+def _tell(line: str) -> None:
+    print(f"bench: {line}", file=sys.stderr, flush=True)
 
 
 async def _seconds(begun_s: float, event: Awaitable[object]) -> float:
