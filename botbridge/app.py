@@ -55,7 +55,7 @@ from botbridge.storage.audit import SqlAudit
 from botbridge.storage.backup import backup
 from botbridge.storage.database import Database
 from botbridge.storage.engines import sqlite_note
-from botbridge.storage.files import database_path
+from botbridge.storage.files import database_path, make_home
 from botbridge.storage.history import SqlHistory
 from botbridge.storage.inbox import SqlInbox
 from botbridge.storage.lock import DatabaseLock
@@ -305,10 +305,7 @@ def sql_storage(settings: Settings) -> Storage:
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[None]:
-        try:
-            settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageUnavailable(f"{settings.home} cannot be created: {error.strerror}") from error
+        make_home(settings.home)
         with DatabaseLock(database.path):
             done = await upgrade(settings.database_url, settings.home / "backups")
             if note := sqlite_note():

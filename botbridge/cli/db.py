@@ -19,12 +19,12 @@ def upgrade(*, as_json: AsJson = False) -> None:
     import asyncio
 
     from botbridge.cli.printing import prepare
-    from botbridge.storage.files import database_path
+    from botbridge.storage.files import database_path, make_home
     from botbridge.storage.lock import DatabaseLock
     from botbridge.storage.migrate import upgrade as upgrade_database
 
     settings = prepare(quiet=True)
-    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_home(settings.home)
     with DatabaseLock(database_path(settings.database_url)):
         done = asyncio.run(upgrade_database(settings.database_url, settings.home / "backups"))
     backup = None if done.backup is None else str(done.backup)

@@ -34,6 +34,18 @@ def database_path(url: str) -> Path:
     return Path(str(parsed.database))
 
 
+def make_home(home: Path) -> None:
+    """Create the data directory if there is none, for its owner alone.
+
+    Raises:
+        StorageUnavailable: it cannot be made; the sentence says why.
+    """
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageUnavailable(f"{home} cannot be created: {error.strerror}") from error
+
+
 def make_private(path: Path) -> None:
     """Create the database file if there is none, and let only its owner read it.
 

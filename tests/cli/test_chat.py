@@ -235,6 +235,12 @@ async def test_the_database_can_be_upgraded_and_checked(bridge: Bridge) -> None:
     assert (await bridge.command("db", "check"))[0] == 1
 
 
+async def test_a_home_that_cannot_be_made_is_one_sentence(bridge: Bridge) -> None:
+    bridge.settings["HOME"] = "/dev/null/x"
+    code, out, err = await bridge.command("db", "upgrade")
+    assert (code, out, err) == (1, "", "botbridge: /dev/null/x cannot be created: Not a directory\n")
+
+
 @pytest.mark.slow
 async def test_the_default_model_knows_the_capital_of_france(bridge: Bridge, model_home: Path) -> None:
     """What the README promises."""
