@@ -244,6 +244,7 @@ def engine_options(settings: Settings) -> EngineOptions:
         engine=inference.engine,
         device=inference.device,
         dtype=inference.dtype,
+        quantize=inference.quantize,
         threads=inference.threads,
         slots=inference.slots,
         context_tokens=inference.context_tokens,

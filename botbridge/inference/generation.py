@@ -21,6 +21,7 @@ from multiprocessing.queues import Queue
 from botbridge.inference import worker
 from botbridge.inference.engines.base import describe
 from botbridge.inference.protocol import FromWorker, ToWorker
+from botbridge.inference.resources import usable_cores
 from botbridge.inference.spawning import CleanProcess, worker_environment
 
 DRAIN_S = 2.0
@@ -51,7 +52,7 @@ class Generation:
         self._drained = asyncio.Event()
         self._jobs: Queue[ToWorker] = context.Queue()
         self._results: Queue[FromWorker] = context.Queue()
-        threads = assignment.options.threads or len(os.sched_getaffinity(0))
+        threads = assignment.options.threads or usable_cores()
         self._process = CleanProcess(
             target=worker.main,
             args=(assignment, self._jobs, self._results),

@@ -15,7 +15,10 @@ class EngineOptions:
         device: `auto` (CUDA where torch has it), `cpu` or `cuda`.
         dtype: `auto` (bfloat16 where the CPU computes with it, else float32),
             `float32` or `bfloat16`.
-        threads: Computing threads; None takes as many as the process has cores.
+        quantize: `none`, or `int8` for linear layers of 8-bit integers
+            (transformers, on a CPU).
+        threads: Computing threads; None takes one for each core that is wholly
+            ours (`resources.usable_cores`).
         slots: How many answers run side by side; 1 or more.
         context_tokens: Upper bound of prompt and answer together; None takes
             what the model was made for.
@@ -30,6 +33,7 @@ class EngineOptions:
     engine: str = "transformers"
     device: str = "auto"
     dtype: str = "auto"
+    quantize: str = "none"
     threads: int | None = None
     slots: int = 1
     context_tokens: int | None = None

@@ -27,15 +27,21 @@ LOOPING_WORDS = ("I", "do", "not", "know", "what", "to", "say")
 
 def byte_tokenizer(*, chat: bool) -> PreTrainedTokenizerFast:
     """One token a byte, three special tokens and, for chat, one added token that is not special."""
-    vocabulary = {symbol: place for place, symbol in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(["<|endoftext|>", "<|turn|>", "<|end|>"])
+    tokenizer = bytes_with(["<|endoftext|>", "<|turn|>", "<|end|>"])
     if chat:
         tokenizer.add_tokens([AddedToken("<tool>", normalized=False)])
         return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>", chat_template=CHAT_TEMPLATE)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>")
+
+
+def bytes_with(special_tokens: list[str]) -> Tokenizer:
+    """One token a byte, and these."""
+    vocabulary = {symbol: place for place, symbol in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(special_tokens)
+    return tokenizer
 
 
 def word_tokenizer() -> PreTrainedTokenizerFast:
@@ -64,14 +70,14 @@ def tiny_llama(directory: Path) -> ModelFiles:
         pad_token_id=None,
         initializer_range=0.5,
     )
-    return _save(LlamaForCausalLM(config), tokenizer, directory)
+    return save(LlamaForCausalLM(config), tokenizer, directory)
 
 
 def tiny_gpt2(directory: Path) -> ModelFiles:
     """A base model without a chat template; 512 tokens of context."""
     tokenizer = byte_tokenizer(chat=False)
     torch.manual_seed(2)
-    return _save(GPT2LMHeadModel(_gpt2_config(tokenizer)), tokenizer, directory)
+    return save(GPT2LMHeadModel(_gpt2_config(tokenizer)), tokenizer, directory)
 
 
 def looping_gpt2(directory: Path) -> ModelFiles:
@@ -93,7 +99,7 @@ def looping_gpt2(directory: Path) -> ModelFiles:
         model.transformer.ln_f.weight.fill_(1.0)
         for token_id, next_id in follower.items():
             model.lm_head.weight[next_id] += embeddings[token_id]
-    return _save(model, tokenizer, directory)
+    return save(model, tokenizer, directory)
 
 
 def _gpt2_config(tokenizer: PreTrainedTokenizerFast, *, tie_word_embeddings: bool = True) -> GPT2Config:
@@ -110,7 +116,8 @@ def _gpt2_config(tokenizer: PreTrainedTokenizerFast, *, tie_word_embeddings: boo
     )
 
 
-def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, directory: Path) -> ModelFiles:
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, directory: Path) -> ModelFiles:
+    """Write a model as a directory of the hub holds it."""
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     return ModelFiles(model=f"tiny-{directory.name}", revision="built in code", directory=directory)

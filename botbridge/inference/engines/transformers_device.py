@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import torch
 
+from botbridge.inference.engines.transformers_quantized import cannot_quantize
+from botbridge.inference.options import EngineOptions
 from botbridge.inference.resources import available_memory_bytes
 
-MEGABYTE = 10**6
-GIGABYTE = 10**9
+CPUINFO: Final = Path("/proc/cpuinfo")
+MEGABYTE: Final = 10**6
+GIGABYTE: Final = 10**9
 
 
 class Devices(Protocol):
@@ -45,6 +49,50 @@ class TorchDevices:
         return torch.cuda.mem_get_info()[0] if name == "cuda" else available_memory_bytes()
 
 
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """How a model is held.
+
+    Attributes:
+        device: `cpu` or `cuda`.
+        place: The same as torch knows it.
+        dtype: The number format of the weights, or of what is computed beside integers.
+        int8: Whether linear layers become integers.
+        notes: What was asked for and is not possible here.
+    """
+
+    device: str
+    place: torch.device
+    dtype: torch.dtype
+    int8: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def packs(self) -> bool:
+        """Whether linear layers are put in the order of the CPU's library."""
+        return self.device == "cpu"
+
+    def __str__(self) -> str:
+        """Name what the results depend on."""
+        return f"{dtype_name(self.dtype)}{' with int8' if self.int8 else ''} on {self.device}"
+
+
+def choose_placement(options: EngineOptions, devices: Devices, cpuinfo: Path = CPUINFO) -> Placement:
+    """Decide how a model is held.
+
+    Raises:
+        ValueError: A device, a number format or a quantization is asked for that there is not.
+    """
+    if options.quantize not in {"none", "int8"}:
+        raise ValueError(f"there is no quantization named {options.quantize!r}")
+    device = choose_device(options.device, devices)
+    dtype, notes = choose_dtype(options.dtype, device, cpuinfo)
+    int8 = options.quantize == "int8"
+    if int8 and (obstacle := "only a CPU does it" if device != "cpu" else cannot_quantize(cpuinfo)) is not None:
+        int8, notes = False, (*notes, f"The model is not quantized: {obstacle}.")
+    return Placement(device, devices.place(device), dtype, int8, notes)
+
+
 def choose_device(name: str, devices: Devices) -> str:
     """Return `cpu` or `cuda`.
 
@@ -62,7 +110,7 @@ def choose_device(name: str, devices: Devices) -> str:
     return "cpu"
 
 
-def choose_dtype(name: str, device: str) -> tuple[torch.dtype, tuple[str, ...]]:
+def choose_dtype(name: str, device: str, cpuinfo: Path) -> tuple[torch.dtype, tuple[str, ...]]:
     """Return the number format, with notes: bfloat16 halves what is read per token, but only where it is native.
 
     Raises:
@@ -73,7 +121,7 @@ def choose_dtype(name: str, device: str) -> tuple[torch.dtype, tuple[str, ...]]:
         if name not in formats:
             raise ValueError(f"there is no number format named {name!r}")
         return formats[name], ()
-    if device == "cuda" or cpu_computes_bfloat16(Path("/proc/cpuinfo")):
+    if device == "cuda" or cpu_computes_bfloat16(cpuinfo):
         return torch.bfloat16, ()
     return torch.float32, ("This CPU does not compute with bfloat16: float32 is used, which takes twice the memory.",)
 

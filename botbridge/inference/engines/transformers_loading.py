@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,18 +13,19 @@ from transformers.cache_utils import DynamicCache
 from botbridge.inference.engines.base import EngineInfo
 from botbridge.inference.engines.hf_tokenizer import HfTokenizer, load_dialogue, load_tokenizer
 from botbridge.inference.engines.safetensors_files import count_numbers
-from botbridge.inference.engines.step import LoadedModel
+from botbridge.inference.engines.step import LoadedModel, StepModel
 from botbridge.inference.engines.transformers_device import (
     Devices,
+    Placement,
     TorchDevices,
     check_room,
-    choose_device,
-    choose_dtype,
-    dtype_name,
+    choose_placement,
 )
 from botbridge.inference.engines.transformers_packed import pack
 from botbridge.inference.engines.transformers_plain import PlainModel, cache_bytes, can_truncate
-from botbridge.inference.engines.transformers_proof import Unproven, cache_shape, proven_ragged_model
+from botbridge.inference.engines.transformers_proof import Encode, Unproven, proven_ragged_model
+from botbridge.inference.engines.transformers_quantized import quantize
+from botbridge.inference.engines.transformers_ragged import RaggedModel
 from botbridge.inference.options import EngineOptions
 from botbridge.models.store import ModelFiles
 
@@ -36,8 +37,8 @@ def load_transformers(files: ModelFiles | None, options: EngineOptions) -> Loade
     """Load a model and find out how it can be driven.
 
     Raises:
-        ValueError: No model was given, it has no safetensors or damaged ones, or the device or number format is
-            unknown.
+        ValueError: No model was given, it has no safetensors or damaged ones, or
+            an option asks for what there is not.
         MemoryError: Its weights do not fit.
     """
     return load_on(files, options, TorchDevices())
@@ -49,43 +50,64 @@ def load_on(files: ModelFiles | None, options: EngineOptions, devices: Devices) 
         raise ValueError("the transformers engine needs a model")
     if files.gguf is not None and not files.has_safetensors:
         raise ValueError("this model is here as GGUF only: use the engine llamacpp or openvino")
-    device = choose_device(options.device, devices)
-    dtype, notes = choose_dtype(options.dtype, device)
-    check_room(count_numbers(files.directory), dtype, devices.free_bytes(device))
+    placement = choose_placement(options, devices)
+    check_room(count_numbers(files.directory), placement.dtype, devices.free_bytes(placement.device))
     torch.set_grad_enabled(False)
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     tokenizer = load_tokenizer(files.directory)
-    model = read_model(files.directory, dtype, devices.place(device))
+    model = read_model(files.directory, placement)
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", FALLBACK_CONTEXT_TOKENS)
     context_tokens = min(limit, options.context_tokens or limit)
     dialogue = load_dialogue(tokenizer, end_ids(model.generation_config, tokenizer), context_tokens)
     probe = probe_cache(model)
-    version = f"transformers {transformers.__version__}, torch {torch.__version__}, {dtype_name(dtype)} on {device}"
-    info = EngineInfo("transformers", version, context_tokens, (*notes, *dialogue.notes))
+    notes = (*placement.notes, *dialogue.notes)
+    driven: StepModel
     try:
-        ragged = proven_ragged_model(
-            model,
-            probe,
-            encode=HfTokenizer(tokenizer).encode_plain,
-            context_tokens=context_tokens,
-            prepare=lambda model: pack(model, dtype) if device == "cpu" else 0,
-        )
+        encode = HfTokenizer(tokenizer).encode_plain
+        driven = driven_together(model, probe, placement, encode=encode, context_tokens=context_tokens)
+        cuttable, token_bytes = True, driven.token_bytes
     except Unproven as error:
-        plain = PlainModel(read_model(files.directory, dtype, devices.place(device)))
-        note = f"The answers of this model are computed one after another in each step, which is slower: {error}."
-        info = replace(info, notes=(*info.notes, note))
-        return LoadedModel(info, plain, dialogue, max(cache_bytes(probe), 1), can_truncate(probe))
-    return LoadedModel(info, ragged, dialogue, cache_shape(probe).token_bytes)
+        driven = driven_one_by_one(read_model(files.directory, placement), placement)
+        cuttable, token_bytes = can_truncate(probe), max(cache_bytes(probe), 1)
+        notes += (f"The answers of this model are computed one after another in each step, which is slower: {error}.",)
+    version = f"transformers {transformers.__version__}, torch {torch.__version__}, {placement}"
+    info = EngineInfo("transformers", version, context_tokens, notes)
+    return LoadedModel(info, driven, dialogue, token_bytes, cuttable)
 
 
-def read_model(directory: Path, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
+def read_model(directory: Path, placement: Placement) -> PreTrainedModel:
     """Read a model's weights; none of its code is run."""
     model = AutoModelForCausalLM.from_pretrained(
-        directory, dtype=dtype, local_files_only=True, trust_remote_code=False, use_safetensors=True
+        directory, dtype=placement.dtype, local_files_only=True, trust_remote_code=False, use_safetensors=True
     )
     assert isinstance(model, PreTrainedModel)
-    model.to(device).eval()  # type: ignore[arg-type]  # its `to` is wrapped untyped
+    model.to(placement.place).eval()  # type: ignore[arg-type]  # its `to` is wrapped untyped
     return model
+
+
+def driven_together(
+    model: PreTrainedModel, probe: DynamicCache, placement: Placement, *, encode: Encode, context_tokens: int
+) -> RaggedModel:
+    """Return the model with all of its sequences in one pass, its layers packed or quantized.
+
+    Packing is part of the proof. Quantizing changes logits by more than the
+    proof accepts and comes after it; each layer is tried by itself.
+
+    Raises:
+        Unproven: The model does not allow it, and is of no further use.
+    """
+    prepare = partial(pack, dtype=placement.dtype) if placement.packs and not placement.int8 else None
+    ragged = proven_ragged_model(model, probe, encode=encode, context_tokens=context_tokens, prepare=prepare)
+    if placement.int8:
+        quantize(model)
+    return ragged
+
+
+def driven_one_by_one(model: PreTrainedModel, placement: Placement) -> PlainModel:
+    """Return the model with one sequence after another, as the library computes them, quantized if that is wanted."""
+    if placement.int8:
+        quantize(model)
+    return PlainModel(model)
 
 
 def probe_cache(model: PreTrainedModel) -> DynamicCache:

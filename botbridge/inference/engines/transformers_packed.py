@@ -14,7 +14,6 @@ Not covered: layers of any other class, which stay as they are.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +26,8 @@ LEAST_NUMBERS = 2**14
 MOST_DISTANCE = {torch.float32: 1e-5, torch.bfloat16: 0.02}
 """How far a packed layer may be off, as a share of its output; some roundings."""
 
-Replace = Callable[[Tensor, Tensor | None], nn.Module | None]
-"""A weight, (O, I), and a bias, (O,) or None, to the layer that takes their place; None leaves it as it is."""
+Make = Callable[[Tensor, Tensor | None], nn.Module]
+"""A weight, (O, I), and a bias, (O,) or None, to the layer that takes their place."""
 
 
 class PackedLinear(nn.Module):
@@ -47,16 +46,8 @@ class PackedLinear(nn.Module):
 
 
 def pack(model: nn.Module, dtype: torch.dtype) -> int:
-    """Pack all linear layers of a model in place; how many.
-
-    Args:
-        model: On the CPU.
-        dtype: Of its weights. Nothing is done where oneDNN has no kernels for it.
-    """
-    if not can_pack(dtype):
-        return 0
-    known: dict[torch.Size, bool] = {}
-    return replace_linears(model, partial(_packed, known))
+    """Pack all linear layers of a model on the CPU in place; how many. None where oneDNN has no kernels for them."""
+    return replace_linears(model, PackedLinear, MOST_DISTANCE[dtype]) if can_pack(dtype) else 0
 
 
 def can_pack(dtype: torch.dtype) -> bool:
@@ -66,34 +57,29 @@ def can_pack(dtype: torch.dtype) -> bool:
     return dtype is torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001 - see the module
 
 
-def _packed(known: dict[torch.Size, bool], weight: Tensor, bias: Tensor | None) -> nn.Module | None:
-    """Pack a layer, unless one of this shape came out wrong."""
-    if weight.numel() < LEAST_NUMBERS or not known.get(weight.shape, True):
-        return None
-    layer = PackedLinear(weight, bias)
-    if weight.shape not in known:
-        known[weight.shape] = agrees(layer, weight, bias, MOST_DISTANCE[weight.dtype])
-    return layer if known[weight.shape] else None
-
-
-def agrees(layer: nn.Module, weight: Tensor, bias: Tensor | None, most: float) -> bool:
-    """Tell whether a layer computes what the plain one does, within a share of the output's own size."""
-    numbers = torch.randn(3, weight.shape[1], generator=torch.Generator().manual_seed(0)).to(weight.dtype)
-    expected = linear(numbers, weight, bias).float()
-    return bool((layer(numbers).float() - expected).norm() <= most * expected.norm())
-
-
-def replace_linears(model: nn.Module, replace: Replace) -> int:
+def replace_linears(model: nn.Module, make: Make, most: float) -> int:
     """Put other layers in the place of a model's linear ones; how many were replaced.
 
     What is left is copied out of the mapped weights file, so that nothing holds
     the file in memory any longer.
+
+    Args:
+        model: Changed in place.
+        make: Makes the other layer.
+        most: By how much it may be off (`distance_to_plain`). One layer of each
+            shape is tried; shapes that fail are left as they are.
     """
+    fit: dict[torch.Size, bool] = {}
     replaced = 0
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
-            layer = _replacement(child, replace)
-            if layer is not None:
+            weight, bias = weight_and_bias(child)
+            if weight is None or weight.numel() < LEAST_NUMBERS or not fit.get(weight.shape, True):
+                continue
+            layer = make(weight, bias)
+            if weight.shape not in fit:
+                fit[weight.shape] = distance_to_plain(layer, weight, bias) <= most
+            if fit[weight.shape]:
                 setattr(parent, name, layer)
                 replaced += 1
     if replaced:
@@ -102,9 +88,17 @@ def replace_linears(model: nn.Module, replace: Replace) -> int:
     return replaced
 
 
-def _replacement(layer: nn.Module, replace: Replace) -> nn.Module | None:
+def weight_and_bias(layer: nn.Module) -> tuple[Tensor | None, Tensor | None]:
+    """Return the weight, (O, I), and the bias of a linear layer; twice None for any other."""
     if type(layer) is nn.Linear:
-        return replace(layer.weight.data, None if layer.bias is None else layer.bias.data)
+        return layer.weight.data, None if layer.bias is None else layer.bias.data
     if type(layer) is Conv1D:
-        return replace(layer.weight.data.T.contiguous(), layer.bias.data)
-    return None
+        return layer.weight.data.T.contiguous(), layer.bias.data
+    return None, None
+
+
+def distance_to_plain(layer: nn.Module, weight: Tensor, bias: Tensor | None) -> float:
+    """Return how far a layer's output lies from the plain one's, as a share of that, for random numbers."""
+    numbers = torch.randn(3, weight.shape[1], generator=torch.Generator().manual_seed(0)).to(weight.dtype)
+    expected = linear(numbers, weight, bias).float()
+    return float((layer(numbers).float() - expected).norm() / expected.norm())

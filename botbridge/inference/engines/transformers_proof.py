@@ -81,7 +81,7 @@ def proven_ragged_model(
     *,
     encode: Encode,
     context_tokens: int,
-    prepare: Callable[[PreTrainedModel], object],
+    prepare: Callable[[PreTrainedModel], object] | None = None,
 ) -> RaggedModel:
     """Prepare a model for speed and drive it ragged, once it is shown that this changes nothing.
 
@@ -100,7 +100,8 @@ def proven_ragged_model(
         check_rotation(model.config.get_text_config(decoder=True), context_tokens)
         texts = np.stack([np.resize([*encode(text), 0], TEXT_TOKENS) for text in SENTENCES])
         expected, spread = plain_logits(model, texts)
-        prepare(model)
+        if prepare is not None:
+            prepare(model)
         ragged = RaggedModel(model, shape)
         check_distance(ragged_logits(ragged, texts), expected, tolerance(spread, shape.dtype))
         check_windows(ragged.attention.windows, probe, context_tokens)

@@ -100,17 +100,16 @@ class RaggedModel:
         self._sequences: dict[SequenceId, _Sequence] = {}
         self._serial = itertools.count()
         self.attention = RaggedAttention()
-        self._name = f"botbridge-ragged-{id(self.attention)}"
-        AttentionInterface.register(self._name, self.attention)
-        self.enable()
+        name = f"botbridge-ragged-{id(self.attention)}"
+        # No mask function is registered under this name, so that the model makes no mask at all.
+        # Source: transformers/masking_utils.py, `_preprocess_mask_arguments`.
+        AttentionInterface.register(name, self.attention)
+        model.set_attn_implementation(name)
 
-    def enable(self) -> None:
-        """Have the model use our attention, after it was made to use another.
-
-        No mask function is registered under this name, so that the model makes
-        no mask at all. Source: transformers/masking_utils.py, `_preprocess_mask_arguments`.
-        """
-        self._model.set_attn_implementation(self._name)
+    @property
+    def token_bytes(self) -> int:
+        """What one token of one sequence occupies."""
+        return self._shape.token_bytes
 
     def open(self, adapter: str | None = None) -> SequenceId:
         """Begin an empty sequence.
