@@ -46,11 +46,13 @@ class Entry:
     Attributes:
         cost: What its answer is thought to take, in reply tokens (`rates` weighs prompt tokens); above 0.
         arrived: The virtual time when it joined.
+        alone: It is answered while nobody else is, because it may be what ended the last worker.
     """
 
     row: InboxRow
     cost: float
     arrived: float = 0.0
+    alone: bool = False
 
     @property
     def person(self) -> PersonKey:
@@ -97,13 +99,17 @@ def start(line: Line, entry: Entry) -> Line:
     )
 
 
-def put_back(line: Line, inbox_id: InboxId) -> Line:
-    """The line after an attempt failed: the message waits again as if it had never been begun."""
+def put_back(line: Line, inbox_id: InboxId, *, alone: bool = False) -> Line:
+    """The line after an attempt failed: the message waits again as if it had never been begun.
+
+    Args:
+        alone: Its next attempt is to be the only one of that time.
+    """
     for entry in line.running:
         if entry.row.id == inbox_id:
             running = tuple(other for other in line.running if other is not entry)
             tags = {**line.tags, entry.person: line.tags[entry.person] - entry.cost}
-            return _with_waiting(replace(line, running=running, tags=tags), entry)
+            return _with_waiting(replace(line, running=running, tags=tags), replace(entry, alone=alone))
     return line
 
 
@@ -128,8 +134,11 @@ def leave(line: Line, inbox_id: InboxId, spent: float) -> Line:
 
 
 def next_entry(line: Line, slots: int) -> Entry | None:
-    """The message to answer now; None when all slots are busy or nobody can be served."""
-    return _Contest(line).take() if line.waiting and len(line.running) < slots else None
+    """The message to answer now; None when all slots are busy, nobody can be served, or somebody has to be alone."""
+    if not line.waiting or len(line.running) >= slots or any(entry.alone for entry in line.running):
+        return None
+    entry = _Contest(line).take()
+    return None if entry is not None and entry.alone and line.running else entry
 
 
 def forecast(

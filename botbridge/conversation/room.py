@@ -21,7 +21,8 @@ class OpenTurn:
         text: What the model has said so far.
         joined_at_s: When it joined the line, on the monotonic clock.
         started_at_s: When its present attempt began; None while it waits.
-        crashes: How many workers or steps failed on it.
+        crashes: How many workers or steps failed on it, nobody else being answered.
+        had_company: Others were answered at some time of the present attempt.
         task: Answers it; None while it waits.
         progress: What the present attempt took so far.
         told_wait: The first wait that was told, in seconds, and when; None before.
@@ -33,6 +34,7 @@ class OpenTurn:
     started_at_s: float | None = None
     text: str = ""
     crashes: int = 0
+    had_company: bool = False
     task: asyncio.Task[None] | None = None
     progress: Progress = field(default_factory=Progress)
     told_wait: tuple[float, float] | None = None
@@ -71,13 +73,21 @@ class Room:
         self._line = lines.start(self._line, entry)
         turn = self._turns[entry.row.id]
         turn.started_at_s = self._now_s()
-        turn.text, turn.progress = "", Progress()
+        turn.text, turn.progress, turn.had_company = "", Progress(), False
+        if len(self._line.running) > 1:
+            for running in self._line.running:
+                self._turns[running.row.id].had_company = True
         return turn
 
-    def rejoin(self, turn: OpenTurn) -> None:
-        """Let a message wait again whose attempt failed; its age keeps it in front."""
+    def rejoin(self, turn: OpenTurn, *, alone: bool = False) -> None:
+        """Let a message wait again whose attempt failed; its age keeps it in front.
+
+        Args:
+            turn: Whose message.
+            alone: Nobody else is to be answered during its next attempt.
+        """
         turn.task, turn.started_at_s = None, None
-        self._line = lines.put_back(self._line, turn.row.id)
+        self._line = lines.put_back(self._line, turn.row.id, alone=alone)
 
     def leave(self, inbox_id: InboxId) -> None:
         """Forget a message that is done; its person is charged what it really took."""

@@ -34,7 +34,14 @@ from botbridge.conversation.stored import STORAGE_PAUSE_S, until_stored
 from botbridge.conversation.tasks import Tasks
 from botbridge.conversation.texts import Texts, failure
 from botbridge.conversation.waits import Waits
-from botbridge.errors import GenerationFailed, GenerationTimeout, InferenceError, PromptTooLong, StorageError
+from botbridge.errors import (
+    GenerationFailed,
+    GenerationTimeout,
+    InferenceError,
+    PromptTooLong,
+    StorageError,
+    WorkerDied,
+)
 from botbridge.messages import InboxRow, InboxState, IncomingMessage, MessageKind, Outcome, PlatformName
 from botbridge.ports import History, Inbox, Outbox, Platform, TextGenerator
 
@@ -256,13 +263,15 @@ class ConversationService:
             case GenerationTimeout():
                 await self._end(turn.row, InboxState.EXPIRED, told)
             case _:
-                turn.crashes += 1
+                # A worker takes all that it holds down with it. Who was to blame shows when each is tried alone.
+                is_suspect = isinstance(error, WorkerDied)
+                turn.crashes += not (is_suspect and turn.had_company)
                 log.error("answer failed", inbox_id=turn.row.id, crashes=turn.crashes, error=str(error))
                 if turn.crashes >= CRASHES_BEFORE_QUARANTINE:
                     await self._end(turn.row, InboxState.QUARANTINED, told)
                 else:
                     await self._inbox.requeued(turn.row.id)
-                    self._room.rejoin(turn)
+                    self._room.rejoin(turn, alone=is_suspect)
 
     async def _end(self, row: InboxRow, state: InboxState, text: str, *, answer: Answer | None = None) -> None:
         """Store how a message ended and what the chat is told; waits for the database as long as it takes."""

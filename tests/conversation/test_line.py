@@ -140,6 +140,22 @@ def test_a_message_whose_attempt_failed_keeps_its_place() -> None:
     assert lines.put_back(line, InboxId(1)) == line
 
 
+def test_a_suspect_is_answered_while_nobody_else_is() -> None:
+    """It waits until the others are done, and the others until it is."""
+    line = begun(filled(row(1, "a"), row(2, "b"), row(3, "c")), 1)
+    line = lines.put_back(begun(line, 2), InboxId(1), alone=True)
+    assert lines.next_entry(line, slots=8) is None
+    line = lines.leave(line, InboxId(2), COST)
+    suspect = lines.next_entry(line, slots=8)
+    assert suspect is not None
+    assert (suspect.row.id, suspect.alone) == (1, True)
+    line = lines.start(line, suspect)
+    assert lines.next_entry(line, slots=8) is None
+    following = lines.next_entry(lines.leave(line, InboxId(1), COST), slots=8)
+    assert following is not None
+    assert following.row.id == 3
+
+
 def test_nothing_is_kept_of_people_who_left() -> None:
     line = filled(row(1, "a"), row(2, "b"))
     for inbox_id in (1, 2):

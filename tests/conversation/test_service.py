@@ -16,7 +16,7 @@ from botbridge.conversation.scope import Scope
 from botbridge.errors import GenerationFailed, GenerationTimeout, PromptTooLong, WorkerDied
 from botbridge.messages import MessageKind, PlatformName, UserId
 from tests.conversation.conftest import OPERATOR, World
-from tests.fakes.scripted_generator import ScriptedGenerator
+from tests.fakes.scripted_generator import PoisonedGenerator, ScriptedGenerator
 
 TELEGRAM = PlatformName("telegram")
 
@@ -239,6 +239,24 @@ async def test_a_message_that_fails_twice_is_given_up_visibly_and_the_next_is_an
     await world.until(lambda: "gave this message up" in "".join(world.platform.texts("1")))
     await world.say("fine")
     await world.until(lambda: "echo: fine" in world.platform.texts("1"))
+
+
+async def test_a_poisonous_message_is_found_out_alone_and_costs_nobody_else_an_answer(world: World) -> None:
+    """A worker takes all that it holds with it; only the one that kills it again by itself is to blame."""
+    generator = PoisonedGenerator(slots=4)
+    world.generator = generator
+    generator.hold()
+    await world.start()
+    for user, text in (("1", "one"), ("2", "poison"), ("3", "three")):
+        await world.say(text, user=user)
+    await generator.died.wait()
+    generator.release()
+    await world.until(lambda: "gave this message up" in "".join(world.platform.texts("2")))
+    await world.until(lambda: world.platform.texts("1") == ["echo: one"])
+    await world.until(lambda: world.platform.texts("3") == ["echo: three"])
+    assert generator.deaths == 3
+    asked = [prompt.turns[-1].text for prompt in generator.prompts]
+    assert {text: asked.count(text) for text in asked} == {"one": 2, "poison": 3, "three": 2}
 
 
 async def test_failures_that_no_retry_mends_are_told_at_once(world: World) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 
 from botbridge.answers import Completion, Delta, FinishReason, GeneratorStatus, Prompt, Provenance, Started
+from botbridge.errors import WorkerDied
 
 
 class ScriptedGenerator:
@@ -66,7 +68,7 @@ class ScriptedGenerator:
         try:
             for number, piece in enumerate(answer, start=1):
                 yield Delta(piece, number)
-                await self._free.wait()
+                await self.rest()
         except (asyncio.CancelledError, GeneratorExit):
             self.cancelled.append(prompt)
             raise
@@ -84,5 +86,46 @@ class ScriptedGenerator:
         )
         yield Completion(self.finish_reason, provenance)
 
+    async def rest(self) -> None:
+        """Return when the answer may go on."""
+        await self._free.wait()
+
     async def forget(self, conversation: str) -> None:
         self.forgotten.append(conversation)
+
+
+class PoisonedGenerator(ScriptedGenerator):
+    """A worker that dies at the word `poison`, and takes every answer in the making with it.
+
+    Attributes:
+        deaths: How often it died.
+        died: Set once it has.
+    """
+
+    def __init__(self, *, slots: int) -> None:
+        super().__init__(slots=slots)
+        self.deaths = 0
+        self.died = asyncio.Event()
+        self._death = asyncio.Event()
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Started | Delta | Completion, None]:
+        async with aclosing(super().stream(prompt)) as events:
+            async for event in events:
+                yield event
+                if isinstance(event, Started) and "poison" in prompt.turns[-1].text:
+                    for _ in range(20):  # those who came with it have begun by then
+                        await asyncio.sleep(0)
+                    self.deaths += 1
+                    self.died.set()
+                    self._death.set()
+                    self._death = asyncio.Event()
+                    raise WorkerDied("signal 11")
+
+    async def rest(self) -> None:
+        death = self._death
+        ends = [asyncio.ensure_future(death.wait()), asyncio.ensure_future(super().rest())]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
+        if death.is_set():
+            raise WorkerDied("signal 11")
