@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import pytest_asyncio
 
@@ -22,6 +23,7 @@ from tests.journey.town import OPERATOR, Town, is_status, says, settings_of
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LIMIT_CHARS = 16_000
+SERVICE_LIMIT_BYTES = 150 * 2**20
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -66,6 +68,17 @@ async def test_health_is_well_while_both_platforms_and_the_model_are(town: Town)
     await town.telegram.wait_for_reply(sara, until=says("ready?"))
     code, out, _ = await town.bridge.command("health")
     assert (code, "telegram" in out, "discord" in out) == (0, True, True)
+
+
+async def test_the_service_itself_stays_small(town: Town) -> None:
+    """Beside a model there is little room; none of the model's libraries may get into this process."""
+    sara = town.somebody()
+    for text in ("one", "two", "three"):
+        said = await town.telegram.say(sara, text)
+        await town.telegram.wait_for_reply(sara, after=said.message_id, until=says(text))
+        asked = await town.discord.say(text)
+        await town.discord.wait_for_reply(asked, until=lambda reply, text=text: reply == text)
+    assert psutil.Process(town.bridge.pid).memory_info().rss < SERVICE_LIMIT_BYTES
 
 
 @pytest.mark.parametrize(
