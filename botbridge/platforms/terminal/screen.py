@@ -33,6 +33,7 @@ from rich.markdown import Markdown
 from rich.segment import Segment
 from rich.text import Text
 
+from botbridge.conversation.commands import parse
 from botbridge.errors import BotBridgeError
 from botbridge.platforms.terminal.chat import Chat, final_reply, is_leaving
 from botbridge.platforms.terminal.window import Shown
@@ -127,6 +128,7 @@ class Screen:
 
     async def _show(self, text: str) -> None:
         final: Shown | None = None
+        is_ours = parse(text) is not None  # commands are answered by us, all else by the model
         async with aclosing(self._chat.ask(text)) as replies:
             with Live(
                 console=self._answers,
@@ -141,7 +143,7 @@ class Screen:
                     if self._answers.is_terminal and not shown.is_final:
                         live.update(Tail(_drawn(shown)), refresh=True)
         if final is not None:
-            self._print(final.text)
+            self._print(final.text, is_ours=is_ours)
 
     async def _cancel(self) -> None:
         async with aclosing(self._chat.ask("/cancel")) as replies:
@@ -157,9 +159,9 @@ class Screen:
         except BotBridgeError as error:
             self._note(str(error))
 
-    def _print(self, text: str) -> None:
+    def _print(self, text: str, *, is_ours: bool = False) -> None:
         if self._answers.is_terminal:
-            self._answers.print(_markdown(text))
+            self._answers.print(_markdown(_with_hard_breaks(text) if is_ours else text))
         else:
             self._answers.file.write(f"{text}\n")
             self._answers.file.flush()
@@ -203,6 +205,11 @@ def _drawn(shown: Shown) -> RenderableType:
 def _markdown(text: str) -> Markdown:
     # An address is shown, not hidden behind its title: models make them up.
     return Markdown(text, hyperlinks=False)
+
+
+def _with_hard_breaks(text: str) -> str:
+    """Two spaces keep a line break of Markdown, which else makes one paragraph of all lines."""
+    return text.replace("\n", "  \n")
 
 
 async def _lines(stream: TextIO) -> AsyncIterator[str]:

@@ -132,6 +132,29 @@ async def test_words_are_drawn_while_they_come_and_the_answer_as_markdown_at_the
     assert "**" not in stdout.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("question", "line"),
+    [("/help", "/whoami – your id and your rights here"), ("/whoami", "You may reset your own conversation.")],
+)
+async def test_our_own_lines_stay_lines(desktop: Desktop, keyboard: PipeInput, question: str, line: str) -> None:
+    """A single line break is none in Markdown."""
+    stdout = Stdout(is_terminal=True)
+    await desktop.start()
+    keyboard.send_text(f"{question}{ENTER}{CTRL_D}")
+    await asyncio.wait_for(screen(desktop, keyboard, stdout).converse(), timeout=10)
+    assert line in [shown.strip() for shown in stdout.getvalue().splitlines()]
+
+
+async def test_a_models_line_break_is_what_markdown_says(desktop: Desktop, keyboard: PipeInput) -> None:
+    """Also where the question only looks like a command."""
+    stdout = Stdout(is_terminal=True)
+    await desktop.start()
+    desktop.generator.enqueue(["It holds\nthe names."])
+    keyboard.send_text(f"/etc/passwd holds what?{ENTER}{CTRL_D}")
+    await asyncio.wait_for(screen(desktop, keyboard, stdout).converse(), timeout=10)
+    assert "It holds the names." in stdout.getvalue()
+
+
 async def test_an_address_of_a_model_is_no_link_and_its_escapes_do_nothing(
     desktop: Desktop, keyboard: PipeInput
 ) -> None:
