@@ -200,7 +200,7 @@ class InferenceSettings(Group):
     threads: int | None = Field(
         default=None, ge=1, le=1_024, description="CPU threads; unset: one per core that is wholly the process's"
     )
-    slots: int = Field(default=1, ge=1, le=256, description="Answers that run side by side")
+    slots: int = Field(default=4, ge=1, le=256, description="Answers that run side by side")
     context_tokens: int | None = Field(
         default=None,
         ge=64,
