@@ -25,16 +25,26 @@ Name = Annotated[
 
 
 @models_app.command()
-def pull(name: Name, *, as_json: AsJson = False) -> None:
+def pull(
+    name: Name,
+    *,
+    as_json: AsJson = False,
+    with_parent: Annotated[
+        bool, typer.Option("--die-with-parent", hidden=True, help="End when standard input does.")
+    ] = False,
+) -> None:
     """Fetch a model or a LoRA adapter, check it and make it ready; an interrupted pull goes on where it was."""
     from botbridge.errors import ModelError
     from botbridge.models.catalogue import load_catalogue
+    from botbridge.models.child import die_with_parent
     from botbridge.models.hub import Hub
     from botbridge.models.progress import progress_on
     from botbridge.models.pull import pull as pull_model
     from botbridge.models.store import AdapterFiles, ModelStore
     from botbridge.settings import load_settings
 
+    if with_parent:
+        die_with_parent()
     settings = load_settings()
     token = settings.hub.token
     hub = Hub(settings.hub.endpoint, None if token is None else token.get_secret_value())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +46,24 @@ def run_in_child(step: str, source: Path, target: Path, lock: int, *options: str
             raise
     if process.returncode != 0:
         raise ModelDamaged(f"{source.name} cannot be converted: {last_line(complaint)}")
+
+
+def die_with_parent() -> None:
+    """End this process as soon as standard input ends: a killed parent must leave nothing behind.
+
+    Who leads a process group takes along what it started. Call it only where
+    standard input is a pipe that the parent holds open as long as it lives.
+    """
+
+    def watch() -> None:
+        # Not sys.stdin: its lock, held by a daemon thread, would abort the interpreter's own exit.
+        while os.read(0, 1):
+            pass
+        if os.getpgrp() == os.getpid():
+            os.killpg(0, signal.SIGKILL)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="die-with-parent").start()
 
 
 def environment_without_secrets() -> dict[str, str]:

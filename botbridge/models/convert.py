@@ -16,13 +16,12 @@ the result).
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
 from botbridge.errors import ModelError
+from botbridge.models.child import die_with_parent
 from botbridge.models.gguf_header import read_gguf_header
 from botbridge.models.vocabulary import Facts, end_ids, make_tokenizer, read_facts
 
@@ -93,18 +92,6 @@ def generation_settings(tokenizer: Any, facts: Facts) -> Any:  # noqa: ANN401  (
     return GenerationConfig(  # type: ignore[no-untyped-call]
         bos_token_id=tokenizer.bos_token_id, eos_token_id=end_ids(facts), pad_token_id=tokenizer.pad_token_id
     )
-
-
-def die_with_parent() -> None:
-    """End this process as soon as standard input ends: a killed parent must not leave a converter behind."""
-
-    def watch() -> None:
-        # Not sys.stdin: its lock, held by a daemon thread, would abort the interpreter's own exit.
-        while os.read(0, 1):
-            pass
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True, name="die-with-parent").start()
 
 
 def main(arguments: list[str]) -> int:

@@ -20,7 +20,7 @@ from botbridge.errors import DownloadFailed, ModelDamaged, ModelError, ModelGate
 from botbridge.models.names import NamedModel
 from botbridge.models.store import ModelFiles, ModelStore
 
-PULL_COMMAND: Final = (sys.executable, "-m", "botbridge", "models", "pull", "--json")
+PULL_COMMAND: Final = (sys.executable, "-m", "botbridge", "models", "pull", "--json", "--die-with-parent")
 
 _ERRORS: Final[Mapping[str, type[ModelError]]] = {
     error.__name__: error for error in (DownloadFailed, ModelDamaged, ModelGated, ModelNotFound)
@@ -59,10 +59,11 @@ async def ensure(
     except ModelNotFound:
         if not pull_missing:
             raise
-    # A session of its own, so that the child can be ended together with the processes that it starts.
+    # A session of its own, so that the child can be ended together with the processes that it starts. Its input
+    # is a pipe that stays open exactly as long as we live: it ends when we are killed, too.
     process = await asyncio.create_subprocess_exec(
         *(*command, named.name),
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=PIPE,
         stdout=PIPE,
         stderr=PIPE,
         env=environment,

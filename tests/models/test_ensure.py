@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from botbridge.errors import DownloadFailed, ModelDamaged, ModelGated, ModelNotFound
@@ -81,15 +82,19 @@ def test_a_child_that_ends_without_a_report_is_a_failed_download(answer: bytes) 
 
 
 async def test_cancelling_ends_the_child_and_all_that_it_started(tmp_path: Path) -> None:
-    """Both hold a pipe open for writing; it ends when the last of them has died."""
+    """Both hold a pipe open for writing, the grandchild last; it ends when the last of them has died."""
     pipe = tmp_path / "alive"
     os.mkfifo(pipe)
-    grandchild = "import sys, time; held = open(sys.argv[1], 'w'); time.sleep(60)"
+    grandchild = """
+import sys, time
+held = open(sys.argv[1], "w")
+print("started", file=sys.stderr, flush=True)
+time.sleep(60)
+"""
     code = f"""
 import subprocess, sys, time
 held = open(sys.argv[1], "w")
 subprocess.Popen([sys.executable, "-c", {grandchild!r}, sys.argv[1]])
-print("started", file=sys.stderr, flush=True)
 time.sleep(60)
 """
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
@@ -115,3 +120,36 @@ time.sleep(60)
     finally:
         asyncio.get_running_loop().remove_reader(reader)
         os.close(reader)
+
+
+async def test_a_service_that_is_killed_takes_its_pull_along(tmp_path: Path) -> None:
+    """No handler of the service runs then; the pull, which would wait for ever for another one, notices by itself."""
+    service = """
+import asyncio, functools, sys
+from pathlib import Path
+from botbridge.models.ensure import ensure
+from botbridge.models.names import parse_name
+from botbridge.models.store import ModelStore
+told = functools.partial(print, flush=True)
+asyncio.run(ensure(parse_name("org/tiny"), ModelStore(Path(sys.argv[1])), pull_missing=True, told=told))
+"""
+    ended = asyncio.Event()
+    with ModelStore(tmp_path).locked("org/tiny", waiting=pytest.fail):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", service, str(tmp_path)),
+            env=os.environ | {"BOTBRIDGE_HOME": str(tmp_path)},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        async with asyncio.timeout(30):
+            assert await process.stdout.readline() == b"waiting: another pull of org/tiny is running\n"
+            (pull,) = psutil.Process(process.pid).children()
+            descriptor = os.pidfd_open(pull.pid)
+            asyncio.get_running_loop().add_reader(descriptor, ended.set)
+            try:
+                process.kill()
+                await ended.wait()
+            finally:
+                asyncio.get_running_loop().remove_reader(descriptor)
+                os.close(descriptor)
+                await process.wait()
