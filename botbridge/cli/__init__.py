@@ -21,6 +21,7 @@ from botbridge.cli.db import db_app
 from botbridge.cli.health import health
 from botbridge.cli.models import models_app
 from botbridge.cli.people import people_app
+from botbridge.cli.replay import replay
 from botbridge.cli.run import run
 from botbridge.errors import BotBridgeError, ConfigError
 
@@ -60,6 +61,7 @@ def build_app() -> typer.Typer:
     app.command()(chat)
     app.command()(health)
     app.command()(bench)
+    app.command()(replay)
     app.add_typer(models_app, name="models")
     app.add_typer(db_app, name="db")
     app.add_typer(admin_app, name="admin")

@@ -1,0 +1,86 @@
+"""An answer that was computed again: whether it is the one that was stored, and where it is another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from botbridge.answers import GeneratorStatus, Provenance
+
+TOKENIZER_NAME = "tokenizer.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """The first token in which two answers differ.
+
+    Attributes:
+        position: Its place in the answer, from 1.
+        stored_id: What was chosen then; None where that answer had ended.
+        now_id: What was chosen now; None where this answer had ended.
+        margin: How clearly the present token was chosen (`sampling.Choice`): in
+            logits at temperature 0, else as a share of 1. A difference in the
+            arithmetic that is smaller than this cannot have been the reason.
+            None where the engine does not tell.
+    """
+
+    position: int
+    stored_id: int | None
+    now_id: int | None
+    margin: float | None
+
+
+def first_divergence(stored: Sequence[int], now: Sequence[int], margins: Sequence[float]) -> Divergence | None:
+    """Return where two answers part; None when they are the same.
+
+    Args:
+        stored: Token ids of the stored answer.
+        now: Token ids of the one that was computed now.
+        margins: How clearly each of these was chosen; may be empty.
+
+    >>> first_divergence([5, 6, 2], [5, 7, 8], [0.9, 0.25, 0.5])
+    Divergence(position=2, stored_id=6, now_id=7, margin=0.25)
+    >>> first_divergence([5, 6], [5, 6], [0.9, 0.8]) is None
+    True
+    """
+    for place in range(max(len(stored), len(now))):
+        stored_id = stored[place] if place < len(stored) else None
+        now_id = now[place] if place < len(now) else None
+        if stored_id != now_id:
+            return Divergence(place + 1, stored_id, now_id, margins[place] if place < len(margins) else None)
+    return None
+
+
+def made_by(origin: Provenance | GeneratorStatus) -> dict[str, str]:
+    """Return what has to be the same for an answer to be computed again, by the name that people read."""
+    return {
+        "model": origin.model,
+        "revision": origin.revision,
+        "engine": origin.engine,
+        "engine version": origin.engine_version,
+    }
+
+
+def changes(then: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what is another now, each as a clause that names both; what `now` does not know is left out.
+
+    >>> changes({"engine": "echo", "revision": "a"}, {"revision": "b"})
+    ('the revision was a and is b',)
+    """
+    return tuple(f"the {name} was {then[name]} and is {value}" for name, value in now.items() if value != then[name])
+
+
+def token_text(directory: Path | None, token_id: int) -> str | None:
+    """Return what a token says, special ones included; None where there is no tokenizer that tells.
+
+    Args:
+        directory: The model's files; None for an engine without a model.
+        token_id: An id of its vocabulary.
+    """
+    if directory is None or not (directory / TOKENIZER_NAME).is_file():
+        return None
+    from tokenizers import Tokenizer  # noqa: PLC0415 - takes a while, and is needed after a divergence only
+
+    tokenizer = Tokenizer.from_file(str(directory / TOKENIZER_NAME))
+    return str(tokenizer.decode([token_id], skip_special_tokens=False))

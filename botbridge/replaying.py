@@ -1,0 +1,161 @@
+"""A stored answer computed again: same prompt, seed and sampling, same model, revision, engine and version.
+
+What is promised: an answer that ran alone, with nothing of its prompt known
+from before, comes out again token by token on the same machine with the same
+settings. Others, beside which more was computed or whose prompt began in a
+cache, went through the same arithmetic in other shapes; they come out the same
+unless a choice was closer than that changes the last bits. Whether an answer
+ran alone is therefore not stored: the margin at the first difference tells.
+
+Covered: a setting of the system text that was changed since (the one of then is
+stored); a database in use; turns that were erased.
+Not covered: adapters that are not here any more, processors of another kind,
+another number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from botbridge.answers import Completion, GeneratorStatus, Prompt, Provenance, RequestId
+from botbridge.app import engine_options
+from botbridge.control import ControlClient
+from botbridge.errors import GenerationFailed, ModelLoadError, ModelNotFound, NotReplayable
+from botbridge.inference.choice import ADDED_BY, AUTO, NEEDED_MODULES, installed_engines
+from botbridge.inference.client import WorkerClient
+from botbridge.inference.replay import Divergence, changes, first_divergence, made_by
+from botbridge.models.catalogue import load_catalogue
+from botbridge.models.store import ModelFiles, ModelStore
+from botbridge.settings import Settings
+from botbridge.storage.turns import StoredAnswer, read_answer
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """An answer and its second computation.
+
+    Attributes:
+        now: Where the second one came from.
+        changes: What is another than it was, each as a clause; empty unless forced.
+        divergence: None when every token is the same.
+        directory: Where the model's tokenizer lies; None for an engine without a model.
+    """
+
+    stored: StoredAnswer
+    now: Provenance
+    changes: tuple[str, ...]
+    divergence: Divergence | None
+    directory: Path | None
+
+    @property
+    def has_same_prompt(self) -> bool:
+        """Whether the model read the same tokens."""
+        return self.now.prompt_hash == self.stored.provenance.prompt_hash
+
+    @property
+    def is_identical(self) -> bool:
+        """Whether nothing differs, neither in the prompt nor in the answer."""
+        return self.has_same_prompt and self.divergence is None
+
+
+async def replay_answer(
+    settings: Settings, turn_id: int | None, *, force: bool, told: Callable[[str], None]
+) -> Replayed:
+    """Compute an answer again, in a worker of its own.
+
+    Args:
+        settings: Where the database and the model lie, and how the model is run.
+        turn_id: The id of the assistant's turn; None is the newest answer of all.
+        force: Go on although something is another than it was.
+        told: Receives what the operator should know meanwhile.
+
+    Raises:
+        NotReplayable: It cannot be computed as it was; the sentence says why.
+        StorageError: It cannot be read.
+        ModelError: The model is not here.
+        InferenceError: There was no answer this time.
+    """
+    stored = await read_answer(settings.database_url, turn_id)
+    origin = stored.provenance
+    engine = _engine(stored, force=force)
+    files = _files(settings, origin) if engine in {AUTO, *NEEDED_MODULES} else None
+    if files is not None:
+        _refuse(stored, changes(made_by(origin), {"revision": files.revision}), force=force)
+        if await ControlClient(settings.home / "control.sock").is_served():
+            told("the bot is running: the model is loaded a second time, which takes its memory once more")
+    async with _worker(files, settings, engine) as generator:
+        differing = changes(made_by(origin), made_by(await _ready(generator)))
+        _refuse(stored, differing, force=force)
+        now = await _answer(generator, _prompt(stored, settings))
+    parted = first_divergence(origin.completion_ids, now.completion_ids, now.margins)
+    return Replayed(stored, now, differing, parted, None if files is None else files.directory)
+
+
+def _engine(stored: StoredAnswer, *, force: bool) -> str:
+    """Return the engine that answered then; one that is not here becomes any that is, if that is forced."""
+    engine = stored.provenance.engine
+    if not stored.provenance.completion_ids:
+        raise NotReplayable(f"turn {stored.id} cannot be computed again: the engine {engine} tells no tokens")
+    if engine not in NEEDED_MODULES or engine in installed_engines():
+        return engine
+    if force:
+        return AUTO
+    raise NotReplayable(
+        f"turn {stored.id} was computed by the engine {engine}, which is not installed here; "
+        f"`{ADDED_BY.get(engine, 'make setup')}` adds it"
+    )
+
+
+def _files(settings: Settings, origin: Provenance) -> ModelFiles:
+    """Return the model's files: of the very revision if that is here, else of the one that is."""
+    catalogue, store = load_catalogue(), ModelStore(settings.home)
+    try:
+        return store.find(catalogue.resolve(f"{origin.model}@{origin.revision}"))
+    except ModelNotFound:
+        return store.find(catalogue.resolve(origin.model))
+
+
+def _refuse(stored: StoredAnswer, differing: tuple[str, ...], *, force: bool) -> None:
+    if differing and not force:
+        what = "; ".join(differing)
+        raise NotReplayable(f"turn {stored.id} cannot be computed as it was: {what}; --force goes on all the same")
+
+
+def _worker(files: ModelFiles | None, settings: Settings, engine: str) -> WorkerClient:
+    async def prepare() -> ModelFiles:
+        assert files is not None
+        return files
+
+    # Slots and memory as the service has them: the room for a prompt may depend on them.
+    return WorkerClient(None if files is None else prepare, replace(engine_options(settings), engine=engine))
+
+
+async def _ready(generator: WorkerClient) -> GeneratorStatus:
+    while (status := generator.status()).state != "ready":
+        if status.state == "unavailable":
+            raise ModelLoadError(status.detail)
+        await generator.changed()
+    return status
+
+
+def _prompt(stored: StoredAnswer, settings: Settings) -> Prompt:
+    return Prompt(
+        request_id=RequestId(f"replay-{stored.id}"),
+        conversation="replay",
+        system=settings.inference.system if stored.system is None else stored.system,
+        turns=stored.turns,
+        sampling=stored.provenance.sampling,
+        deadline_s=settings.limits.wait_s,
+        adapter=stored.provenance.adapter,
+    )
+
+
+async def _answer(generator: WorkerClient, prompt: Prompt) -> Provenance:
+    async with aclosing(generator.stream(prompt)) as events:
+        async for event in events:
+            if isinstance(event, Completion):
+                return event.provenance
+    raise GenerationFailed("the answer had no end")
