@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -135,27 +137,61 @@ def cpu_computes_bfloat16(cpuinfo: Path) -> bool:
     return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(text.split())
 
 
-def check_room(numbers: int, dtype: torch.dtype, free_bytes: int | None) -> None:
-    """Refuse to load what does not fit, before the system ends the process for it.
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a model's weights need, and what was free before they were loaded; None where that is unknown."""
 
-    Args:
-        numbers: How many the weights are.
-        dtype: In which format they are held.
-        free_bytes: What is free; None skips the check.
+    numbers: int
+    dtype: torch.dtype
+    free_bytes: int | None
+
+    @property
+    def needed_bytes(self) -> int:
+        """What the weights alone need."""
+        return self.numbers * self.dtype.itemsize
+
+    @property
+    def suffices(self) -> bool:
+        """Whether the weights fit."""
+        return self.free_bytes is None or self.needed_bytes <= self.free_bytes
+
+    def __str__(self) -> str:
+        """Say both.
+
+        >>> str(Room(7_000_000_000, torch.bfloat16, 3_100_000_000))
+        'the weights need 14.0 GB as bfloat16, and 3.1 GB of memory were free'
+        """
+        free = "an unknown amount" if self.free_bytes is None else size_text(self.free_bytes)
+        needed = f"{size_text(self.needed_bytes)} as {dtype_name(self.dtype)}"
+        return f"the weights need {needed}, and {free} of memory were free"
+
+
+@contextmanager
+def within(room: Room) -> Iterator[None]:
+    """Load what fits; what does not is refused before the system ends the process for it.
 
     Raises:
-        MemoryError: The weights alone need more.
-
-    >>> check_room(7_000_000_000, torch.bfloat16, 3_100_000_000)
-    Traceback (most recent call last):
-    MemoryError: the weights need 14.0 GB as bfloat16, and 3.1 GB of memory are free
+        MemoryError: The weights need more than there is, or memory ran out on the way.
     """
-    needed_bytes = numbers * dtype.itemsize
-    if free_bytes is not None and needed_bytes > free_bytes:
-        raise MemoryError(
-            f"the weights need {size_text(needed_bytes)} as {dtype_name(dtype)}, "
-            f"and {size_text(free_bytes)} of memory are free"
-        )
+    if not room.suffices:
+        raise MemoryError(str(room))
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise MemoryError(f"memory ran out while the model was loaded: {room}") from error
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Tell whether an error means that memory ran out, which torch says in a plain RuntimeError.
+
+    >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."))
+    True
+    """
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return "allocate memory" in str(error)  # torch: "can't ..."; the system, where a file is mapped: "Cannot ..."
 
 
 def size_text(size_bytes: int) -> str:

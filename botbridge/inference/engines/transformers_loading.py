@@ -17,13 +17,14 @@ from botbridge.inference.engines.step import LoadedModel, StepModel
 from botbridge.inference.engines.transformers_device import (
     Devices,
     Placement,
+    Room,
     TorchDevices,
-    check_room,
     choose_placement,
+    within,
 )
 from botbridge.inference.engines.transformers_packed import pack
 from botbridge.inference.engines.transformers_plain import PlainModel, cache_bytes, can_truncate
-from botbridge.inference.engines.transformers_proof import Encode, Unproven, proven_ragged_model
+from botbridge.inference.engines.transformers_proof import Encode, Unproven, proven_plain_model, proven_ragged_model
 from botbridge.inference.engines.transformers_quantized import quantize
 from botbridge.inference.engines.transformers_ragged import RaggedModel
 from botbridge.inference.options import EngineOptions
@@ -51,23 +52,29 @@ def load_on(files: ModelFiles | None, options: EngineOptions, devices: Devices) 
     if files.gguf is not None and not files.has_safetensors:
         raise ValueError("this model is here as GGUF only: use the engine llamacpp or openvino")
     placement = choose_placement(options, devices)
-    check_room(count_numbers(files.directory), placement.dtype, devices.free_bytes(placement.device))
+    numbers = count_numbers(files.directory)
+    with within(Room(numbers, placement.dtype, devices.free_bytes(placement.device))):
+        return _load(files.directory, placement, options.context_tokens)
+
+
+def _load(directory: Path, placement: Placement, most_context_tokens: int | None) -> LoadedModel:
+    """Load what is known to be there and to fit."""
     torch.set_grad_enabled(False)
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    tokenizer = load_tokenizer(files.directory)
-    model = read_model(files.directory, placement)
+    tokenizer = load_tokenizer(directory)
+    model = read_model(directory, placement)
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", FALLBACK_CONTEXT_TOKENS)
-    context_tokens = min(limit, options.context_tokens or limit)
+    context_tokens = min(limit, most_context_tokens or limit)
     dialogue = load_dialogue(tokenizer, end_ids(model.generation_config, tokenizer), context_tokens)
     probe = probe_cache(model)
     notes = (*placement.notes, *dialogue.notes)
     driven: StepModel
+    encode = HfTokenizer(tokenizer).encode_plain
     try:
-        encode = HfTokenizer(tokenizer).encode_plain
         driven = driven_together(model, probe, placement, encode=encode, context_tokens=context_tokens)
         cuttable, token_bytes = True, driven.token_bytes
     except Unproven as error:
-        driven = driven_one_by_one(read_model(files.directory, placement), placement)
+        driven = driven_one_by_one(read_model(directory, placement), placement, encode)
         cuttable, token_bytes = can_truncate(probe), max(cache_bytes(probe), 1)
         notes += (f"The answers of this model are computed one after another in each step, which is slower: {error}.",)
     version = f"transformers {transformers.__version__}, torch {torch.__version__}, {placement}"
@@ -103,11 +110,16 @@ def driven_together(
     return ragged
 
 
-def driven_one_by_one(model: PreTrainedModel, placement: Placement) -> PlainModel:
-    """Return the model with one sequence after another, as the library computes them, quantized if that is wanted."""
+def driven_one_by_one(model: PreTrainedModel, placement: Placement, encode: Encode) -> PlainModel:
+    """Return the model with one sequence after another, as the library computes them, quantized if that is wanted.
+
+    Raises:
+        ValueError: It cannot go on from what it has computed.
+    """
+    plain = proven_plain_model(model, encode)
     if placement.int8:
         quantize(model)
-    return PlainModel(model)
+    return plain
 
 
 def probe_cache(model: PreTrainedModel) -> DynamicCache:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,12 +20,29 @@ from botbridge.inference.engines.step import SequenceId
 from botbridge.inference.sampling import Logits
 
 
+@dataclass(slots=True)
+class _Sequence:
+    """The library's own cache, and how many tokens it holds."""
+
+    cache: DynamicCache
+    length: int = 0
+
+
 class PlainModel:
     """A model whose sequences are computed by themselves."""
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, *, reads_pieces: bool = True) -> None:
+        """Begin without sequences.
+
+        Args:
+            model: Any causal model.
+            reads_pieces: Whether it goes on from a cache with several tokens at
+                once. Some recurrent models begin anew then, without an error;
+                they get what follows the first piece token by token.
+        """
         self._model = model
-        self._caches: dict[SequenceId, DynamicCache] = {}
+        self._reads_pieces = reads_pieces
+        self._sequences: dict[SequenceId, _Sequence] = {}
         self._serial = itertools.count()
 
     def open(self, adapter: str | None = None) -> SequenceId:
@@ -35,39 +53,43 @@ class PlainModel:
         """
         if adapter is not None:
             raise ValueError(f"there is no adapter {adapter!r}")
-        return self._add(DynamicCache(config=self._model.config))
+        return self._add(_Sequence(DynamicCache(config=self._model.config)))
 
     def forward(self, work: Sequence[tuple[SequenceId, Sequence[int]]]) -> Logits:
         """Append tokens to sequences; (B, V) float32."""
-        return np.stack([self._forward(self._caches[sequence], tokens) for sequence, tokens in work])
+        return np.stack([self._forward(self._sequences[sequence], tokens) for sequence, tokens in work])
 
     def truncate(self, sequence: SequenceId, length: int) -> None:
         """Let a sequence hold its first `length` tokens only."""
-        cache = self._caches[sequence]
-        surplus = cache.get_seq_length() - length
+        held = self._sequences[sequence]
+        surplus = held.cache.get_seq_length() - length  # a pass that failed may have left more than was counted
         if surplus > 0:
-            cache.crop(-surplus)  # transformers 5: minus the number of tokens to remove
+            held.cache.crop(-surplus)  # transformers 5: minus the number of tokens to remove
+        held.length = min(held.length, length)
 
     def fork(self, source: SequenceId, length: int) -> SequenceId:
         """Begin a sequence with the first `length` tokens of another."""
-        forked = self._add(copy.deepcopy(self._caches[source]))
+        forked = self._add(copy.deepcopy(self._sequences[source]))
         self.truncate(forked, length)
         return forked
 
     def close(self, sequence: SequenceId) -> None:
         """Give a sequence's memory back."""
-        del self._caches[sequence]
+        del self._sequences[sequence]
 
-    def _forward(self, cache: DynamicCache, tokens: Sequence[int]) -> Logits:
+    def _forward(self, held: _Sequence, tokens: Sequence[int]) -> Logits:
+        if len(tokens) > 1 and held.length and not self._reads_pieces:
+            return [self._forward(held, [token]) for token in tokens][-1]
         input_ids = torch.tensor([list(tokens)], dtype=torch.int64, device=self._model.device)  # (1, T)
-        output = self._model(input_ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        output = self._model(input_ids, past_key_values=held.cache, use_cache=True, logits_to_keep=1)
+        held.length += len(tokens)
         logits: Logits = output.logits[0, -1].float().cpu().numpy()  # (1, 1, V) -> (V,)
         return logits
 
-    def _add(self, cache: DynamicCache) -> SequenceId:
-        sequence = SequenceId(next(self._serial))
-        self._caches[sequence] = cache
-        return sequence
+    def _add(self, sequence: _Sequence) -> SequenceId:
+        serial = SequenceId(next(self._serial))
+        self._sequences[serial] = sequence
+        return serial
 
 
 def can_truncate(cache: DynamicCache) -> bool:
