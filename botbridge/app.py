@@ -31,7 +31,7 @@ from botbridge.conversation.scope import Scope
 from botbridge.conversation.service import ConversationService, Policy
 from botbridge.conversation.texts import Texts, load_texts
 from botbridge.conversation.waits import Waits
-from botbridge.errors import ConfigError, StorageUnavailable
+from botbridge.errors import ConfigError, ModelNotFound, StorageUnavailable
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.options import EngineOptions
 from botbridge.inference.remote import RemoteGenerator
@@ -41,6 +41,7 @@ from botbridge.menus import discord_menu, telegram_menus
 from botbridge.messages import PlatformName, UserId
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.ensure import ensure
+from botbridge.models.names import NamedModel
 from botbridge.models.store import ModelStore
 from botbridge.platforms.discord.adapter import DiscordPlatform
 from botbridge.platforms.discord.translate import DISCORD
@@ -215,7 +216,7 @@ def make_generator(settings: Settings, state: State, *, pull_missing: bool) -> O
         return WorkerClient(None, options)
     prepare = partial(
         ensure,
-        load_catalogue().resolve(inference.model),
+        named_model(settings),
         ModelStore(settings.home),
         pull_missing=pull_missing or inference.model == DEFAULT_MODEL,
         told=_tell_progress,
@@ -268,7 +269,19 @@ def _measured(settings: Settings) -> Report | None:
     inference = settings.inference
     if inference.engine == "remote":
         return None
-    return read_report(settings.home, load_catalogue().resolve(inference.model).model)
+    return read_report(settings.home, named_model(settings).model)
+
+
+def named_model(settings: Settings) -> NamedModel:
+    """Understand the setting that names the model.
+
+    Raises:
+        ConfigError: no model can have this name.
+    """
+    try:
+        return load_catalogue().resolve(settings.inference.model)
+    except ModelNotFound as error:
+        raise ConfigError(f"BOTBRIDGE_INFERENCE__MODEL: {error}") from error
 
 
 def make_policy(settings: Settings) -> Policy:

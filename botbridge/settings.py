@@ -186,14 +186,19 @@ def setting_sources(
             Source.SECRET: SecretFiles(Settings, secrets_dir=secrets_dir).env_vars,  # type: ignore[arg-type]
             Source.DOTENV: DotEnvSettingsSource(Settings, env_file=env_file).env_vars,
             Source.ENVIRONMENT: EnvSettingsSource(Settings).env_vars,
-            Source.OPTION: {PREFIX + name: value for name, value in (options or {}).items()},
+            Source.OPTION: {PREFIX + name: value for name, value in (options or {}).items() if value is not None},
         }
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{env_file} cannot be read: {error}") from error
     except SettingsError as error:
         raise ConfigError(str(error)) from error
     found = dict.fromkeys(setting_names(), Source.DEFAULT)
-    given = [(name.upper(), source) for source, layer in layers.items() for name, value in layer.items() if value]
+    given = [
+        (name.upper(), source)
+        for source, layer in layers.items()
+        for name, value in layer.items()
+        if value or source is Source.OPTION  # an empty variable is an unset one, an empty option was typed
+    ]
     unknown = [(name, source) for name, source in given if name.startswith(PREFIX) and name not in found]
     if unknown:
         raise ConfigError("\n".join(_unknown_line(name, source) for name, source in unknown))

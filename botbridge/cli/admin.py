@@ -21,17 +21,19 @@ def reset(
     yes: Annotated[bool, typer.Option("--yes", help="Confirm a reset of everybody's.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Start conversations anew; what was said stays stored until retention or `people forget` removes it."""
+    """Start conversations anew; what was said stays stored until `people forget` removes it."""
     import asyncio
 
-    from botbridge.cli.printing import prepare
-    from botbridge.control_verbs import Verb
+    from botbridge.cli.printing import prepare, wrong_use
+    from botbridge.control_verbs import Verb, reset_target
     from botbridge.operating import carry_out
 
     if [person is not None, chat is not None, everybody].count(True) != 1:
         raise typer.BadParameter("name one of --person, --chat and --everybody")
     if everybody and not yes:
         raise typer.BadParameter("this resets the conversations of everybody; to go on, add --yes")
+    with wrong_use():
+        reset_target({"person": person, "chat": chat, "everybody": everybody})
     done = asyncio.run(carry_out(prepare(quiet=True), Verb.RESET, person=person, chat=chat, everybody=everybody))
     typer.echo(json.dumps(done) if as_json else f"{done['conversations']} conversations were reset.")
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from botbridge.settings import Settings
 
 HEALTH_PATIENCE_S = 10.0
+EXIT_TERMINATED = 143
+"""What a shell says of a command that SIGTERM ended: 128 and the signal's number."""
 LARGEST_SEED = 2**63 - 1
 
 
@@ -32,9 +34,14 @@ def chat(
 
     from botbridge.cli.printing import prepare
 
+    if once is not None and not once.strip():
+        raise typer.BadParameter("--once needs a text to ask")
     # Somebody is talking here, so a service's reports would be noise; what went wrong is told in a sentence.
     settings = prepare({"INFERENCE__MODEL": model, "INFERENCE__ENGINE": engine}, quiet=True)
-    asyncio.run(_chat(settings, once, seed, is_particular=model is not None or engine is not None))
+    try:
+        asyncio.run(_chat(settings, once, seed, is_particular=model is not None or engine is not None))
+    except asyncio.CancelledError as error:
+        raise typer.Exit(EXIT_TERMINATED) from error
 
 
 async def _chat(settings: Settings, once: str | None, seed: int | None, *, is_particular: bool) -> None:
@@ -43,6 +50,7 @@ async def _chat(settings: Settings, once: str | None, seed: int | None, *, is_pa
     from botbridge.platforms.terminal.chat import answer_in, final_reply
     from botbridge.platforms.terminal.screen import HINT, Screen, converse_by_line
 
+    _leave_in_order_on_sigterm()
     async with _opened(settings, seed, is_particular=is_particular) as partner:
         if once is not None:
             typer.echo(answer_in(await final_reply(partner.ask(once), _note_status)))
@@ -51,6 +59,21 @@ async def _chat(settings: Settings, once: str | None, seed: int | None, *, is_pa
             await Screen(partner).converse()
         else:
             await converse_by_line(partner, sys.stdin, sys.stdout)
+
+
+def _leave_in_order_on_sigterm() -> None:
+    """Cancel this task once when the signal comes, so that the worker is stopped before we leave."""
+    import asyncio
+    import signal
+
+    talking = asyncio.current_task()
+    assert talking is not None
+
+    def stop() -> None:
+        if not talking.cancelling():
+            talking.cancel()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
 
 
 def _opened(settings: Settings, seed: int | None, *, is_particular: bool) -> AbstractAsyncContextManager[Chat]:

@@ -13,15 +13,20 @@ Who = Annotated[str, typer.Argument(metavar="PLATFORM:ID", help="As telegram:42.
 
 
 @people_app.command()
-def export(who: Who) -> None:
+def export(
+    who: Who, *, as_json: Annotated[bool, typer.Option("--json", help="Print JSON, which it does anyway.")] = False
+) -> None:
     """Print all that is stored of a person, as JSON."""
     import asyncio
 
-    from botbridge.cli.printing import prepare
+    from botbridge.cli.printing import prepare, wrong_use
     from botbridge.control_verbs import PersonId, Verb
     from botbridge.operating import carry_out
 
-    found = asyncio.run(carry_out(prepare(quiet=True), Verb.EXPORT, person=str(PersonId.parse(who))))
+    del as_json
+    with wrong_use():
+        person = PersonId.parse(who)
+    found = asyncio.run(carry_out(prepare(quiet=True), Verb.EXPORT, person=str(person)))
     typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
 
 
@@ -30,11 +35,12 @@ def forget(who: Who, *, as_json: Annotated[bool, typer.Option("--json", help="Pr
     """Erase a person's messages, turns and names; backups stay."""
     import asyncio
 
-    from botbridge.cli.printing import prepare
+    from botbridge.cli.printing import prepare, wrong_use
     from botbridge.control_verbs import PersonId, Verb
     from botbridge.operating import carry_out
 
-    person = PersonId.parse(who)
+    with wrong_use():
+        person = PersonId.parse(who)
     erased = asyncio.run(carry_out(prepare(quiet=True), Verb.FORGET, person=str(person)))
     if as_json:
         typer.echo(json.dumps(erased))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from botbridge.settings import Settings
 
@@ -35,6 +36,17 @@ def log_to_stderr(settings: Settings, *, quiet: bool) -> None:
 
     level = "ERROR" if quiet and settings.log.level == "INFO" else settings.log.level
     configure(level, settings.log.format, secrets=settings.secrets)
+
+
+@contextmanager
+def wrong_use() -> Iterator[None]:
+    """Make a mistake in what was typed one of usage, with exit code 2."""
+    from botbridge.errors import ControlError
+
+    try:
+        yield
+    except ControlError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def note(text: str) -> None:

@@ -14,6 +14,8 @@ import pexpect
 import pytest
 
 from botbridge.control import ControlClient
+from botbridge.models.store import ModelStore
+from botbridge.setting_groups import DEFAULT_MODEL
 from tests.journey.bridge import Bridge, clean_environment
 
 ALONE = {"INFERENCE__ENGINE": "echo"}
@@ -110,6 +112,53 @@ async def test_lines_of_a_pipe_are_answered_one_after_the_other(home: Path) -> N
     assert (out, process.returncode) == (b"hello\nwho are you?\n", 0)
 
 
+async def told_to_stop(home: Path, *words: str, first: str, tell: bytes = b"") -> tuple[int, str]:
+    """The exit code of a chat that gets SIGTERM once it has printed a line, and what it said after that."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "botbridge", "chat", *words),
+        cwd=home,
+        env=clean_environment(home, {}),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    async with asyncio.timeout(30):
+        process.stdin.write(tell)
+        assert (await process.stdout.readline()).decode() == first
+        process.terminate()
+        rest = await process.stdout.read()
+        return await process.wait(), rest.decode()
+
+
+async def test_sigterm_ends_a_chat_in_order(bridge: Bridge) -> None:
+    """Its worker was asked to leave, so nobody has to clean up after it or to complain."""
+    assert await told_to_stop(bridge.home, "--engine", "echo", first="hello\n", tell=b"hello\n") == (143, "")
+    assert bridge.processes() == []
+
+
+async def test_sigterm_ends_a_question_whose_model_is_not_here_yet(bridge: Bridge) -> None:
+    """And the pull, which would wait for ever for another one."""
+    waiting = f"waiting: another pull of {DEFAULT_MODEL} is running\n"
+    with ModelStore(bridge.home).locked(DEFAULT_MODEL, waiting=pytest.fail):
+        assert await told_to_stop(bridge.home, "--once", "hello", first=waiting) == (143, "")
+        assert bridge.processes() == []
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+async def test_once_with_nothing_to_ask_is_wrong_use(bridge: Bridge, text: str) -> None:
+    code, out, err = await bridge.command("chat", "--once", text)
+    assert (code, out) == (2, "")
+    assert "--once needs a text" in err
+
+
+async def test_a_model_without_a_name_is_wrong_use(bridge: Bridge) -> None:
+    code, out, err = await bridge.command("chat", "--once", "hello", "--model", "")
+    assert (code, out) == (2, "")
+    assert err.startswith("botbridge: BOTBRIDGE_INFERENCE__MODEL '' (command line): ")
+
+
 @pytest.mark.parametrize("goodbye", ["\x04", "exit\r"], ids=["ctrl-d", "exit"])
 def test_on_a_terminal_one_talks_until_one_leaves(home: Path, goodbye: str) -> None:
     chat = terminal(home, "chat")
@@ -162,6 +211,7 @@ async def test_the_operator_can_reset_export_back_up_and_forget(bridge: Bridge, 
     code, out, _ = await bridge.command("people", "export", person)
     assert code == 0
     assert "my secret" in json.dumps(json.loads(out))
+    assert (await bridge.command("people", "export", person, "--json"))[0] == 0
     copy = bridge.home / "copy.db"
     assert (await bridge.command("db", "backup", str(copy)))[0] == 0
     code, _, err = await bridge.command("db", "backup", str(copy))
@@ -173,7 +223,7 @@ async def test_the_operator_can_reset_export_back_up_and_forget(bridge: Bridge, 
     assert (code, out.startswith(f"{person} is forgotten")) == (0, True)
     assert bridge.rows("SELECT id FROM turn") == []
     acts = [row["action"] for row in bridge.rows("SELECT action FROM audit ORDER BY id")]
-    assert acts == ["export", "reset", "forget"]
+    assert acts == ["export", "export", "reset", "forget"]
     assert b"my secret" in copy.read_bytes()
 
 
@@ -191,9 +241,26 @@ async def test_a_command_that_names_nobody_or_too_many_is_wrong_use(bridge: Brid
     assert (await bridge.command(*words))[0] == 2
 
 
-async def test_a_person_that_is_misspelt_is_one_sentence(bridge: Bridge) -> None:
-    code, _, err = await bridge.command("people", "export", "sara")
-    assert (code, err) == (1, "botbridge: 'sara' is not of the form telegram:42\n")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["people", "export", "42"],
+        ["people", "forget", "sara"],
+        ["admin", "reset", "--person", "42"],
+        ["admin", "reset", "--chat", "42"],
+    ],
+)
+async def test_somebody_without_a_platform_is_wrong_use(bridge: Bridge, words: list[str]) -> None:
+    code, out, err = await bridge.command(*words)
+    assert (code, out) == (2, "")
+    assert f"'{words[-1]}' is not of the form telegram:" in err
+
+
+async def test_a_name_that_is_no_model_is_a_wrong_setting(bridge: Bridge) -> None:
+    bridge.settings = {"INFERENCE__MODEL": "typo"}
+    code, out, err = await bridge.command("run")
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1].startswith("botbridge: BOTBRIDGE_INFERENCE__MODEL: no model is called 'typo'")
 
 
 async def test_a_service_that_holds_the_lock_and_is_silent_is_one_sentence(bridge: Bridge) -> None:
