@@ -60,7 +60,7 @@ class Prompt:
     """What the model is asked: a fixed system text, the turns so far, the newest last.
 
     Attributes:
-        conversation: `ConversationKey.text` and the epoch; a cache may be kept under it.
+        conversation: `ConversationKey.text`; a cache may be kept under it, and is dropped by `forget`.
         deadline_s: Seconds from now after which nobody waits for the answer.
         adapter: The LoRA adapter to use; None is the bare model.
     """

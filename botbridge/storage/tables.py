@@ -2,7 +2,7 @@
 
 Ids are integers. Those of inbox, outbox and turn are never given twice, even
 after rows were deleted, because they leave the database: an outbox id becomes
-the nonce of a send. Times are UTC and for display and retention only; order is
+the nonce of a send. Times are UTC and for display only; order is
 read off ids.
 """
 
