@@ -49,7 +49,7 @@ LOOP_TIMES = 3
 
 # The end of a sentence, perhaps inside quotation marks or brackets, or the end
 # of a code block; a list may end without a full stop, a poem with anything.
-_END = re.compile(r"""([.!?…:;؟]["'”’)\]*_`]*|```|[\U0001F300-\U0001FAFF])$""")
+_END = re.compile(r"""([.!?…؟]["'”’)\]*_`]*|```|[\U0001F300-\U0001FAFF])$""")
 
 
 @dataclass(frozen=True)
