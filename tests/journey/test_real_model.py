@@ -27,7 +27,8 @@ from tests.journey.town import OPERATOR, Town, is_status, settings_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.asyncio(loop_scope="module")]
 
-MOST_NEW_TOKENS = 64
+MOST_NEW_TOKENS = 256
+"""A long answer outlasts the way of a message by seconds, whatever the machine."""
 LONG = "Write a very long story about a ship, a storm and a lighthouse."
 ANSWER_TIMEOUT_S = 120.0
 
@@ -43,6 +44,7 @@ async def town(
             "INFERENCE__ENGINE": "auto",
             "INFERENCE__TEMPERATURE": "0",
             "INFERENCE__THREADS": "1",  # several wait for one another on a busy machine
+            "INFERENCE__SLOTS": "1",  # so that there is a line
             "INFERENCE__MAX_NEW_TOKENS": str(MOST_NEW_TOKENS),
             "ADMINS__DISCORD": await discord.person("olga"),
         }
@@ -126,6 +128,7 @@ async def test_of_two_who_ask_at_once_one_sees_the_place_in_line_which_becomes_t
     await town.telegram.wait_until(lambda record: record.count("action", chat_id=sara.id) > 0)
     said = await town.telegram.say(omar, "Say hello.")
     shown = await town.telegram.wait_for_reply(omar, after=said.message_id, until=lambda sent: "number 1" in sent.text)
+    await town.telegram.say(sara, "/cancel")
     answer = await finished(town, said.message_id)
     await town.telegram.wait_until(lambda record: record.to(omar)[0].text == answer["text"])
     (only,) = (await town.telegram.ledger()).to(omar)
