@@ -28,6 +28,12 @@ from botbridge.inference.protocol import FromWorker, Heartbeat, LoadFailed, Read
 from botbridge.models.store import ModelFiles
 
 PARENT_CHECK_S = 1.0
+LLAMACPP_SPINS = "1000"
+"""How often a thread of llama.cpp looks whether the others are done before it sleeps, some 20 microseconds.
+
+GNU OpenMP's own number is 300,000. Measured on two cores: alone on the machine both are as fast, and with other
+programs running, which take a thread's core while the others wait for it, this one is 2 to 5 times faster.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,7 @@ def create_engine(name: str, assignment: Assignment, results: Queue[FromWorker])
 
             return BatchEngine(load_transformers)
         case "llamacpp":
+            os.environ.setdefault("GOMP_SPINCOUNT", LLAMACPP_SPINS)  # read when OpenMP's library is loaded
             from botbridge.inference.engines.llamacpp_loading import load_llamacpp  # noqa: PLC0415
 
             return BatchEngine(load_llamacpp)

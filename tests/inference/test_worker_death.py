@@ -16,10 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from botbridge.answers import Completion, Delta, FinishReason, Started
+from botbridge.answers import Completion, Delta, FinishReason, RequestId, Started
 from botbridge.errors import GenerationFailed, GenerationTimeout, ModelLoadError, ModelNotFound, WorkerDied
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.options import EngineOptions, Patience
+from botbridge.inference.protocol import DeltaMessage, FromWorker
+from botbridge.inference.supervisor import Supervisor
 from botbridge.models.store import ModelFiles
 from tests.fakes.asking import ask, prompt_of, until_state
 
@@ -89,6 +91,28 @@ async def test_an_engine_that_raises_fails_one_request_and_the_worker_lives_on(c
         await ask(client, prompt_of("!raise"))
     assert (await other).completion.finish_reason is FinishReason.STOP
     assert client.worker_pid == pid
+
+
+async def test_what_a_condemned_worker_still_sends_is_dropped() -> None:
+    """It was found to lie; between that and its death it may go on to."""
+    delivered: list[FromWorker] = []
+    lost = asyncio.Event()
+    supervisor = Supervisor(
+        None, EngineOptions(engine="echo"), QUICK, deliver=delivered.append, lost=lambda _: lost.set()
+    )
+    running = asyncio.create_task(supervisor.run())
+    try:
+        while supervisor.status.state != "ready":
+            await supervisor.changed()
+        number, believed = supervisor.number, DeltaMessage(supervisor.number, RequestId("r"), "true", 1)
+        supervisor._receive(number, believed)
+        supervisor._receive(number, {"no": "message"})
+        supervisor._receive(number, DeltaMessage(number, RequestId("r"), "not to be believed", 2))
+        await asyncio.wait_for(lost.wait(), timeout=30)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert delivered == [believed]
 
 
 async def test_a_late_message_of_an_older_generation_changes_nothing(client: WorkerClient) -> None:

@@ -202,13 +202,12 @@ class LlamaCppModel:
 
     def _enter(self, sequence: _Sequence, stream: int) -> None:
         """Put a parked sequence into a free stream."""
-        sequence.stream, self._lying[stream] = stream, sequence
-        state, sequence.state = sequence.state, None
-        sequence.whole_from = 0
-        if state is not None and sequence.computed:
+        state = sequence.state if sequence.computed else None
+        if state is not None:
             self._context.restore(stream, state.data)
-            sequence.whole_from = state.length if self._has_windows else 0
-            self._cut(sequence, stream)
+        sequence.stream, self._lying[stream], sequence.state = stream, sequence, None
+        sequence.whole_from = state.length if state is not None and self._has_windows else 0
+        self._cut(sequence, stream)
 
     def _park(self, sequence: _Sequence, stream: int) -> None:
         """Take a sequence out of its stream."""

@@ -8,7 +8,7 @@ import discord
 import pytest
 
 from botbridge.messages import ChatKind, MessageKind
-from botbridge.platforms.discord.ingest import intents
+from botbridge.platforms.discord.ingest import IngestClient, intents
 from tests.fakes.discord import FakeDiscord
 from tests.platforms.discord.conftest import Bot, OpenBot
 
@@ -19,6 +19,13 @@ def test_no_privileged_intent_is_asked_for_by_default() -> None:
     assert not any((asked.message_content, asked.members, asked.presences))
     assert all((asked.guild_messages, asked.dm_messages))
     assert intents(message_content=True).message_content
+
+
+def test_whatever_the_client_itself_would_say_rings_nobody() -> None:
+    """Also a message that is sent past the adapter, which forbids mentions in each of its own."""
+    client = IngestClient(lambda _: None, message_content=False)
+    assert client.allowed_mentions is not None
+    assert client.allowed_mentions.to_dict() == {"parse": [], "replied_user": False}
 
 
 async def test_the_gateway_is_asked_for_these_intents_and_no_others(server: FakeDiscord, bot: Bot) -> None:
