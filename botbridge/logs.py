@@ -144,7 +144,7 @@ class _Handler(logging.StreamHandler[TextIO]):
 
     def emit(self, record: logging.LogRecord) -> None:
         if self._follows_stderr:
-            self.setStream(sys.stderr)
+            self.stream = sys.stderr  # without a flush of the one before, which may be closed
         super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - named by logging

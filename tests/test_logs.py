@@ -226,9 +226,11 @@ def test_ordinary_text_of_any_language_is_not_changed_by_escaping() -> None:
 
 
 def test_lines_go_to_what_stderr_is_when_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A prompt on the terminal replaces `sys.stderr` after logging was set up."""
+    """A prompt on the terminal replaces `sys.stderr` after logging was set up, and may close what was there."""
+    before, replaced = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(sys, "stderr", before)
     configure(form="json")
-    replaced = io.StringIO()
+    before.close()
     monkeypatch.setattr(sys, "stderr", replaced)
     structlog.get_logger("late").warning("above the prompt")
     assert "above the prompt" in replaced.getvalue()

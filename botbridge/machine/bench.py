@@ -124,12 +124,18 @@ class Stopwatch:
         return (seen.prompt_tokens - seen.cached_tokens) / seen.first_token_s
 
     async def decode_tokens_s(self, streams: int, tokens: int) -> float:
-        """Return how many tokens a second several answers have together, while all of them are being made."""
+        """Return how many tokens a second several answers have together.
+
+        Counted while all of them are being made, or, where one was over before another began, all along.
+        """
         questions = [f"Tell me a long story about {number} travellers." for number in range(2, streams + 2)]
         prompts = [self._prompt(next(self._names), [question], max_new_tokens=tokens) for question in questions]
         seen = await asyncio.gather(*map(self._watch, prompts))
         begun_s = max(watched.arrivals[0][0] for watched in seen)
         ended_s = min(watched.arrivals[-1][0] for watched in seen)
+        if ended_s <= begun_s:
+            begun_s = min(watched.arrivals[0][0] for watched in seen)
+            ended_s = max(watched.arrivals[-1][0] for watched in seen)
         counts = [watched.count_at(ended_s) - watched.count_at(begun_s) for watched in seen]
         if ended_s <= begun_s:
             raise ModelLoadError("the model's answers were too short to be timed")

@@ -25,7 +25,8 @@ def test_whatever_the_client_itself_would_say_rings_nobody() -> None:
     """Also a message that is sent past the adapter, which forbids mentions in each of its own."""
     client = IngestClient(lambda _: None, message_content=False)
     assert client.allowed_mentions is not None
-    assert client.allowed_mentions.to_dict() == {"parse": [], "replied_user": False}
+    assert client.allowed_mentions.to_dict() == {"parse": []}  # also of the one who is replied to
+    assert client.allowed_mentions.replied_user is False
 
 
 async def test_the_gateway_is_asked_for_these_intents_and_no_others(server: FakeDiscord, bot: Bot) -> None:
