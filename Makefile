@@ -45,7 +45,7 @@ fmt: setup-dev ## Put code into its one form, and mend what can be mended by a t
 	$(BIN)/ruff format .
 
 bench: setup-dev ## Measure how soon the bot takes messages in and answers, and its memory
-	@$(BIN)/python -m benchmarks.start
+	@$(BIN)/python -m benchmarks
 
 docs: setup-dev ## Write the parts of the documentation that come from code: .env.example
 	$(BIN)/python -m scripts.env_example

@@ -8,6 +8,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -225,12 +226,12 @@ def test_ordinary_text_of_any_language_is_not_changed_by_escaping() -> None:
     assert escape("مرحبا, Grüße 👍") == "مرحبا, Grüße 👍"
 
 
-def test_lines_go_to_what_stderr_is_when_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_go_to_what_stderr_is_when_they_are_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A prompt on the terminal replaces `sys.stderr` after logging was set up, and may close what was there."""
-    before, replaced = io.StringIO(), io.StringIO()
-    monkeypatch.setattr(sys, "stderr", before)
-    configure(form="json")
-    before.close()
+    replaced = io.StringIO()
+    with (tmp_path / "stderr").open("w") as before:
+        monkeypatch.setattr(sys, "stderr", before)
+        configure(form="json")
     monkeypatch.setattr(sys, "stderr", replaced)
     structlog.get_logger("late").warning("above the prompt")
     assert "above the prompt" in replaced.getvalue()
