@@ -267,7 +267,7 @@ def measured_rates(settings: Settings) -> dict[str, Rates]:
 def _measured(settings: Settings) -> Report | None:
     """What `botbridge bench` found of the model in use; nothing of one that runs elsewhere."""
     inference = settings.inference
-    if inference.engine == "remote":
+    if inference.engine in {"remote", "echo"}:
         return None
     return read_report(settings.home, named_model(settings).model)
 

@@ -71,7 +71,7 @@ async def test_weights_that_cannot_be_loaded_are_said_to_be_so_and_the_message_w
     directory = tmp_path / "model"
     shutil.copytree(model.parent, directory)
     (directory / "model.safetensors").write_bytes(model.read_bytes()[:1000])
-    bridge = new_bridge(**MODEL | {"INFERENCE__MODEL": str(directory)})
+    bridge = new_bridge(**MODEL | {"INFERENCE__MODEL": str(directory), "INFERENCE__ENGINE": "transformers"})
     await bridge.start()
     await bridge.logged("could not load the model", timeout_s=60)
     sara = Person(42)
