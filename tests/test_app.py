@@ -10,12 +10,12 @@ from botbridge.machine.figures import EngineFigures, Report, write_report
 from botbridge.settings import Settings, load_settings
 
 
-def settings_of(home: Path) -> Settings:
-    return load_settings({"HOME": str(home), "INFERENCE__ENGINE": "echo"})
+def settings_of(home: Path, engine: str = "echo") -> Settings:
+    return load_settings({"HOME": str(home), "INFERENCE__ENGINE": engine})
 
 
 def test_the_expected_wait_begins_with_what_the_bench_measured(tmp_path: Path) -> None:
-    settings = settings_of(tmp_path)
+    settings = settings_of(tmp_path, engine="auto")
     assert measured_rates(settings) == {}
     fast = EngineFigures("llamacpp", prefill_tokens_s=1380.0, decode_tokens_s={1: 223.0, 4: 414.0})
     broken = EngineFigures("openvino", failure="not installed")

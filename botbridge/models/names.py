@@ -19,6 +19,8 @@ _HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?(?::
 _REPO_LIMIT_CHARS = 96
 
 GGUF_SUFFIX = ".gguf"
+FAST_SUFFIX = "-fast"
+"""Ends the name of a GGUF that was written anew in the quantizations that engines are fastest with."""
 
 
 @dataclass(frozen=True, slots=True)

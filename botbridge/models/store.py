@@ -35,13 +35,11 @@ from botbridge.models.manifest import (
     sync_to_disk,
     write_manifest,
 )
-from botbridge.models.names import DirectorySource, GgufSource, HubSource, NamedModel
+from botbridge.models.names import FAST_SUFFIX, DirectorySource, GgufSource, HubSource, NamedModel
 from botbridge.models.own import MODEL_CONFIG, check_directory, check_gguf_file, files_of, fingerprint
 
 STAGING_PREFIX: Final = ".staging-"
 REPLACED_PREFIX: Final = ".replaced-"
-FAST_SUFFIX: Final = "q4_0"
-"""Ends the name of a GGUF whose quantization the engines have their fastest kernels for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ class ModelFiles:
     def gguf(self) -> Path | None:
         """The model as one GGUF file, where it is here in this form, too; the fast one if there are several."""
         found = [path for path in self.directory.iterdir() if is_language_gguf(path.name)]
-        return min(found, key=lambda path: (not path.stem.lower().endswith(FAST_SUFFIX), path.name), default=None)
+        return min(found, key=lambda path: (not path.stem.endswith(FAST_SUFFIX), path.name), default=None)
 
     @property
     def has_safetensors(self) -> bool:

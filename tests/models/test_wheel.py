@@ -30,6 +30,7 @@ CONVERTED = {
     "generation_config.json",
     "manifest.json",
     "model.safetensors",
+    "tiny-fast.gguf",
     "tiny.gguf",
     "tokenizer.json",
     "tokenizer_config.json",
