@@ -12,10 +12,12 @@ from botbridge.conversation.access import Access, AccessMode
 from botbridge.conversation.estimates import SAVED_EVERY_ANSWERS, STATE_NAME
 from botbridge.conversation.limits import Limits
 from botbridge.conversation.rates import Rates, decode_rates, encode_rates
-from botbridge.conversation.scope import Scope
+from botbridge.conversation.scope import Scope, key_for
 from botbridge.errors import GenerationFailed, GenerationTimeout, PromptTooLong, WorkerDied
 from botbridge.messages import MessageKind, PlatformName, UserId
+from botbridge.storage.memory import InMemoryInbox
 from tests.conversation.conftest import OPERATOR, World
+from tests.fakes.in_memory_platform import InMemoryPlatform
 from tests.fakes.scripted_generator import PoisonedGenerator, ScriptedGenerator
 
 TELEGRAM = PlatformName("telegram")
@@ -88,7 +90,8 @@ async def test_the_words_are_shown_as_they_come_and_the_reply_replaces_them(worl
     await world.until(lambda: world.platform.texts("1") == ["Par"])
     world.generator.release()
     await world.until(lambda: world.platform.texts("1") == ["Paris."])
-    assert len(world.platform.ledger) == 1
+    [reply] = world.platform.ledger
+    assert reply.texts == ["Writing…", "Par", "Paris."]  # no word of the answer is sent before its message is noted
     assert world.platform.typed
 
 
@@ -338,6 +341,38 @@ async def test_a_flood_is_refused_with_one_notice_a_minute(world: World) -> None
     assert sum("too fast" in text for text in world.platform.texts("1")) == 1
     assert len(world.platform.texts("1")) == 2
     assert await world.unfinished() == {}
+
+
+async def test_an_operator_writes_as_fast_as_they_like(world: World) -> None:
+    await world.start(limits=Limits(messages_per_minute=1))
+    for number in range(3):
+        await world.say(f"m{number}", user=OPERATOR)
+    await world.until(lambda: len(world.platform.texts(OPERATOR)) == 3)
+    assert not any("too fast" in text for text in world.platform.texts(OPERATOR))
+
+
+async def test_each_answer_gets_a_seed_of_its_own_which_is_kept(world: World) -> None:
+    """Drawn before the worker is asked, so that an answer that was lost with it is not another one the next time."""
+    await world.start()
+    for text in ("one", "two"):
+        await world.say(text)
+        await world.until(lambda text=text: f"echo: {text}" in world.platform.texts("1"))  # type: ignore[misc]
+    first, second = (prompt.sampling.seed for prompt in world.generator.prompts)
+    assert first is not None
+    assert second is not None
+    assert first != second
+
+
+async def test_what_came_from_a_platform_that_is_off_waits_for_it(world: World) -> None:
+    other = InMemoryPlatform("discord")
+    incoming = other.message("kept for later")
+    await InMemoryInbox(world.store).accept(incoming, key_for(incoming, {}))
+    with capture_logs() as logged:
+        await world.start()
+    assert [line["platform"] for line in logged if "platform is off" in line["event"]] == ["discord"]
+    await world.say("hello")
+    await world.until(lambda: world.platform.texts("1") == ["echo: hello"])
+    assert set(await world.unfinished()) == {"kept for later"}
 
 
 async def test_the_limit_on_length_never_cuts(world: World) -> None:

@@ -67,6 +67,7 @@ def _load(directory: Path, placement: Placement, most_context_tokens: int | None
     context_tokens = min(limit, most_context_tokens or limit)
     dialogue = load_dialogue(tokenizer, end_ids(model.generation_config, tokenizer), context_tokens)
     probe = probe_cache(model)
+    weights_bytes = 0 if placement.int8 else read_bytes(model)
     notes = (*placement.notes, *dialogue.notes)
     driven: StepModel
     encode = HfTokenizer(tokenizer).encode_plain
@@ -78,7 +79,7 @@ def _load(directory: Path, placement: Placement, most_context_tokens: int | None
         cuttable, token_bytes = can_truncate(probe), max(cache_bytes(probe), 1)
         notes += (f"The answers of this model are computed one after another in each step, which is slower: {error}.",)
     version = f"transformers {transformers.__version__}, torch {torch.__version__}, {placement}"
-    info = EngineInfo("transformers", version, context_tokens, notes)
+    info = EngineInfo("transformers", version, context_tokens, notes, weights_bytes)
     return LoadedModel(info, driven, dialogue, token_bytes, cuttable)
 
 
@@ -90,6 +91,18 @@ def read_model(directory: Path, placement: Placement) -> PreTrainedModel:
     assert isinstance(model, PreTrainedModel)
     model.to(placement.place).eval()  # type: ignore[arg-type]  # its `to` is wrapped untyped
     return model
+
+
+def read_bytes(model: PreTrainedModel) -> int:
+    """Return how many bytes of weights a token's computation reads.
+
+    All of them, but of an embedding that is not the output layer, too, a single row.
+    """
+    embedding = model.get_input_embeddings()
+    output = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    total = sum(parameter.nbytes for parameter in model.parameters())
+    is_tied = output is not None and output.weight is embedding.weight
+    return total if is_tied else total - sum(parameter.nbytes for parameter in embedding.parameters())
 
 
 def driven_together(
