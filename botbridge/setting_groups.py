@@ -183,7 +183,7 @@ class InferenceSettings(Group):
         description="Catalogue id, hub id (ORG/NAME, or ORG/NAME:Q4_K_M for a GGUF of it), directory or .gguf file; "
         "engine remote: the server's name of it",
     )
-    engine: Literal["auto", "transformers", "llamacpp", "remote", "echo"] = Field(
+    engine: Literal["auto", "transformers", "llamacpp", "openvino", "remote", "echo"] = Field(
         default="auto", description="What runs the model"
     )
     device: Literal["auto", "cpu", "cuda"] = Field(

@@ -8,7 +8,7 @@ from typing import Final
 
 AUTO: Final = "auto"
 
-NEEDED_MODULES: Final = {"transformers": "torch", "llamacpp": "llama_cpp", "openvino": "openvino_genai"}
+NEEDED_MODULES: Final = {"transformers": "torch", "llamacpp": "llama_cpp", "openvino": "openvino"}
 """What each engine that computes needs to be installed."""
 
 ADDED_BY: Final = {"llamacpp": "make native", "openvino": "make setup"}

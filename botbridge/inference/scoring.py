@@ -118,6 +118,10 @@ def loader(engine: str) -> LoadModel:
             from botbridge.inference.engines.llamacpp_loading import load_llamacpp  # noqa: PLC0415
 
             return load_llamacpp
+        case "openvino":
+            from botbridge.inference.engines.openvino_loading import load_openvino  # noqa: PLC0415
+
+            return load_openvino
         case _:
             raise ValueError(f"the engine {engine} does not show what it thinks of a text")
 

@@ -123,6 +123,10 @@ def create_engine(name: str, assignment: Assignment, results: Queue[FromWorker])
             from botbridge.inference.engines.llamacpp_loading import load_llamacpp  # noqa: PLC0415
 
             return BatchEngine(load_llamacpp)
+        case "openvino":
+            from botbridge.inference.engines.openvino_loading import load_openvino  # noqa: PLC0415
+
+            return BatchEngine(load_openvino)
         case "echo":
             from botbridge.inference.engines.echo import EchoEngine  # noqa: PLC0415
 

@@ -49,6 +49,15 @@ def llamacpp_model(files: ModelFiles) -> LoadedModel:
     return load_llamacpp(files, OPTIONS)
 
 
+def openvino_model(files: ModelFiles) -> LoadedModel:
+    """OpenVINO's CPU plugin, with nothing rounded."""
+    if find_spec("openvino") is None:
+        pytest.skip("the engine openvino is not installed; `make setup` adds it")
+    from botbridge.inference.engines.openvino_loading import load_openvino
+
+    return load_openvino(files, OPTIONS)
+
+
 @dataclass(frozen=True, slots=True)
 class Implementation:
     """A `StepModel` and how far its logits may be off; the model's own spread is about 10."""
@@ -61,6 +70,7 @@ IMPLEMENTATIONS = {
     "plain": Implementation(plain_model, 1e-3),
     "transformers": Implementation(transformers_model, 1e-3),
     "llamacpp": Implementation(llamacpp_model, 5e-2),
+    "openvino": Implementation(openvino_model, 5e-3),
 }
 
 
