@@ -77,15 +77,15 @@ def refusal(version: str, requirements: Iterable[str], machine: Machine) -> str 
     )
 
 
-def torch_requirement(constraints: str) -> str:
-    r"""Find the line that pins torch.
+def pinned(name: str, constraints: str) -> str:
+    r"""Find the line that pins a package.
 
-    >>> torch_requirement("a==1\ntorch==2.13.0\n")
+    >>> pinned("torch", "a==1\ntorch==2.13.0\n")
     'torch==2.13.0'
     """
-    found = re.search(r"^torch==\S+$", constraints, re.MULTILINE)
+    found = re.search(rf"^{re.escape(name)}==\S+$", constraints, re.MULTILINE)
     if found is None:
-        raise SetupFailed("constraints.txt does not pin torch.")
+        raise SetupFailed(f"constraints.txt does not pin {name}.")
     return found.group()
 
 
@@ -143,6 +143,18 @@ def install_torch(python: Path, requirement: str, machine: Machine) -> None:
     pip(python, "install", "-q", "--no-deps", *source, requirement)
 
 
+def install_openvino(python: Path, requirement: str) -> None:
+    """Add the engine openvino; where there is no build of it set-up goes on without."""
+    command = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "-q", "--only-binary=openvino"]
+    command += ["-c", str(CONSTRAINTS), requirement]
+    done = subprocess.run(command, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode and "No matching distribution" in done.stderr:
+        say(f"there is no {requirement} for this machine and this Python; botbridge goes on without that engine")
+    elif done.returncode:
+        sys.stderr.write(done.stderr)
+        raise SetupFailed(f"pip install {requirement} failed; its own words stand above.")
+
+
 def fingerprint(*, dev: bool) -> str:
     """Return a hash of all that decides what is installed."""
     files = [ROOT / "pyproject.toml", CONSTRAINTS, Path(__file__)]
@@ -169,10 +181,12 @@ def set_up(venv: Path, *, dev: bool, editable: bool) -> None:
         created = subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=False)
         if created.returncode:
             raise SetupFailed("Python could not create a virtual environment; its own words stand above.")
-    install_torch(python, torch_requirement(CONSTRAINTS.read_text(encoding="utf-8")), this_machine())
+    constraints = CONSTRAINTS.read_text(encoding="utf-8")
+    install_torch(python, pinned("torch", constraints), this_machine())
     target = f"{ROOT}[dev]" if dev else str(ROOT)
     say("installing botbridge and what it needs" + (" and the tools for tests and checks" if dev else ""))
     pip(python, "install", "-q", "-c", str(CONSTRAINTS), *(["-e"] if editable else []), target)
+    install_openvino(python, pinned("openvino", constraints))
     stamps["dev" if dev else "run"].write_text(wanted, encoding="utf-8")
     say(f"{venv} is ready")
 

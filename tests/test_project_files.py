@@ -70,7 +70,7 @@ COMES_WITH = {
 }
 
 # The modules of extra engines; where these are not installed nobody else can tell.
-COMES_UNINSTALLED = {"llama_cpp": ["llama-cpp-python"], "openai": ["openai"]}
+COMES_UNINSTALLED = {"llama_cpp": ["llama-cpp-python"], "openai": ["openai"], "openvino": ["openvino"]}
 
 
 def imported_by(file: Path) -> set[str]:

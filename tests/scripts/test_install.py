@@ -9,7 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from scripts.install import CPU_INDEX_URL, ROOT, Machine, answers, needs_cuda, refusal, torch_index, torch_requirement
+from scripts.install import (
+    CPU_INDEX_URL,
+    ROOT,
+    Machine,
+    SetupFailed,
+    answers,
+    install_openvino,
+    needs_cuda,
+    pinned,
+    refusal,
+    set_up,
+    torch_index,
+)
 
 LAPTOP = Machine("Linux", "x86_64", has_gpu=False)
 WITH_GPU = Machine("Linux", "x86_64", has_gpu=True)
@@ -71,10 +83,41 @@ def test_an_address_that_cannot_be_looked_up_does_not_answer() -> None:
 
 def test_the_constraints_pin_torch_without_local_version_and_bring_no_cuda() -> None:
     constraints = (ROOT / "constraints.txt").read_text()
-    assert torch_requirement(constraints) == "torch==2.13.0"
+    assert pinned("torch", constraints) == "torch==2.13.0"
     assert not needs_cuda(constraints.splitlines(), LAPTOP)
     assert "--hash" not in constraints
     assert "://" not in constraints
+
+
+def python_saying(folder: Path, stderr: str) -> Path:
+    """A Python whose pip fails with these words."""
+    command(folder, "python", f"echo '{stderr}' >&2; exit 1")
+    return folder / "python"
+
+
+def test_without_a_build_of_openvino_set_up_goes_on_and_says_so_in_one_sentence(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    install_openvino(python_saying(tmp_path, "ERROR: No matching distribution found for openvino==1"), "openvino==1")
+    told = "setup: there is no openvino==1 for this machine and this Python; botbridge goes on without that engine\n"
+    assert capfd.readouterr().err == told
+
+
+def test_any_other_failure_to_add_openvino_ends_set_up(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SetupFailed, match="pip install openvino==1 failed"):
+        install_openvino(python_saying(tmp_path, "ERROR: No space left on device"), "openvino==1")
+    assert capfd.readouterr().err == "ERROR: No space left on device\n"
+
+
+@pytest.mark.parametrize("dev", [False, True])
+def test_every_set_up_adds_openvino_in_the_version_of_its_extra(tmp_path: Path, dev: bool) -> None:
+    """With or without the tools for tests; the environment's Python notes what it is asked for."""
+    (tmp_path / "bin").mkdir()
+    command(tmp_path / "bin", "python", f'echo "$@" >> {tmp_path}/asked')
+    set_up(tmp_path, dev=dev, editable=True)
+    *_, last = (tmp_path / "asked").read_text().splitlines()
+    assert " install -q --only-binary=openvino " in last
+    assert f'openvino = ["{last.split()[-1]}"]' in (ROOT / "pyproject.toml").read_text()
 
 
 def find_python(path: Path, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""Graphs that compute many sequences in one pass, made from a GGUF.
+"""Graphs that compute many sequences in one pass, made from those for one sequence.
 
 OpenVINO's reader of GGUF files makes a graph for one sequence, whose attention
 reads a cache in one piece. Here each attention is replaced by the one over a
@@ -16,21 +16,20 @@ embeddings are written the way the CPU plugin fuses. The inputs are then
 
 and the output is `logits` (B, V).
 
-Covered: every architecture that the reader knows and whose attention is plain:
-softmax over all earlier tokens or a window of them. Not covered: anything else
-(soft caps, sinks, recurrent states), which is refused by name.
+Covered: attention that is plain everywhere, softmax over all earlier tokens or
+a window of them. Not covered: anything else (soft caps, sinks, recurrent
+states), which is refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from botbridge.inference.engines.openvino_rotary import fuse_rotary
-from botbridge.inference.engines.openvino_runtime import FrontEndManager, Node, Output, PagedAttention, ops, ov
+from botbridge.inference.engines.openvino_runtime import Node, Output, PagedAttention, ops, ov
 from botbridge.inference.engines.openvino_weights import with_zero_points
 
 ATTENTION_INPUTS: Final = 5
@@ -52,23 +51,6 @@ class _Paging(NamedTuple):
     block_indices: Node
     block_indices_begins: Node
     max_context_len: Node
-
-
-def read_gguf(path: Path) -> Node:
-    """Return the graph of a GGUF, ready to be compiled.
-
-    Raises:
-        GraphUnfit: The file is damaged, or of an architecture that is not covered.
-    """
-    frontend = FrontEndManager().load_by_framework("gguf")
-    try:
-        model = frontend.convert(frontend.load(str(path)))
-    except Exception as error:  # the reader has five classes of its own, which share nothing with each other
-        raise GraphUnfit(f"OpenVINO cannot read {path.name}: {complaint(str(error))}") from error
-    try:
-        return paged(model)
-    except (GraphUnfit, RuntimeError) as error:
-        raise GraphUnfit(f"OpenVINO cannot compute {path.name} here: {complaint(str(error))}") from error
 
 
 def paged(model: Node) -> Node:
@@ -104,22 +86,6 @@ def paged(model: Node) -> Node:
     result = ov.Model([logits], [*inputs, *paging, *(cache for pair in caches for cache in pair)], "paged")
     with_zero_points(result)
     return result
-
-
-def complaint(text: str) -> str:
-    r"""Return what one of OpenVINO's messages says, without where in its sources.
-
-    >>> complaint("Check 'a' failed at src/b.cpp:86:\n[GGUF] no builder for 'x'. See c.cpp for more.\n\n")
-    "no builder for 'x'. See c.cpp for more."
-    >>> complaint("Exception from src/b.cpp:1:\nException from src/c.cpp:2:\nthe file is short\n")
-    'the file is short'
-    """
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    said = [line for line in lines if not line.startswith(_WHERE)]
-    return (said or lines or ["it does not say why"])[0].removeprefix("[GGUF] ")
-
-
-_WHERE: Final = ("Check ", "Exception from ", "While validating ", "FrontEnd API failed")
 
 
 def _page(model: Node, attention: Node, layer: int, paging: _Paging) -> tuple[Node, Node]:
@@ -209,6 +175,8 @@ def _shape(output: Output) -> list[int]:
         GraphUnfit: It is not that of queries, keys or values.
     """
     shape = [dimension.get_length() if dimension.is_static else -1 for dimension in output.get_partial_shape()]
+    if shape[1:3] == [1, -1]:  # of a single head, which was not moved behind the tokens
+        shape[1:3] = [-1, 1]
     if len(shape) != SHAPED or min(shape[2:]) < 1:
         raise GraphUnfit(f"its attention has the shape {shape}")
     return shape

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from botbridge.inference.engines.base import EngineInfo
 from botbridge.inference.engines.hf_tokenizer import load_dialogue, load_tokenizer
-from botbridge.inference.engines.openvino_graph import read_gguf
 from botbridge.inference.engines.openvino_model import OpenVinoModel
+from botbridge.inference.engines.openvino_reading import read_gguf
 from botbridge.inference.engines.openvino_runtime import ov
 from botbridge.inference.engines.openvino_weights import weight_bytes
 from botbridge.inference.engines.step import LoadedModel

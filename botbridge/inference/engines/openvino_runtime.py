@@ -14,11 +14,11 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: "this cannot be imported"
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # None: "this cannot be imported"
 
 import openvino as ov  # noqa: E402 - see above
+from openvino import frontend  # noqa: E402 - see above
 from openvino import opset13 as ops  # noqa: E402 - see above
-from openvino.frontend import FrontEndManager  # noqa: E402 - see above
 from openvino.op import _PagedAttentionExtension as PagedAttention  # noqa: E402 - see above
 
 Node = Any
@@ -27,4 +27,14 @@ Node = Any
 Output = Any
 """One of a node's outputs."""
 
-__all__ = ["FrontEndManager", "Node", "Output", "PagedAttention", "ops", "ov"]
+READER_FAILURES = (
+    RuntimeError,
+    frontend.GeneralFailure,
+    frontend.InitializationFailure,
+    frontend.NotImplementedFailure,
+    frontend.OpConversionFailure,
+    frontend.OpValidationFailure,
+)
+"""All that its readers raise; the classes share nothing but `Exception`."""
+
+__all__ = ["READER_FAILURES", "Node", "Output", "PagedAttention", "frontend", "ops", "ov"]
