@@ -122,6 +122,55 @@ def write_recurrent_gguf(path: Path, tokens: Sequence[str]) -> None:
     _finish(writer, weights, biases | bare)
 
 
+def write_gguf_of_architecture(
+    path: Path,
+    architecture: str,
+    tokens: Sequence[str],
+    *,
+    heads_kv: int = 2,
+    window: int = 0,
+    soft_cap: float = 0.0,
+    kind: gguf.GGMLQuantizationType = gguf.GGMLQuantizationType.F32,
+) -> None:
+    """Write a model of an architecture with what is particular about its attention.
+
+    Four heads, of the size that transformers takes for granted; six layers
+    where only every sixth looks back without a window, else two.
+    """
+    width, inner, head = 32, 64, {"qwen3": 128, "gemma2": 256, "gemma3": 256}.get(architecture, 8)
+    layers = 6 if architecture == "gemma3" else 2
+    writer = gguf.GGUFWriter(path, architecture)
+    _describe(writer, f"tiny-{architecture}", width=width, layers=layers, inner=inner)
+    writer.add_context_length(256)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(heads_kv)
+    writer.add_key_length(head)
+    writer.add_value_length(head)
+    writer.add_rope_dimension_count(head)
+    writer.add_rope_freq_base(10_000.0)
+    if window:
+        writer.add_sliding_window(window)
+    if soft_cap:
+        writer.add_attn_logit_softcapping(soft_cap)
+    _add_vocabulary(writer, tokens, 1)
+    shapes = _llama_shapes(len(tokens), width=width, layers=layers, inner=inner, heads_kv_width=heads_kv * head)
+    biases: dict[str, tuple[int, ...]] = {}
+    for layer in range(layers):
+        block = f"blk.{layer}"
+        shapes |= {f"{block}.attn_q": (4 * head, width), f"{block}.attn_output": (width, 4 * head)}
+        if architecture in {"qwen3", "gemma3"}:
+            shapes |= {f"{block}.attn_q_norm": (head,), f"{block}.attn_k_norm": (head,)}
+        if architecture in {"gemma2", "gemma3"}:
+            shapes |= {f"{block}.post_attention_norm": (width,), f"{block}.post_ffw_norm": (width,)}
+        if architecture == "qwen2":
+            biases |= {f"{block}.attn_{name}.bias": (shapes[f"{block}.attn_{name}"][0],) for name in "qkv"}
+    weights = {
+        name: 0.3 * numbers if numbers.ndim > 1 else 1 + 0.1 * numbers
+        for name, numbers in _random_weights(shapes).items()
+    }
+    _finish(writer, weights, _random_weights(biases), kind=kind)
+
+
 _LLAMA_NAMES = {
     "attn_norm": "input_layernorm",
     "ffn_norm": "post_attention_layernorm",
@@ -186,11 +235,20 @@ def _interleaved(weight: np.ndarray, heads: int) -> np.ndarray:
 
 
 def _finish(
-    writer: gguf.GGUFWriter, weights: Mapping[str, np.ndarray], others: Mapping[str, np.ndarray] | None = None
+    writer: gguf.GGUFWriter,
+    weights: Mapping[str, np.ndarray],
+    others: Mapping[str, np.ndarray] | None = None,
+    *,
+    kind: gguf.GGMLQuantizationType = gguf.GGMLQuantizationType.F32,
 ) -> None:
-    """Write everything to the file; `others` have names that do not end in `.weight`."""
+    """Write everything to the file, matrices as `kind`; `others` have names that do not end in `.weight`."""
     for name, tensor in weights.items():
-        writer.add_tensor(f"{name}.weight", np.ascontiguousarray(tensor))
+        if tensor.ndim > 1:
+            writer.add_tensor(
+                f"{name}.weight", gguf.quants.quantize(np.ascontiguousarray(tensor), kind), raw_dtype=kind
+            )
+        else:
+            writer.add_tensor(f"{name}.weight", np.ascontiguousarray(tensor))
     for name, tensor in (others or {}).items():
         writer.add_tensor(name, np.ascontiguousarray(tensor))
     writer.write_header_to_file()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import gguf
@@ -78,15 +79,34 @@ def test_wrong_use_is_told_apart() -> None:
     assert main([]) == 2
 
 
-@pytest.mark.slow
-def test_the_embedded_model_loses_less_than_a_twentieth(model_home: Path) -> None:
-    """In perplexity on a fixed text, against the weights that both forms were made from; computed by llama.cpp."""
-    pytest.importorskip("llama_cpp", reason="the engine llamacpp is not installed; `make native` adds it")
+@pytest.fixture(scope="module")
+def fast_files(model_home: Path) -> ModelFiles:
+    """The embedded model, whose GGUF is the fast form."""
     (fast,) = (model_home / "models").glob(f"{DEFAULT_MODEL}/*/*-fast.gguf")
     files = ModelFiles(DEFAULT_MODEL, "r", fast.parent)
     assert files.gguf == fast
-    ideal, found = scored("transformers", "float32", files), scored("llamacpp", "auto", files)
-    assert found.perplexity <= LARGEST_RISE * ideal.perplexity
+    return files
+
+
+@pytest.fixture(scope="module")
+def ideal(fast_files: ModelFiles) -> Scores:
+    """What the weights that both forms were made from think of the text."""
+    return scored("transformers", "float32", fast_files)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(
+    ("engine", "module", "command"),
+    [("llamacpp", "llama_cpp", "make native"), ("openvino", "openvino", "make setup")],
+)
+def test_the_embedded_model_loses_less_than_a_twentieth(
+    fast_files: ModelFiles, ideal: Scores, engine: str, module: str, command: str
+) -> None:
+    """In perplexity on a fixed text, as each engine computes it for people."""
+    if find_spec(module) is None:
+        pytest.skip(f"the engine {engine} is not installed; `{command}` adds it")
+    assert scored(engine, "auto", fast_files).perplexity <= LARGEST_RISE * ideal.perplexity
 
 
 def scored(engine: str, dtype: str, files: ModelFiles) -> Scores:

@@ -1,0 +1,175 @@
+"""The engine openvino: nothing is sent, what it computes is right, what it cannot compute is left to others."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.util import find_spec
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from botbridge.answers import Sampling
+from botbridge.inference.choice import installed_engines
+from botbridge.inference.client import WorkerClient
+from botbridge.inference.engines.base import Engine
+from botbridge.inference.options import EngineOptions
+from botbridge.inference.worker import Assignment, create_engine, load_engine
+from botbridge.models.store import ModelFiles
+from botbridge.setting_groups import DEFAULT_MODEL
+from tests.fakes.asking import ask, prompt_of
+from tests.fakes.tiny_gguf import write_gguf_of_architecture, write_recurrent_gguf
+
+installed = pytest.mark.skipif(
+    find_spec("openvino") is None, reason="the engine openvino is not installed; `make setup` adds it"
+)
+
+TOKENS = ["<end>", "<turn>", *map(chr, range(33, 127))]
+TEXT = np.random.default_rng(3).integers(0, len(TOKENS), 48).tolist()
+WINDOW = 8
+OPTIONS = EngineOptions(device="cpu", dtype="float32", threads=1)
+
+TELEMETRY = """
+from pathlib import Path
+Path(__file__).with_name("sent").touch()
+raise ImportError("this is not the one that sends")
+"""
+
+
+@installed
+@pytest.mark.parametrize(
+    ("module", "sends"), [("openvino", True), ("botbridge.inference.engines.openvino_runtime", False)]
+)
+def test_importing_it_sends_nothing(tmp_path: Path, module: str, sends: bool) -> None:
+    """OpenVINO by itself would; a package that only notes that it was imported stands in for the one that sends."""
+    (tmp_path / "openvino_telemetry.py").write_text(TELEMETRY)
+    subprocess.run(
+        [sys.executable, "-c", f"import {module}"],
+        check=True,
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"},
+    )
+    assert (tmp_path / "sent").exists() is sends
+
+
+@installed
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    ("architecture", "heads_kv", "window"),
+    [("llama", 2, 0), ("qwen2", 2, 0), ("qwen3", 2, 0), ("qwen3", 1, 0), ("gemma3", 2, WINDOW), ("gemma3", 1, WINDOW)],
+)
+def test_it_computes_what_transformers_computes(tmp_path: Path, architecture: str, heads_kv: int, window: int) -> None:
+    """From the same file: token by token, and in two pieces."""
+    from botbridge.inference.engines.openvino_loading import plugin_properties
+    from botbridge.inference.engines.openvino_model import OpenVinoModel
+    from botbridge.inference.engines.openvino_reading import read_gguf
+    from botbridge.inference.engines.openvino_runtime import ov
+
+    write_gguf_of_architecture(tmp_path / "tiny.gguf", architecture, TOKENS, heads_kv=heads_kv, window=window)
+    library = AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="tiny.gguf", dtype=torch.float32)
+    with torch.no_grad():
+        expected = library(torch.tensor([TEXT])).logits[0].numpy()
+    compiled = ov.Core().compile_model(read_gguf(tmp_path / "tiny.gguf"), "CPU", plugin_properties(OPTIONS))
+    model = OpenVinoModel(compiled, 2**20)
+    one, two = model.open(), model.open()
+    found = np.concatenate([model.forward([(one, [token])]) for token in TEXT])
+    assert np.abs(found - expected).max() < 5e-3
+    pieces = [model.forward([(two, piece)])[0] for piece in (TEXT[:30], TEXT[30:])]
+    assert np.abs(pieces - expected[[29, 47]]).max() < 5e-3
+
+
+@installed
+@pytest.mark.parametrize(
+    ("architecture", "soft_cap", "reason"),
+    [
+        ("bloom", 0.0, "does not support architecture 'bloom'"),
+        ("gemma2", 50.0, "its attention is not of the plain kind"),
+        ("mamba", 0.0, "head_count"),
+    ],
+)
+def test_another_architecture_is_refused_by_name(
+    tmp_path: Path, architecture: str, soft_cap: float, reason: str
+) -> None:
+    from botbridge.inference.engines.openvino_reading import read_gguf
+
+    path = tmp_path / "tiny.gguf"
+    if architecture == "mamba":
+        write_recurrent_gguf(path, TOKENS)
+    else:
+        write_gguf_of_architecture(path, architecture, TOKENS, soft_cap=soft_cap)
+    with pytest.raises(ValueError, match=f"cannot compute tiny.gguf, whose architecture is {architecture}: .*{reason}"):
+        read_gguf(path)
+
+
+@installed
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    from botbridge.inference.engines.openvino_reading import read_gguf
+
+    write_gguf_of_architecture(tmp_path / "whole.gguf", "llama", TOKENS)
+    path = tmp_path / "tiny.gguf"
+    path.write_bytes((tmp_path / "whole.gguf").read_bytes()[:-5000])
+    with pytest.raises(ValueError, match="OpenVINO cannot compute tiny.gguf"):
+        read_gguf(path)
+
+
+def creating(assignment: Assignment, name: str) -> Engine:
+    """The engine of this name; nothing of it is sent anywhere."""
+    return create_engine(name, assignment, get_context("spawn").Queue())
+
+
+@installed
+def test_auto_goes_on_to_an_engine_that_can_and_says_why(tmp_path: Path, tiny_gpt2: ModelFiles) -> None:
+    for file in tiny_gpt2.directory.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    write_gguf_of_architecture(tmp_path / "tiny.gguf", "bloom", TOKENS)
+    options = replace(OPTIONS, engine="auto", fastest_engines=("openvino", "transformers"))
+    assignment = Assignment(1, options, replace(tiny_gpt2, directory=tmp_path), 1.0)
+    _, info = load_engine(assignment, lambda name: creating(assignment, name))
+    assert info.name == "transformers"
+    assert any("openvino could not load" in note and "architecture is bloom" in note for note in info.notes)
+
+
+def test_where_it_is_not_installed_the_command_that_adds_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert "openvino" not in installed_engines()
+    with pytest.raises(ValueError, match="the engine openvino is not installed; `make setup` adds it"):
+        creating(Assignment(1, OPTIONS, None, 1.0), "openvino")
+
+
+@installed
+def test_a_model_without_a_gguf_is_refused(tiny_gpt2: ModelFiles) -> None:
+    from botbridge.inference.engines.openvino_loading import load_openvino
+
+    with pytest.raises(ValueError, match="needs a model in GGUF form"):
+        load_openvino(tiny_gpt2, OPTIONS)
+
+
+@installed
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_a_seed_repeats_an_answer_whoever_else_asks(model_home: Path) -> None:
+    """Chance is each answer's own: another one beside it, with chance of its own, changes nothing."""
+    (gguf,) = (model_home / "models").glob(f"{DEFAULT_MODEL}/*/*-fast.gguf")
+    question = "Tell me a story about a lighthouse."
+
+    async def prepare() -> ModelFiles:
+        return ModelFiles(DEFAULT_MODEL, "r", gguf.parent)
+
+    async def ids(client: WorkerClient, text: str, seed: int, conversation: str) -> tuple[int, ...]:
+        sampling = Sampling(seed=seed, temperature=0.8, max_new_tokens=40)
+        asked = await ask(client, prompt_of(text, sampling=sampling, deadline_s=120, conversation=conversation))
+        return asked.completion.provenance.completion_ids
+
+    async with WorkerClient(prepare, EngineOptions(engine="openvino", dtype="float32", slots=2)) as client:
+        first = await ids(client, question, 1, "1")
+        assert await ids(client, question, 1, "2") == first
+        assert await ids(client, question, 2, "3") != first
+        beside, _ = await asyncio.gather(ids(client, question, 1, "4"), ids(client, "What is rain?", 5, "5"))
+        assert beside == first
