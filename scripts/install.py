@@ -144,9 +144,13 @@ def install_torch(python: Path, requirement: str, machine: Machine) -> None:
 
 
 def install_openvino(python: Path, requirement: str) -> None:
-    """Add the engine openvino; where there is no build of it set-up goes on without."""
-    command = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "-q", "--only-binary=openvino"]
-    command += ["-c", str(CONSTRAINTS), requirement]
+    """Add the engine openvino; where there is no build of it set-up goes on without.
+
+    Its dependencies are left out: numpy is here already, and the other one is
+    the package that sends telemetry.
+    """
+    command = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "-q", "--no-deps"]
+    command += ["--only-binary=openvino", requirement]
     done = subprocess.run(command, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode and "No matching distribution" in done.stderr:
         say(f"there is no {requirement} for this machine and this Python; botbridge goes on without that engine")
