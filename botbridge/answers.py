@@ -157,6 +157,19 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownAdapter:
+    """A LoRA adapter that lies beside the model.
+
+    Attributes:
+        obstacle: Why it cannot be used, in words that name it; empty when it can.
+    """
+
+    name: str
+    revision: str
+    obstacle: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class GeneratorStatus:
     """Whether answers can be had now, and of which model.
 
@@ -166,6 +179,7 @@ class GeneratorStatus:
         slots: How many answers run side by side.
         notes: What the engine wants the operator to know.
         weights_bytes: How much of the weights is read for one token; 0 if unknown.
+        adapters: Those that a prompt may name, and those that cannot be used; known once it is ready.
     """
 
     state: str
@@ -178,3 +192,4 @@ class GeneratorStatus:
     slots: int = 1
     notes: tuple[str, ...] = ()
     weights_bytes: int = 0
+    adapters: tuple[KnownAdapter, ...] = ()

@@ -124,6 +124,10 @@ class PromptTooLong(InferenceError):
     """Even the newest message alone does not fit into the model's context."""
 
 
+class AdapterUnusable(InferenceError):
+    """The adapter that the prompt names is not here, or cannot be used; the sentence names it."""
+
+
 class GenerationTimeout(InferenceError):
     """The answer was not finished before its deadline."""
 

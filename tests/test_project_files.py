@@ -65,12 +65,18 @@ COMES_WITH = {
     "httpx": "python-telegram-bot",
     "httpx2": "huggingface-hub",
     "pyromark": "telegramify-markdown",
+    "safetensors": "transformers",
     "tokenizers": "transformers",
     "yarl": "discord-py",
 }
 
 # The modules of extra engines; where these are not installed nobody else can tell.
-COMES_UNINSTALLED = {"llama_cpp": ["llama-cpp-python"], "openai": ["openai"], "openvino": ["openvino"]}
+COMES_UNINSTALLED = {
+    "llama_cpp": ["llama-cpp-python"],
+    "openai": ["openai"],
+    "openvino": ["openvino"],
+    "peft": ["peft"],
+}
 
 
 def imported_by(file: Path) -> set[str]:

@@ -24,7 +24,12 @@ def installed_engines() -> frozenset[str]:
 
 
 def engine_order(
-    measured: Sequence[str], installed: Collection[str], *, has_gguf: bool, has_safetensors: bool
+    measured: Sequence[str],
+    installed: Collection[str],
+    *,
+    has_gguf: bool,
+    has_safetensors: bool,
+    has_adapters: bool = False,
 ) -> tuple[str, ...]:
     """Return the engines to try, best first.
 
@@ -34,6 +39,7 @@ def engine_order(
         installed: Engines that are here.
         has_gguf: The model is here as a GGUF.
         has_safetensors: It is here as safetensors.
+        has_adapters: Adapters for it are here, which only transformers computes; that counts for more than speed.
 
     >>> engine_order((), {"transformers", "openvino"}, has_gguf=True, has_safetensors=True)
     ('openvino', 'transformers')
@@ -41,11 +47,14 @@ def engine_order(
     ('transformers', 'openvino')
     >>> engine_order((), {"transformers", "openvino"}, has_gguf=False, has_safetensors=True)
     ('transformers',)
+    >>> engine_order((), {"transformers", "llamacpp"}, has_gguf=True, has_safetensors=True, has_adapters=True)
+    ('transformers', 'llamacpp')
     """
+    first = ("transformers",) if has_adapters else ()
     able = {"transformers": has_safetensors, "llamacpp": has_gguf, "openvino": has_gguf}
     return tuple(
         engine
-        for engine in dict.fromkeys((*measured, *FASTEST_FIRST))
+        for engine in dict.fromkeys((*first, *measured, *FASTEST_FIRST))
         if engine in installed and able.get(engine, False)
     )
 

@@ -12,6 +12,7 @@ from typing import Self
 
 from botbridge.answers import Completion, Delta, GeneratorStatus, Prompt, RequestId, Started
 from botbridge.errors import (
+    AdapterUnusable,
     GenerationFailed,
     GenerationTimeout,
     InferenceError,
@@ -35,6 +36,7 @@ from botbridge.inference.supervisor import Prepare, ProtocolBroken, Supervisor
 
 FAILURES: dict[FailureKind, type[InferenceError]] = {
     FailureKind.PROMPT_TOO_LONG: PromptTooLong,
+    FailureKind.ADAPTER: AdapterUnusable,
     FailureKind.DEADLINE: GenerationTimeout,
     FailureKind.ENGINE: GenerationFailed,
 }
@@ -106,6 +108,7 @@ class WorkerClient:
         Raises:
             ModelLoadError: there is no model to answer, and none is about to come.
             PromptTooLong: the newest turn alone does not fit.
+            AdapterUnusable: the adapter is not here, or cannot be used.
             GenerationTimeout: the deadline passed.
             GenerationFailed: the engine raised.
             WorkerDied: the worker ended while it held the request; another try may help.

@@ -11,7 +11,8 @@ from multiprocessing.queues import Queue
 from queue import Empty
 
 from botbridge.answers import FinishReason, Provenance, RequestId, Sampling
-from botbridge.errors import PromptTooLong
+from botbridge.errors import AdapterUnusable, PromptTooLong
+from botbridge.inference.adapters import usable_revision
 from botbridge.inference.engines.base import Engine, EngineInfo, TokenEvent, describe
 from botbridge.inference.protocol import (
     Cancel,
@@ -153,6 +154,8 @@ class WorkerLoop:
             waiting = self._waiting.popleft()
             try:
                 self._submit(waiting)
+            except AdapterUnusable as error:
+                self._fail(waiting.job.request_id, FailureKind.ADAPTER, str(error))
             except PromptTooLong as error:
                 self._fail(waiting.job.request_id, FailureKind.PROMPT_TOO_LONG, str(error))
             except Exception as error:  # noqa: BLE001 - whatever an engine does wrong must end one request only
@@ -160,12 +163,15 @@ class WorkerLoop:
 
     def _submit(self, waiting: _Waiting) -> None:
         job = waiting.job
+        adapter_revision = usable_revision(job.adapter, self._info.adapters)
         seed = secrets.randbits(SEED_BITS) if job.sampling.seed is None else job.sampling.seed
         prompt = self._engine.prompt(job.system, job.turns, job.sampling.max_new_tokens)
         sampling = replace(job.sampling, max_new_tokens=prompt.max_new_tokens, seed=seed)
         cached_tokens = self._engine.submit(job.request_id, job.conversation, prompt, sampling, job.adapter)
         provenance = replace(
-            self._provenance(sampling, prompt.ids, cached_tokens, prompt.used_turns), adapter=job.adapter
+            self._provenance(sampling, prompt.ids, cached_tokens, prompt.used_turns),
+            adapter=job.adapter,
+            adapter_revision=adapter_revision,
         )
         self._running[job.request_id] = _Running(waiting.due_s, provenance)
         self._results.put(

@@ -17,13 +17,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from botbridge.answers import FinishReason, Provenance, RequestId, Sampling, Turn
+from botbridge.answers import FinishReason, KnownAdapter, Provenance, RequestId, Sampling, Turn
 
 
 class FailureKind(StrEnum):
     """Why a request failed; the client maps each to one class of the error tree."""
 
     PROMPT_TOO_LONG = "prompt_too_long"
+    ADAPTER = "adapter"
     DEADLINE = "deadline"
     ENGINE = "engine"
 
@@ -82,6 +83,7 @@ class Ready:
         slots: How many requests may be held at once.
         notes: What the operator should know, e.g. of a fallback taken.
         weights_bytes: How much of the weights is read for one token; 0 if unknown.
+        adapters: Those that a request may name, and those that cannot be used.
     """
 
     generation: int
@@ -93,6 +95,7 @@ class Ready:
     slots: int
     notes: tuple[str, ...] = ()
     weights_bytes: int = 0
+    adapters: tuple[KnownAdapter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from botbridge.answers import Completion, Delta, GeneratorStatus, Prompt, Started
-from botbridge.errors import GenerationFailed, GenerationTimeout, ModelLoadError, WorkerDied
+from botbridge.errors import AdapterUnusable, GenerationTimeout, ModelLoadError, WorkerDied
 from botbridge.inference.remote_answer import Question, RemoteAnswer
 from botbridge.inference.remote_course import Course
 from botbridge.inference.remote_history import Cuts, whole_exchanges
@@ -116,6 +116,7 @@ class RemoteGenerator:
             ModelLoadError: no server can be asked, and none is about to come.
             PromptTooLong: the newest question alone does not fit.
             GenerationTimeout: the deadline passed.
+            AdapterUnusable: the prompt names an adapter; servers elsewhere take none.
             GenerationFailed: the server does not take this prompt.
             WorkerDied: no server gave a whole answer; another try may help.
 
@@ -145,7 +146,7 @@ class RemoteGenerator:
     async def _whole_answer(self, prompt: Prompt, due_s: float) -> AsyncGenerator[Event, None]:
         """Ask servers, one after another, until one has answered or nothing is left to be tried."""
         if prompt.adapter is not None:
-            raise GenerationFailed(f"adapter {prompt.adapter!r}: the engine remote takes none")
+            raise AdapterUnusable(f"the adapter {prompt.adapter} cannot be used: the engine remote takes none")
         course = Course(
             Question(
                 model=self._options.model,

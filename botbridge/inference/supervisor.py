@@ -203,8 +203,11 @@ class Supervisor:
                         slots=message.slots,
                         notes=message.notes,
                         weights_bytes=message.weights_bytes,
+                        adapters=message.adapters,
                     )
                 )
+                for obstacle in (adapter.obstacle for adapter in message.adapters if adapter.obstacle):
+                    log.info("An adapter is here that cannot be used: %s.", obstacle)
             case LoadFailed(detail=detail):
                 self._verdict = f"could not load the model ({detail})"
                 self._set_status(GeneratorStatus("unavailable", f"The model could not be loaded: {detail}"))

@@ -19,6 +19,7 @@ from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from multiprocessing.queues import Queue
 
+from botbridge.inference.adapters import adapters_without, has_peft, known_adapters
 from botbridge.inference.choice import ADDED_BY, AUTO, engine_order, installed_engines, missing_note
 from botbridge.inference.engines.base import Engine, EngineInfo, describe
 from botbridge.inference.engines.batch import BatchEngine
@@ -59,6 +60,7 @@ def main(assignment: Assignment, jobs: Queue[ToWorker], results: Queue[FromWorke
         results.put(LoadFailed(assignment.generation, describe(error)))
         return
     files = assignment.files
+    info = replace(info, adapters=info.adapters or adapters_without(info.name, files, has_peft=has_peft()))
     loop = WorkerLoop(
         engine,
         info,
@@ -91,7 +93,11 @@ def load_engine(assignment: Assignment, create: Callable[[str], Engine]) -> tupl
     has_gguf = files.gguf is not None
     notes: list[str] = []
     for name in engine_order(
-        options.fastest_engines, installed, has_gguf=has_gguf, has_safetensors=files.has_safetensors
+        options.fastest_engines,
+        installed,
+        has_gguf=has_gguf,
+        has_safetensors=files.has_safetensors,
+        has_adapters=any(not adapter.obstacle for adapter in known_adapters(files, has_peft=has_peft())),
     ):
         try:
             engine = create(name)
@@ -150,6 +156,7 @@ def _ready(assignment: Assignment, info: EngineInfo, loop: WorkerLoop) -> Ready:
         slots=assignment.options.slots,
         notes=info.notes,
         weights_bytes=info.weights_bytes,
+        adapters=info.adapters,
     )
 
 

@@ -36,7 +36,7 @@ async def ensure(
     command: tuple[str, ...] = PULL_COMMAND,
     environment: Mapping[str, str] | None = None,
 ) -> ModelFiles:
-    """Return the model's files; may be called again after any failure.
+    """Return the model's files with the adapters beside it; may be called again after any failure.
 
     Args:
         pull_missing: Fetch the model when it is not here; otherwise the error
@@ -55,7 +55,7 @@ async def ensure(
         Ends the child and all that it started. What it had fetched stays for the next pull.
     """
     try:
-        return await asyncio.to_thread(store.find, named)
+        return await asyncio.to_thread(store.find_with_adapters, named)
     except ModelNotFound:
         if not pull_missing:
             raise
@@ -75,7 +75,7 @@ async def ensure(
         await _end(process)
     if process.returncode != 0:
         raise pull_error(answer, process.returncode)
-    return await asyncio.to_thread(store.find, named)
+    return await asyncio.to_thread(store.find_with_adapters, named)
 
 
 def pull_error(answer: bytes, returncode: int | None) -> ModelError:

@@ -18,7 +18,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -35,7 +35,7 @@ from botbridge.models.manifest import (
     sync_to_disk,
     write_manifest,
 )
-from botbridge.models.names import FAST_SUFFIX, DirectorySource, GgufSource, HubSource, NamedModel
+from botbridge.models.names import FAST_SUFFIX, DirectorySource, GgufSource, HubSource, NamedModel, parse_name
 from botbridge.models.own import MODEL_CONFIG, check_directory, check_gguf_file, files_of, fingerprint
 
 STAGING_PREFIX: Final = ".staging-"
@@ -51,12 +51,14 @@ class ModelFiles:
         revision: The exact revision: a hub commit, or the hash of the source file.
         directory: Holds tokenizer.json, config.json, and *.safetensors or a *.gguf.
         hub_id: Where its publisher offers the model as such, quantized by nobody; None where that is not known.
+        adapters: Adapters that lie beside it, whatever they were made for (`find_with_adapters`).
     """
 
     model: str
     revision: str
     directory: Path
     hub_id: str | None = None
+    adapters: tuple[AdapterFiles, ...] = ()
 
     @property
     def gguf(self) -> Path | None:
@@ -122,6 +124,10 @@ class ModelStore:
             raise ModelNotFound(f"{named.name} is an adapter for {found.base.model}, not a model")
         return found
 
+    def find_with_adapters(self, named: NamedModel) -> ModelFiles:
+        """Return the model's files with every adapter in this store; errors as of `find`."""
+        return replace(self.find(named), adapters=self.every_adapter())
+
     def find_adapter(self, named: NamedModel, *, thorough: bool = False) -> AdapterFiles:
         """Return the adapter's files, checked as those of a model are.
 
@@ -157,16 +163,33 @@ class ModelStore:
     def adapters(self, base: ModelFiles) -> list[AdapterFiles]:
         """Return the adapters in this store that were made for a model, in the order of their names."""
         fitting = []
-        for manifest, directory in self.installed():
-            if manifest.base is None:
-                continue
-            adapter = AdapterFiles(manifest.model, manifest.revision, directory, manifest.base)
+        for adapter in self._adapter_revisions():
             try:
                 check_base(adapter, base)
             except AdapterMismatch:
                 continue
             fitting.append(adapter)
         return fitting
+
+    def every_adapter(self) -> tuple[AdapterFiles, ...]:
+        """Return each adapter in this store once: the revision that its plain name means, else the newest here."""
+        newest: dict[str, AdapterFiles] = {}
+        for adapter in self._adapter_revisions():
+            other = newest.get(adapter.adapter)
+            if other is None or self._age(adapter) > self._age(other):
+                newest[adapter.adapter] = adapter
+        return tuple(newest.values())
+
+    def _adapter_revisions(self) -> Iterator[AdapterFiles]:
+        for manifest, directory in self.installed():
+            if manifest.base is not None:
+                yield AdapterFiles(manifest.model, manifest.revision, directory, manifest.base)
+
+    def _age(self, adapter: AdapterFiles) -> tuple[bool, int]:
+        """Rank revisions of one adapter: the one that is meant without naming any, then by when it was made here."""
+        named = parse_name(adapter.adapter)
+        is_meant = isinstance(named.source, HubSource) and self._noted_revision(named, named.source) == adapter.revision
+        return is_meant, adapter.directory.stat().st_mtime_ns
 
     def installed(self) -> list[tuple[Manifest, Path]]:
         """Return every revision that is here, with its directory; unreadable ones are left out.

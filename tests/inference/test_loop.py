@@ -231,6 +231,7 @@ def test_an_adapter_that_the_engine_does_not_have_fails_the_request() -> None:
     job = Generate(RequestId("a"), 3, "c", "", (Turn(Role.USER, "hi"),), Sampling(), 60, adapter="poet")
     sent, _ = run([job, generate("b")])
     assert isinstance(sent[0], Failed)
+    assert sent[0].kind is FailureKind.ADAPTER
     assert "poet" in sent[0].detail
 
 

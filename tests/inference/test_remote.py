@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from botbridge.answers import Completion, Delta, FinishReason, Sampling, Started
-from botbridge.errors import GenerationFailed, GenerationTimeout, ModelLoadError, WorkerDied
+from botbridge.errors import AdapterUnusable, GenerationFailed, GenerationTimeout, ModelLoadError, WorkerDied
 from botbridge.inference.remote import RemoteGenerator
 from tests.fakes.asking import Asked, ask, prompt_of, until_state
 from tests.fakes.openai_server import MODEL, OpenAIServer, Reply
@@ -143,7 +143,7 @@ async def test_a_server_that_does_not_stop_where_it_was_told_is_stopped(server: 
 
 async def test_an_adapter_is_refused_and_not_left_out_silently(server: OpenAIServer) -> None:
     async with opened(server) as generator:
-        with pytest.raises(GenerationFailed, match="adapter 'pirate': the engine remote takes none"):
+        with pytest.raises(AdapterUnusable, match="the adapter pirate cannot be used: the engine remote takes none"):
             await ask(generator, replace(prompt_of("hello"), adapter="pirate"))
     assert server.questions == []
 

@@ -145,3 +145,19 @@ def test_a_quantized_copy_is_not_taken_for_the_base() -> None:
     named = parse_name("org/tiny:Q4_0")
     with pytest.raises(AdapterMismatch, match="not for org/tiny:Q4_0$"):
         check_base(adapter_for("org/tiny"), ModelFiles(named.model, "c" * 40, Path("unused"), named.hub_id))
+
+
+def test_a_model_comes_with_every_adapter_of_the_store_in_the_revision_that_its_name_means(
+    hub: FakeHub, store: ModelStore
+) -> None:
+    """Also those for other models: who names one is told what it was made for."""
+    first = pulled(hub, store)
+    other = pulled(hub, store, "org/other", base="org/large")
+    hub.repository("org/pirate").commit(adapter_files(revision="v2"))
+    second = pull(parse_name("org/pirate"), store, Hub(hub.endpoint), RecordedProgress())
+    pull(parse_name(f"org/pirate@{first.revision}"), store, Hub(hub.endpoint), RecordedProgress())
+    pull(parse_name("org/tiny"), store, Hub(hub.endpoint), RecordedProgress())
+    model = store.find_with_adapters(parse_name("org/tiny"))
+    assert first.revision != second.revision
+    assert model.adapters == (other, second)
+    assert store.find(parse_name("org/tiny")).adapters == ()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from botbridge.answers import FinishReason, RequestId, Sampling, Turn
+from botbridge.answers import FinishReason, KnownAdapter, RequestId, Sampling, Turn
 from botbridge.inference.options import EngineOptions
 from botbridge.models.store import ModelFiles
 
@@ -21,6 +21,8 @@ class EngineInfo:
         notes: What the operator should know, e.g. of a fallback taken.
         weights_bytes: How much of the weights is read for one token; 0 where
             the engine does not tell.
+        adapters: Those that a request may name, and those that could not be
+            loaded; empty for an engine that computes none.
     """
 
     name: str
@@ -28,6 +30,7 @@ class EngineInfo:
     context_tokens: int
     notes: tuple[str, ...] = ()
     weights_bytes: int = 0
+    adapters: tuple[KnownAdapter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

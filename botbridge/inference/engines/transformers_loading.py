@@ -10,10 +10,12 @@ import transformers
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.cache_utils import DynamicCache
 
+from botbridge.inference.adapters import has_peft
 from botbridge.inference.engines.base import EngineInfo
 from botbridge.inference.engines.hf_tokenizer import HfTokenizer, load_dialogue, load_tokenizer
 from botbridge.inference.engines.safetensors_files import count_numbers
 from botbridge.inference.engines.step import LoadedModel, StepModel
+from botbridge.inference.engines.transformers_adapters import LoraAdapters, load_adapters
 from botbridge.inference.engines.transformers_device import (
     Devices,
     Placement,
@@ -54,15 +56,15 @@ def load_on(files: ModelFiles | None, options: EngineOptions, devices: Devices) 
     placement = choose_placement(options, devices)
     numbers = count_numbers(files.directory)
     with within(Room(numbers, placement.dtype, devices.free_bytes(placement.device))):
-        return _load(files.directory, placement, options.context_tokens)
+        return _load(files, placement, options.context_tokens)
 
 
-def _load(directory: Path, placement: Placement, most_context_tokens: int | None) -> LoadedModel:
+def _load(files: ModelFiles, placement: Placement, most_context_tokens: int | None) -> LoadedModel:
     """Load what is known to be there and to fit."""
     torch.set_grad_enabled(False)
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    tokenizer = load_tokenizer(directory)
-    model = read_model(directory, placement)
+    tokenizer = load_tokenizer(files.directory)
+    model, adapters = read_with_adapters(files, placement)
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", FALLBACK_CONTEXT_TOKENS)
     context_tokens = min(limit, most_context_tokens or limit)
     dialogue = load_dialogue(tokenizer, end_ids(model.generation_config, tokenizer), context_tokens)
@@ -72,15 +74,23 @@ def _load(directory: Path, placement: Placement, most_context_tokens: int | None
     driven: StepModel
     encode = HfTokenizer(tokenizer).encode_plain
     try:
-        driven = driven_together(model, probe, placement, encode=encode, context_tokens=context_tokens)
+        driven = driven_together(
+            model, probe, placement, encode=encode, context_tokens=context_tokens, adapters=adapters
+        )
         cuttable, token_bytes = True, driven.token_bytes
     except Unproven as error:
-        driven = driven_one_by_one(read_model(directory, placement), placement, encode)
+        driven = driven_one_by_one(*read_with_adapters(files, placement), placement, encode)
         cuttable, token_bytes = can_truncate(probe), max(cache_bytes(probe), 1)
         notes += (f"The answers of this model are computed one after another in each step, which is slower: {error}.",)
     version = f"transformers {transformers.__version__}, torch {torch.__version__}, {placement}"
-    info = EngineInfo("transformers", version, context_tokens, notes, weights_bytes)
+    info = EngineInfo("transformers", version, context_tokens, notes, weights_bytes, adapters.known)
     return LoadedModel(info, driven, dialogue, token_bytes, cuttable)
+
+
+def read_with_adapters(files: ModelFiles, placement: Placement) -> tuple[PreTrainedModel, LoraAdapters]:
+    """Read a model's weights and put the adapters beside it into it."""
+    model = read_model(files.directory, placement)
+    return model, load_adapters(model, files, has_peft=has_peft())
 
 
 def read_model(directory: Path, placement: Placement) -> PreTrainedModel:
@@ -106,7 +116,13 @@ def read_bytes(model: PreTrainedModel) -> int:
 
 
 def driven_together(
-    model: PreTrainedModel, probe: DynamicCache, placement: Placement, *, encode: Encode, context_tokens: int
+    model: PreTrainedModel,
+    probe: DynamicCache,
+    placement: Placement,
+    *,
+    encode: Encode,
+    context_tokens: int,
+    adapters: LoraAdapters,
 ) -> RaggedModel:
     """Return the model with all of its sequences in one pass, its layers packed or quantized.
 
@@ -117,19 +133,23 @@ def driven_together(
         Unproven: The model does not allow it, and is of no further use.
     """
     prepare = partial(pack, dtype=placement.dtype) if placement.packs and not placement.int8 else None
-    ragged = proven_ragged_model(model, probe, encode=encode, context_tokens=context_tokens, prepare=prepare)
+    ragged = proven_ragged_model(
+        model, probe, encode=encode, context_tokens=context_tokens, prepare=prepare, adapters=adapters
+    )
     if placement.int8:
         quantize(model)
     return ragged
 
 
-def driven_one_by_one(model: PreTrainedModel, placement: Placement, encode: Encode) -> PlainModel:
+def driven_one_by_one(
+    model: PreTrainedModel, adapters: LoraAdapters, placement: Placement, encode: Encode
+) -> PlainModel:
     """Return the model with one sequence after another, as the library computes them, quantized if that is wanted.
 
     Raises:
         ValueError: It cannot go on from what it has computed.
     """
-    plain = proven_plain_model(model, encode)
+    plain = proven_plain_model(model, encode, adapters)
     if placement.int8:
         quantize(model)
     return plain

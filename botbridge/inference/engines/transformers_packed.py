@@ -8,7 +8,8 @@ to compiled models.
 
 Covered: `torch.nn.Linear` and the `Conv1D` of GPT-2, on the CPU, in float32 and
 bfloat16.
-Not covered: layers of any other class, which stay as they are.
+Not covered: layers of any other class, and the matrices of LoRA adapters, which
+stay as they are.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ LEAST_NUMBERS = 2**14
 
 MOST_DISTANCE = {torch.float32: 1e-5, torch.bfloat16: 0.02}
 """How far a packed layer may be off, as a share of its output; some roundings."""
+
+ADAPTER_PARTS = frozenset({"lora_A", "lora_B"})
+"""Where peft keeps the matrices of adapters: few numbers, which stay exact."""
 
 Make = Callable[[Tensor, Tensor | None], nn.Module]
 """A weight, (O, I), and a bias, (O,) or None, to the layer that takes their place."""
@@ -71,7 +75,9 @@ def replace_linears(model: nn.Module, make: Make, most: float) -> int:
     """
     fit: dict[torch.Size, bool] = {}
     replaced = 0
-    for parent in list(model.modules()):
+    for path, parent in list(model.named_modules()):
+        if path.rpartition(".")[2] in ADAPTER_PARTS:
+            continue
         for name, child in list(parent.named_children()):
             weight, bias = weight_and_bias(child)
             if weight is None or weight.numel() < LEAST_NUMBERS or not fit.get(weight.shape, True):

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from botbridge.inference.engines.step import SequenceId
+from botbridge.inference.engines.transformers_adapters import LoraAdapters
 from botbridge.inference.sampling import Logits
 
 
@@ -25,22 +26,27 @@ class _Sequence:
     """The library's own cache, and how many tokens it holds."""
 
     cache: DynamicCache
+    adapter: str | None
     length: int = 0
 
 
 class PlainModel:
     """A model whose sequences are computed by themselves."""
 
-    def __init__(self, model: PreTrainedModel, *, reads_pieces: bool = True) -> None:
+    def __init__(
+        self, model: PreTrainedModel, *, adapters: LoraAdapters | None = None, reads_pieces: bool = True
+    ) -> None:
         """Begin without sequences.
 
         Args:
             model: Any causal model.
+            adapters: Those inside the model; None for none.
             reads_pieces: Whether it goes on from a cache with several tokens at
                 once. Some recurrent models begin anew then, without an error;
                 they get what follows the first piece token by token.
         """
         self._model = model
+        self._adapters = adapters or LoraAdapters()
         self._reads_pieces = reads_pieces
         self._sequences: dict[SequenceId, _Sequence] = {}
         self._serial = itertools.count()
@@ -49,11 +55,10 @@ class PlainModel:
         """Begin an empty sequence.
 
         Raises:
-            ValueError: An adapter is named; there is none.
+            ValueError: There is no adapter of this name, or something stands in its way.
         """
-        if adapter is not None:
-            raise ValueError(f"there is no adapter {adapter!r}")
-        return self._add(_Sequence(DynamicCache(config=self._model.config)))
+        self._adapters.require(adapter)
+        return self._add(_Sequence(DynamicCache(config=self._model.config), adapter))
 
     def forward(self, work: Sequence[tuple[SequenceId, Sequence[int]]]) -> Logits:
         """Append tokens to sequences; (B, V) float32."""
@@ -80,6 +85,7 @@ class PlainModel:
     def _forward(self, held: _Sequence, tokens: Sequence[int]) -> Logits:
         if len(tokens) > 1 and held.length and not self._reads_pieces:
             return [self._forward(held, [token]) for token in tokens][-1]
+        self._adapters.use(held.adapter)
         input_ids = torch.tensor([list(tokens)], dtype=torch.int64, device=self._model.device)  # (1, T)
         output = self._model(input_ids, past_key_values=held.cache, use_cache=True, logits_to_keep=1)
         held.length += len(tokens)

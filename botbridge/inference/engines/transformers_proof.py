@@ -29,6 +29,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingW
 
 from botbridge.inference.engines.base import describe
 from botbridge.inference.engines.step import StepModel
+from botbridge.inference.engines.transformers_adapters import LoraAdapters
 from botbridge.inference.engines.transformers_plain import PlainModel
 from botbridge.inference.engines.transformers_ragged import CacheShape, RaggedModel
 from botbridge.inference.sampling import Logits
@@ -84,6 +85,7 @@ def proven_ragged_model(
     encode: Encode,
     context_tokens: int,
     prepare: Callable[[PreTrainedModel], object] | None = None,
+    adapters: LoraAdapters | None = None,
 ) -> RaggedModel:
     """Prepare a model for speed and drive it ragged, once it is shown that this changes nothing.
 
@@ -93,6 +95,8 @@ def proven_ragged_model(
         encode: Text to token ids, without control tokens.
         context_tokens: How long sequences can become.
         prepare: Called between the plain pass and the ragged ones.
+        adapters: Those inside the model. The proof is of the bare model: an
+            adapter, too, looks at each token by itself.
 
     Raises:
         Unproven: The sentence says why.
@@ -104,7 +108,7 @@ def proven_ragged_model(
         expected, spread = plain_logits(model, texts)
         if prepare is not None:
             prepare(model)
-        ragged = RaggedModel(model, shape)
+        ragged = RaggedModel(model, shape, adapters)
         check_distance(ragged_logits(ragged, texts), expected, tolerance(spread, shape.dtype))
         check_windows(ragged.attention.windows, probe, context_tokens)
     except Unproven:
@@ -114,7 +118,7 @@ def proven_ragged_model(
     return ragged
 
 
-def proven_plain_model(model: PreTrainedModel, encode: Encode) -> PlainModel:
+def proven_plain_model(model: PreTrainedModel, encode: Encode, adapters: LoraAdapters | None = None) -> PlainModel:
     """Drive a model in the library's own way, once it is known that sequences can go on and keep apart.
 
     Raises:
@@ -125,12 +129,12 @@ def proven_plain_model(model: PreTrainedModel, encode: Encode) -> PlainModel:
     expected, spread = plain_logits(model, texts)
     most = tolerance(spread, model.dtype)
     for reads_pieces in (True, False):
-        plain = PlainModel(model, reads_pieces=reads_pieces)
+        plain = PlainModel(model, adapters=adapters, reads_pieces=reads_pieces)
         first, second = plain.open(), plain.open()
         for begin, end in ((0, TEXT_TOKENS // 2), (TEXT_TOKENS // 2, TEXT_TOKENS)):
             rows = plain.forward([(first, texts[A, begin:end].tolist()), (second, texts[B, begin:end].tolist())])
         if max(distance(row, expected[text, -1]) for text, row in zip((A, B), rows, strict=True)) <= most:
-            return PlainModel(model, reads_pieces=reads_pieces)
+            return PlainModel(model, adapters=adapters, reads_pieces=reads_pieces)
     raise ValueError("this model cannot keep several sequences apart, not even one after another")
 
 

@@ -7,7 +7,7 @@ ours (`transformers_attention`), over caches of our own.
 
 Covered: sequences of any lengths, pieces of prompts and single tokens mixed;
 cutting and copying a sequence, sliding windows included, because no cache here
-forgets.
+forgets; sequences with different adapters, in a pass for each adapter.
 Not covered: models that keep anything else between tokens (recurrent states),
 or whose layers differ in shape. `transformers_proof` tells which can.
 """
@@ -18,11 +18,13 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
 
 from botbridge.inference.engines.step import SequenceId
+from botbridge.inference.engines.transformers_adapters import LoraAdapters, places_by_adapter
 from botbridge.inference.engines.transformers_attention import RaggedAttention, Span
 from botbridge.inference.sampling import Logits
 
@@ -66,10 +68,11 @@ class CacheShape:
 
 
 class _Sequence:
-    """The first `length` tokens' keys and values, and room for more."""
+    """The first `length` tokens' keys and values, computed with one adapter or none, and room for more."""
 
-    def __init__(self, shape: CacheShape) -> None:
+    def __init__(self, shape: CacheShape, adapter: str | None) -> None:
         self._shape = shape
+        self.adapter = adapter
         self.length = 0
         self.keys, self.values = shape.empty(0)
 
@@ -94,8 +97,9 @@ class _Sequence:
 class RaggedModel:
     """A model whose sequences are computed together. The model is this object's alone while it is in use."""
 
-    def __init__(self, model: PreTrainedModel, shape: CacheShape) -> None:
+    def __init__(self, model: PreTrainedModel, shape: CacheShape, adapters: LoraAdapters | None = None) -> None:
         self._model = model
+        self._adapters = adapters or LoraAdapters()
         self._shape = shape
         self._sequences: dict[SequenceId, _Sequence] = {}
         self._serial = itertools.count()
@@ -115,15 +119,22 @@ class RaggedModel:
         """Begin an empty sequence.
 
         Raises:
-            ValueError: An adapter is named; there is none.
+            ValueError: There is no adapter of this name, or something stands in its way.
         """
-        if adapter is not None:
-            raise ValueError(f"there is no adapter {adapter!r}")
-        return self._add(_Sequence(self._shape))
+        self._adapters.require(adapter)
+        return self._add(_Sequence(self._shape, adapter))
 
     @torch.inference_mode()
     def forward(self, work: Sequence[tuple[SequenceId, Sequence[int]]]) -> Logits:
-        """Append tokens to sequences; (B, V) float32."""
+        """Append tokens to sequences, in one pass for each adapter among them; (B, V) float32."""
+        groups = places_by_adapter([self._sequences[sequence].adapter for sequence, _ in work])
+        rows: dict[int, Logits] = {}
+        for adapter, places in groups.items():
+            self._adapters.use(adapter)
+            rows |= zip(places, self._forward([work[place] for place in places]), strict=True)
+        return np.stack([rows[place] for place in range(len(work))])
+
+    def _forward(self, work: Sequence[tuple[SequenceId, Sequence[int]]]) -> Logits:
         sequences = [self._sequences[sequence] for sequence, _ in work]
         counts = [len(tokens) for _, tokens in work]
         for sequence, count in zip(sequences, counts, strict=True):
@@ -149,8 +160,9 @@ class RaggedModel:
     @torch.inference_mode()
     def fork(self, source: SequenceId, length: int) -> SequenceId:
         """Begin a sequence with the first `length` tokens of another."""
-        forked = _Sequence(self._shape)
-        forked.begin_as(self._sequences[source], length)
+        held = self._sequences[source]
+        forked = _Sequence(self._shape, held.adapter)
+        forked.begin_as(held, length)
         return self._add(forked)
 
     def close(self, sequence: SequenceId) -> None:
