@@ -133,6 +133,7 @@ def build(
         platforms=here,
         room=room,
         acts=acts,
+        generator=generator,
         access=policy.access,
         texts=texts,
     )

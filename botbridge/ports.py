@@ -99,6 +99,14 @@ class History(Protocol):
         """
         ...
 
+    async def adapter(self, key: ConversationKey) -> str | None:
+        """The LoRA adapter that a conversation is answered with; None for the bare model."""
+        ...
+
+    async def choose_adapter(self, key: ConversationKey, adapter: str | None) -> None:
+        """Answer a conversation with another adapter from now on, resets included."""
+        ...
+
 
 class Outbox(Protocol):
     """Messages that we owe to chats."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from botbridge.conversation import adapters
 from botbridge.conversation.access import Access, Powers, Right, right_to_reset
 from botbridge.conversation.acts import Acts
 from botbridge.conversation.commands import Command
@@ -23,7 +24,7 @@ from botbridge.messages import (
     InboxState,
     PlatformName,
 )
-from botbridge.ports import Audit, History, People, Platform
+from botbridge.ports import Audit, History, People, Platform, TextGenerator
 
 log = structlog.get_logger(__name__)
 
@@ -48,9 +49,11 @@ class Desk:
         platforms: Mapping[PlatformName, Platform],
         room: Room,
         acts: Acts,
+        generator: TextGenerator,
         access: Access,
         texts: Texts,
     ) -> None:
+        self._generator = generator
         self._history = history
         self._people = people
         self._audit = audit
@@ -74,6 +77,8 @@ class Desk:
                 return Obeyed(InboxState.ANSWERED, await self._cancel(row, language))
             case "reset":
                 return await self._reset(row, command, language)
+            case "adapter":
+                return await self._adapter(row, command, language)
             case _:
                 unknown = language.say("I do not know /{name}. /help shows what I know.", name=command.name)
                 return Obeyed(InboxState.REFUSED, unknown)
@@ -136,6 +141,24 @@ class Desk:
             "Done. {number} conversation was reset.", "Done. {number} conversations were reset.", len(allowed)
         )
         return Obeyed(InboxState.ANSWERED, done)
+
+    async def _adapter(self, row: InboxRow, command: Command, language: Language) -> Obeyed:
+        """Show or choose what answers the conversation that the command was said in."""
+        subject = f"{row.key.text} {' '.join(command.words)}".strip()
+        if person_of(row) not in self._access.operators:
+            await self._audit.record(AuditEntry(actor(row), "adapter", subject, allowed=False, reason="no right"))
+            return Obeyed(InboxState.REFUSED, language.say("Only those who operate this bot choose its adapters."))
+        status = self._generator.status()
+        if not command.words:
+            chosen = await self._history.adapter(row.key)
+            return Obeyed(InboxState.ANSWERED, adapters.overview(language, chosen, status))
+        name = adapters.wanted(command.words)
+        if (refusal := adapters.refusal(language, name, status)) is not None:
+            return Obeyed(InboxState.REFUSED, refusal)
+        await self._acts.choose_adapter(row.key, name)
+        log.info("adapter chosen", actor=actor(row), conversation=row.key.text, adapter=name)
+        await self._audit.record(AuditEntry(actor(row), "adapter", subject, allowed=True, reason=Right.OPERATOR))
+        return Obeyed(InboxState.ANSWERED, adapters.chosen(language, name))
 
     async def _keys(
         self, row: InboxRow, target: Everyone | WholeChat | Somebody | None, *, operator: bool
@@ -215,4 +238,5 @@ def command_menu(language: Language) -> tuple[tuple[str, str], ...]:
         ("reset", language.say("start our conversation afresh")),
         ("cancel", language.say("stop the answer I am writing")),
         ("whoami", language.say("your id and your rights here")),
+        ("adapter", language.say("the model's adapter in this conversation, for operators")),
     )

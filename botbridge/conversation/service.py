@@ -35,6 +35,7 @@ from botbridge.conversation.tasks import Tasks
 from botbridge.conversation.texts import Texts, failure
 from botbridge.conversation.waits import Waits
 from botbridge.errors import (
+    AdapterUnusable,
     GenerationFailed,
     GenerationTimeout,
     InferenceError,
@@ -236,6 +237,7 @@ class ConversationService:
             turns=(*remembered, Turn(Role.USER, scope.spoken(row.incoming, row.key))),
             sampling=sampling,
             deadline_s=self._policy.limits.wait_s,
+            adapter=await self._history.adapter(row.key),
         )
 
     async def _conclude(self, turn: OpenTurn, completion: Completion) -> None:
@@ -259,6 +261,9 @@ class ConversationService:
         told = failure(language, error, reference=str(turn.row.id))
         match error:
             case PromptTooLong():
+                await self._end(turn.row, InboxState.REFUSED, told)
+            case AdapterUnusable():
+                log.error("chosen adapter cannot be used", inbox_id=turn.row.id, error=str(error))
                 await self._end(turn.row, InboxState.REFUSED, told)
             case GenerationTimeout():
                 await self._end(turn.row, InboxState.EXPIRED, told)

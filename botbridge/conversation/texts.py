@@ -15,7 +15,7 @@ from importlib import resources
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
-from botbridge.errors import BotBridgeError, GenerationTimeout, PromptTooLong
+from botbridge.errors import AdapterUnusable, BotBridgeError, GenerationTimeout, PromptTooLong
 from botbridge.messages import IncomingMessage
 
 # Around a value inside a right-to-left sentence: FIRST STRONG ISOLATE and POP
@@ -100,6 +100,12 @@ def failure(language: Language, error: BotBridgeError, reference: str) -> str:
     match error:
         case PromptTooLong():
             return language.say("Your message is too long for the model that runs here. Please shorten it.")
+        case AdapterUnusable():
+            return language.say(
+                "The adapter that was chosen for this conversation cannot be used. My operator can see why and "
+                "choose another one with /adapter. Reference: {reference}",
+                reference=reference,
+            )
         case GenerationTimeout():
             return language.say("The answer took too long, so I stopped. Please ask again, perhaps more briefly.")
         case _:

@@ -93,6 +93,16 @@ class SqlHistory:
 
         return await self._database.write(work)
 
+    async def adapter(self, key: ConversationKey) -> str | None:
+        """Return the adapter that a conversation is answered with; None for the bare model."""
+        query = select(conversation.c.adapter).where(conversation.c.key == key.text)
+        return await self._database.read(lambda connection: connection.scalar(query))
+
+    async def choose_adapter(self, key: ConversationKey, adapter: str | None) -> None:
+        """Answer a conversation with another adapter from now on; epochs do not change it."""
+        change = update(conversation).where(conversation.c.key == key.text).values(adapter=adapter)
+        await self._database.write(lambda connection: connection.execute(change))
+
 
 async def _end(connection: AsyncConnection, row: InboxRow, outcome: Outcome | None) -> bool:
     return outcome is not None and await end(connection, row.id, outcome)

@@ -141,6 +141,15 @@ class InMemoryHistory:
             self._store.epochs[key] += 1
         return [row for row, outcome in ends if outcome is not None and self._store.end(row.id, outcome)]
 
+    async def adapter(self, key: ConversationKey) -> str | None:
+        """Return the adapter that a conversation is answered with; None for the bare model."""
+        return self._store.adapters.get(key)
+
+    async def choose_adapter(self, key: ConversationKey, adapter: str | None) -> None:
+        """Answer a conversation with another adapter from now on."""
+        if key in self._store.epochs:
+            self._store.adapters[key] = adapter
+
 
 class InMemoryOutbox:
     """`ports.Outbox` in memory."""

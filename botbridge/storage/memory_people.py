@@ -44,7 +44,10 @@ class InMemoryPeople:
                 for place, person in self._store.people.items()
                 if (place[0], place[2]) == (platform, user_id)
             ],
-            "conversations": [{"key": key.text, "epoch": self._store.epochs[key]} for key in keys],
+            "conversations": [
+                {"key": key.text, "epoch": self._store.epochs[key], "adapter": self._store.adapters.get(key)}
+                for key in keys
+            ],
             "messages": [
                 {
                     "message_id": message.message_id,

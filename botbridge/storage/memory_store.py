@@ -69,6 +69,7 @@ class InMemoryStore:
     messages: dict[InboxId, Message] = field(default_factory=dict)
     known: set[tuple[str, ...]] = field(default_factory=set)
     epochs: dict[ConversationKey, int] = field(default_factory=dict)
+    adapters: dict[ConversationKey, str | None] = field(default_factory=dict)
     turns: dict[ConversationKey, list[Remembered]] = field(default_factory=lambda: defaultdict(list))
     parts: dict[PartId, Owed] = field(default_factory=dict)
     people: dict[tuple[PlatformName, BotId, UserId], Person] = field(default_factory=dict)

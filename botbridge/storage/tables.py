@@ -110,6 +110,7 @@ conversation = Table(
     Column("user_id", String),
     Column("epoch", Integer, nullable=False),
     Column("created_at", UtcTime, nullable=False, default=utc_now),
+    Column("adapter", String),
     Index(None, "platform", "chat_id"),
     Index(None, "platform", "user_id"),
 )

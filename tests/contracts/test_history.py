@@ -179,6 +179,22 @@ async def test_a_reset_of_a_conversation_that_does_not_exist_is_no_error(storage
     assert row.epoch == 0
 
 
+async def test_a_conversation_keeps_the_adapter_that_was_chosen_for_it(storage: Storage) -> None:
+    """Through resets, until another one is chosen; nobody else has it, and a conversation that is not there none."""
+    for key in (AISHA_ALONE, SHARED):
+        await remember(storage, key, ("q", "a"))
+    history = storage.history
+    assert await history.adapter(AISHA_ALONE) is None
+    await history.choose_adapter(AISHA_ALONE, "org/poet")
+    await history.reset([AISHA_ALONE], lambda _row: CANCELLED)
+    await history.choose_adapter(BILAL_IN_TOPIC, "org/poet")
+    assert [await history.adapter(key) for key in (AISHA_ALONE, SHARED, BILAL_IN_TOPIC)] == ["org/poet", None, None]
+    exported = await storage.people.export(AISHA_ALONE.platform, AISHA.user_id)
+    assert "org/poet" in str(exported["conversations"])
+    await history.choose_adapter(AISHA_ALONE, None)
+    assert await history.adapter(AISHA_ALONE) is None
+
+
 async def test_the_same_key_twice_is_reset_once(storage: Storage) -> None:
     row = await storage.inbox.accept(message(), AISHA_ALONE)
     assert await storage.history.reset([AISHA_ALONE, AISHA_ALONE], lambda _row: CANCELLED) == [row]

@@ -106,6 +106,7 @@ class World:
             platforms=platforms,
             room=room,
             acts=self.acts,
+            generator=self.generator,
             access=self.policy.access,
             texts=texts,
         )

@@ -8,7 +8,16 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
-from botbridge.answers import Completion, Delta, FinishReason, GeneratorStatus, Prompt, Provenance, Started
+from botbridge.answers import (
+    Completion,
+    Delta,
+    FinishReason,
+    GeneratorStatus,
+    KnownAdapter,
+    Prompt,
+    Provenance,
+    Started,
+)
 from botbridge.errors import WorkerDied
 
 
@@ -49,6 +58,10 @@ class ScriptedGenerator:
         self._status = replace(self._status, state=state)
         self._changed.set()
         self._changed = asyncio.Event()
+
+    def tell_adapters(self, *adapters: KnownAdapter) -> None:
+        """Let the status name these adapters."""
+        self._status = replace(self._status, adapters=adapters)
 
     def status(self) -> GeneratorStatus:
         return self._status

@@ -47,7 +47,7 @@ class Options:
     Attributes:
         choices: Words as they are typed elsewhere (`chat`, `all confirm`), each
             with its label; at most 25.
-        words_label: What the choice is for; needed with `choices`.
+        words_label: What the choice is for; needed with `choices`. Without choices any words may be typed.
         person_label: Offers to name a person, and says what for; None does not offer it.
     """
 
@@ -165,10 +165,10 @@ def _callback(command: SlashCommand, chosen: Chosen) -> Callable[..., Coroutine[
 
     if not about:
         return plain
-    if not choices:
+    if options.words_label is None:
         return app_commands.describe(**about)(with_person)
     described = app_commands.describe(**about)(with_both if options.person_label is not None else with_words)
-    return app_commands.choices(what=choices)(described)
+    return app_commands.choices(what=choices)(described) if choices else described
 
 
 def _translatable(label: Label) -> app_commands.locale_str:

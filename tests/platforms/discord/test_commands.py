@@ -6,7 +6,7 @@ import pytest
 
 from botbridge.errors import DeliveryUnknown, ReplyRejected, StorageUnavailable
 from botbridge.messages import ChatKind, MessageKind
-from botbridge.platforms.discord.commands import Label, SlashCommand
+from botbridge.platforms.discord.commands import Label, Options, SlashCommand, menu
 from tests.fakes.discord import FakeDiscord
 from tests.platforms.discord.conftest import MENU, Bot, InMemoryState, OpenBot
 
@@ -15,8 +15,8 @@ async def test_the_menu_is_registered_once_and_again_only_when_it_changes(
     server: FakeDiscord, open_bot: OpenBot
 ) -> None:
     state = InMemoryState()
-    for menu in (MENU, MENU, (*MENU, SlashCommand("about", Label("What I am"))), MENU[:1]):
-        async with open_bot(server, state=state, commands=menu):
+    for commands in (MENU, MENU, (*MENU, SlashCommand("about", Label("What I am"))), MENU[:1]):
+        async with open_bot(server, state=state, commands=commands):
             pass
     assert [len(entry["names"]) for entry in await server.ledger("commands")] == [4, 5, 1]
 
@@ -24,8 +24,8 @@ async def test_the_menu_is_registered_once_and_again_only_when_it_changes(
 async def test_the_menu_holds_descriptions_in_the_languages_that_discord_has(
     server: FakeDiscord, open_bot: OpenBot
 ) -> None:
-    menu = [SlashCommand("help", Label("Help", {"de": "Hilfe", "ar": "مساعدة", "es": "Ayuda"}))]
-    async with open_bot(server, commands=menu):
+    commands = [SlashCommand("help", Label("Help", {"de": "Hilfe", "ar": "مساعدة", "es": "Ayuda"}))]
+    async with open_bot(server, commands=commands):
         pass
     (command,) = (await server.ledger("commands"))[0]["payload"]
     assert command["description"] == "Help"
@@ -73,6 +73,15 @@ async def test_choices_and_people_become_the_words_and_the_target(server: FakeDi
     assert [one.target and one.target.username for one in heard] == [None, None, "sara", "stranger"]
     assert heard[2].target is not None
     assert heard[2].target.user_id == sara
+
+
+async def test_words_without_choices_are_typed_freely(server: FakeDiscord, open_bot: OpenBot) -> None:
+    """Names of adapters are not known when the menu is made."""
+    words = menu({"en": [("adapter", "Choose")]}, {"adapter": Options(words_label=Label("its name, or none"))})
+    async with open_bot(server, commands=words) as bot:
+        await server.slash("adapter", options={"what": "org/poet-1.5"})
+        await server.slash("adapter")
+        assert [(await bot.next()).text for _ in range(2)] == ["/adapter org/poet-1.5", "/adapter"]
 
 
 async def test_a_long_answer_fills_the_first_message_and_follows_up_unseen_by_others(

@@ -66,6 +66,7 @@ class Desktop:
             platforms=platforms,
             room=room,
             acts=acts,
+            generator=self.generator,
             access=policy.access,
             texts=texts,
         )

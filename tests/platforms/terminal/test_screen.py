@@ -134,7 +134,11 @@ async def test_words_are_drawn_while_they_come_and_the_answer_as_markdown_at_the
 
 @pytest.mark.parametrize(
     ("question", "line"),
-    [("/help", "/whoami – your id and your rights here"), ("/whoami", "You may reset your own conversation.")],
+    [
+        ("/help", "/whoami – your id and your rights here"),
+        ("/whoami", "You may reset your own conversation."),
+        ("/help", "/adapter – the model's adapter in this conversation, for operators"),
+    ],
 )
 async def test_our_own_lines_stay_lines(desktop: Desktop, keyboard: PipeInput, question: str, line: str) -> None:
     """A single line break is none in Markdown."""
