@@ -87,7 +87,7 @@ async def replay_answer(
         if await ControlClient(settings.home / "control.sock").is_served():
             told("the bot is running: the model is loaded a second time, which takes its memory once more")
     async with _worker(files, settings, engine) as generator:
-        differing = changes(made_by(origin), made_by(await _ready(generator)))
+        differing = changes(made_by(origin), made_by(await _ready(generator), origin.adapter))
         _refuse(stored, differing, force=force)
         now = await _answer(generator, _prompt(stored, settings))
     parted = first_divergence(origin.completion_ids, now.completion_ids, now.margins)
@@ -110,12 +110,12 @@ def _engine(stored: StoredAnswer, *, force: bool) -> str:
 
 
 def _files(settings: Settings, origin: Provenance) -> ModelFiles:
-    """Return the model's files: of the very revision if that is here, else of the one that is."""
+    """Return the model's files, adapters beside it: of the very revision if that is here, else of the one that is."""
     catalogue, store = load_catalogue(), ModelStore(settings.home)
     try:
-        return store.find(catalogue.resolve(f"{origin.model}@{origin.revision}"))
+        return store.find_with_adapters(catalogue.resolve(f"{origin.model}@{origin.revision}"))
     except ModelNotFound:
-        return store.find(catalogue.resolve(origin.model))
+        return store.find_with_adapters(catalogue.resolve(origin.model))
 
 
 def _refuse(stored: StoredAnswer, differing: tuple[str, ...], *, force: bool) -> None:

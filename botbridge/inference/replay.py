@@ -52,14 +52,24 @@ def first_divergence(stored: Sequence[int], now: Sequence[int], margins: Sequenc
     return None
 
 
-def made_by(origin: Provenance | GeneratorStatus) -> dict[str, str]:
-    """Return what has to be the same for an answer to be computed again, by the name that people read."""
-    return {
+def made_by(origin: Provenance | GeneratorStatus, adapter: str | None = None) -> dict[str, str]:
+    """Return what has to be the same for an answer to be computed again, by the name that people read.
+
+    Args:
+        origin: Of an answer, or what there is now.
+        adapter: Of all that are there now, the one that the answer was computed with.
+    """
+    facts = {
         "model": origin.model,
         "revision": origin.revision,
         "engine": origin.engine,
         "engine version": origin.engine_version,
     }
+    if isinstance(origin, Provenance):
+        revision = origin.adapter_revision
+    else:
+        revision = next((known.revision for known in origin.adapters if known.name == adapter), None)
+    return facts if revision is None else {**facts, "adapter revision": revision}
 
 
 def changes(then: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
