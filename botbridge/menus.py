@@ -29,5 +29,8 @@ def discord_menu(texts: Texts) -> tuple[SlashCommand, ...]:
         words_label=label(english.say("more than your own conversation")),
         person_label=label(english.say("whose conversations, for administrators")),
     )
-    adapter = Options(words_label=label(english.say("the adapter's name, or none")))
+    adapter = Options(
+        words_label=label(english.say("the adapter's name, or none")),
+        person_label=label(english.say("whose conversations; without a person this one")),
+    )
     return menu({tag: command_menu(texts.language(tag)) for tag in texts.tags}, {"reset": reset, "adapter": adapter})

@@ -103,8 +103,8 @@ class History(Protocol):
         """The LoRA adapter that a conversation is answered with; None for the bare model."""
         ...
 
-    async def choose_adapter(self, key: ConversationKey, adapter: str | None) -> None:
-        """Answer a conversation with another adapter from now on, resets included."""
+    async def choose_adapter(self, keys: Sequence[ConversationKey], adapter: str | None) -> None:
+        """Answer conversations with another adapter from now on, whatever is reset; None is the bare model."""
         ...
 
 

@@ -70,10 +70,10 @@ class Acts:
         self._delivery.wake()
         return len(ended)
 
-    async def choose_adapter(self, key: ConversationKey, adapter: str | None) -> None:
-        """Answer a conversation with another adapter, None for the bare model; what was computed is of no use to it."""
-        await self._history.choose_adapter(key, adapter)
-        await self._drop_caches([key])
+    async def choose_adapter(self, keys: Sequence[ConversationKey], adapter: str | None) -> None:
+        """Answer conversations with another adapter, None for the bare model; what was computed is of no use to it."""
+        await self._history.choose_adapter(keys, adapter)
+        await self._drop_caches(keys)
 
     async def forget(self, platform: PlatformName, user_id: UserId) -> dict[str, int]:
         """Erase a person: what they said, what they were answered, who they are; rows erased by table."""

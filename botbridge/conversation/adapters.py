@@ -3,22 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from botbridge.answers import GeneratorStatus, KnownAdapter
 from botbridge.conversation.texts import Language
+from botbridge.messages import UserId
 
 BARE_MODEL = "none"
 """How the absence of an adapter is chosen."""
 
 
-def wanted(words: Sequence[str]) -> str | None:
-    """Return the adapter that the words of a command name; None for the bare model.
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a command wants.
 
-    >>> wanted(["org/pirate"]), wanted(["None"])
-    ('org/pirate', None)
+    Attributes:
+        name: The adapter; None for the bare model.
+        user_id: Whose conversations; None for the one that the command is said in.
     """
+
+    name: str | None
+    user_id: UserId | None = None
+
+
+def wanted(words: Sequence[str], replied_to: UserId | None = None) -> Choice:
+    """Read the words of a command: a name, and perhaps a person's numeric id.
+
+    Args:
+        words: At least one.
+        replied_to: Who is meant where the words name nobody.
+
+    >>> wanted(["org/pirate"]), wanted(["None", "42"])
+    (Choice(name='org/pirate', user_id=None), Choice(name=None, user_id='42'))
+    """
+    user_id = replied_to
+    *name_words, last = words
+    if name_words and last.isdecimal():
+        words, user_id = name_words, UserId(last)
     name = " ".join(words)
-    return None if name.casefold() == BARE_MODEL else name
+    return Choice(None if name.casefold() == BARE_MODEL else name, user_id)
 
 
 def refusal(language: Language, name: str | None, status: GeneratorStatus) -> str | None:
@@ -48,6 +71,24 @@ def chosen(language: Language, name: str | None) -> str:
     if name is None:
         return language.say("Done. This conversation is answered without an adapter.")
     return language.say("Done. This conversation is answered with the adapter {name}.", name=name)
+
+
+def chosen_for(language: Language, name: str | None, number: int) -> str:
+    """What answers somebody's conversations from now on, and how many these are."""
+    if not number:
+        return language.say("This person has no conversation of their own with me.")
+    if name is None:
+        return language.count(
+            "Done. {number} conversation is answered without an adapter.",
+            "Done. {number} conversations are answered without an adapter.",
+            number,
+        )
+    return language.count(
+        "Done. {number} conversation is answered with the adapter {name}.",
+        "Done. {number} conversations are answered with the adapter {name}.",
+        number,
+        name=name,
+    )
 
 
 def overview(language: Language, name: str | None, status: GeneratorStatus) -> str:

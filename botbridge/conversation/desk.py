@@ -143,7 +143,7 @@ class Desk:
         return Obeyed(InboxState.ANSWERED, done)
 
     async def _adapter(self, row: InboxRow, command: Command, language: Language) -> Obeyed:
-        """Show or choose what answers the conversation that the command was said in."""
+        """Show or choose what answers the conversation that the command was said in, or all of one person's."""
         subject = f"{row.key.text} {' '.join(command.words)}".strip()
         if person_of(row) not in self._access.operators:
             await self._audit.record(AuditEntry(actor(row), "adapter", subject, allowed=False, reason="no right"))
@@ -152,13 +152,19 @@ class Desk:
         if not command.words:
             chosen = await self._history.adapter(row.key)
             return Obeyed(InboxState.ANSWERED, adapters.overview(language, chosen, status))
-        name = adapters.wanted(command.words)
-        if (refusal := adapters.refusal(language, name, status)) is not None:
+        target = row.incoming.target
+        choice = adapters.wanted(command.words, None if target is None else target.user_id)
+        if (refusal := adapters.refusal(language, choice.name, status)) is not None:
             return Obeyed(InboxState.REFUSED, refusal)
-        await self._acts.choose_adapter(row.key, name)
-        log.info("adapter chosen", actor=actor(row), conversation=row.key.text, adapter=name)
+        person = None if choice.user_id is None else Somebody(choice.user_id)
+        keys = await self._keys(row, person, operator=True)
+        await self._acts.choose_adapter(keys, choice.name)
+        log.info("adapter chosen", actor=actor(row), adapter=choice.name, conversations=[key.text for key in keys])
+        subject = f"{person or row.key.text} {' '.join(command.words)}"
         await self._audit.record(AuditEntry(actor(row), "adapter", subject, allowed=True, reason=Right.OPERATOR))
-        return Obeyed(InboxState.ANSWERED, adapters.chosen(language, name))
+        if person is None:
+            return Obeyed(InboxState.ANSWERED, adapters.chosen(language, choice.name))
+        return Obeyed(InboxState.ANSWERED, adapters.chosen_for(language, choice.name, len(keys)))
 
     async def _keys(
         self, row: InboxRow, target: Everyone | WholeChat | Somebody | None, *, operator: bool

@@ -98,10 +98,15 @@ class SqlHistory:
         query = select(conversation.c.adapter).where(conversation.c.key == key.text)
         return await self._database.read(lambda connection: connection.scalar(query))
 
-    async def choose_adapter(self, key: ConversationKey, adapter: str | None) -> None:
-        """Answer a conversation with another adapter from now on; epochs do not change it."""
-        change = update(conversation).where(conversation.c.key == key.text).values(adapter=adapter)
-        await self._database.write(lambda connection: connection.execute(change))
+    async def choose_adapter(self, keys: Sequence[ConversationKey], adapter: str | None) -> None:
+        """Answer conversations with another adapter from now on, in one transaction; epochs do not change it."""
+
+        async def work(connection: AsyncConnection) -> None:
+            for page in _pages([key.text for key in keys]):
+                change = update(conversation).where(conversation.c.key.in_(page)).values(adapter=adapter)
+                await connection.execute(change)
+
+        await self._database.write(work)
 
 
 async def _end(connection: AsyncConnection, row: InboxRow, outcome: Outcome | None) -> bool:

@@ -145,10 +145,9 @@ class InMemoryHistory:
         """Return the adapter that a conversation is answered with; None for the bare model."""
         return self._store.adapters.get(key)
 
-    async def choose_adapter(self, key: ConversationKey, adapter: str | None) -> None:
-        """Answer a conversation with another adapter from now on."""
-        if key in self._store.epochs:
-            self._store.adapters[key] = adapter
+    async def choose_adapter(self, keys: Sequence[ConversationKey], adapter: str | None) -> None:
+        """Answer conversations with another adapter from now on."""
+        self._store.adapters.update({key: adapter for key in keys if key in self._store.epochs})
 
 
 class InMemoryOutbox:

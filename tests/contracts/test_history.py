@@ -185,13 +185,13 @@ async def test_a_conversation_keeps_the_adapter_that_was_chosen_for_it(storage: 
         await remember(storage, key, ("q", "a"))
     history = storage.history
     assert await history.adapter(AISHA_ALONE) is None
-    await history.choose_adapter(AISHA_ALONE, "org/poet")
+    await history.choose_adapter([AISHA_ALONE], "org/poet")
     await history.reset([AISHA_ALONE], lambda _row: CANCELLED)
-    await history.choose_adapter(BILAL_IN_TOPIC, "org/poet")
+    await history.choose_adapter([BILAL_IN_TOPIC], "org/poet")  # nobody wrote there yet
     assert [await history.adapter(key) for key in (AISHA_ALONE, SHARED, BILAL_IN_TOPIC)] == ["org/poet", None, None]
     exported = await storage.people.export(AISHA_ALONE.platform, AISHA.user_id)
     assert "org/poet" in str(exported["conversations"])
-    await history.choose_adapter(AISHA_ALONE, None)
+    await history.choose_adapter([AISHA_ALONE], None)
     assert await history.adapter(AISHA_ALONE) is None
 
 

@@ -69,6 +69,32 @@ async def test_in_a_shared_conversation_the_choice_holds_for_everybody(world: Wo
     assert await answered(world, "one", user="1", chat="-5") == "org/poet"
 
 
+@pytest.mark.parametrize("named", [{"text": "/adapter org/poet 1"}, {"text": "/adapter org/poet", "target": "1"}])
+async def test_an_operator_chooses_for_a_person_by_id_or_by_reply_as_with_a_reset(
+    world: World, named: dict[str, str]
+) -> None:
+    """Wherever that person talks to the bot; nobody else's conversation in the same chat is meant."""
+    await world.start()
+    await answered(world, "one", user="1")
+    await answered(world, "two", user="1", chat="-5")
+    await answered(world, "three", user="2", chat="-5")
+    await world.say(user=OPERATOR, chat="-5", **named)
+    await told(world, "-5", "Done. 2 conversations are answered with the adapter org/poet.")
+    assert await answered(world, "four", user="1") == "org/poet"
+    assert await answered(world, "five", user="1", chat="-5") == "org/poet"
+    assert await answered(world, "six", user="2", chat="-5") is None
+    assert world.store.audit[-1].subject == f"person 1 {named['text'].removeprefix('/adapter ')}"
+    await world.say("/adapter none 1", user=OPERATOR)
+    await told(world, OPERATOR, "Done. 2 conversations are answered without an adapter.")
+    assert await answered(world, "seven", user="1") is None
+
+
+async def test_a_person_who_has_no_conversation_is_said(world: World) -> None:
+    await world.start()
+    await world.say("/adapter org/poet 12345", user=OPERATOR)
+    await told(world, OPERATOR, "This person has no conversation of their own with me.")
+
+
 async def test_the_choice_outlives_a_reset_and_a_restart(world: World) -> None:
     """A reset is anybody's own; the adapter is the operator's."""
     await world.start(scopes={PlatformName("telegram"): Scope.CHAT})
