@@ -11,8 +11,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from botbridge.setting_groups import DEFAULT_MODEL
+
+# An example's time says how busy the machine is, not whether the code is right.
+settings.register_profile("unhurried", deadline=None, print_blob=True)
+settings.load_profile("unhurried")
 
 MODEL_HOME = Path(os.environ.get("BOTBRIDGE_TEST_HOME") or Path(__file__).parents[1] / ".home")
 """Outlives the run, so that the model is fetched once; read before our variables are removed."""
