@@ -22,6 +22,9 @@ COPIES = 3
 NEGLIGIBLE = 25.0
 """A token e^25 times less likely than the likeliest is not looked at: a million of them change no share by 1e-4."""
 
+NEAR = 1e-3
+"""Tokens of at least so much of the likeliest one's probability nearly always hold what is wanted: some hundreds."""
+
 
 class Choice(NamedTuple):
     """The next token, and how clearly it won.
@@ -140,10 +143,14 @@ def nucleus(logits: Logits, temperature: float, top_p: float) -> tuple[NDArray[n
     ([1, 2], [0.667, 0.333])
     """
     best = float(np.max(logits))
-    likely = np.flatnonzero(logits >= best - NEGLIGIBLE * temperature)  # (L,), seldom more than a few hundred
-    weights = np.exp((logits[likely].astype(np.float64) - best) / temperature)  # (L,), the largest is 1
+    ids = np.flatnonzero(logits >= best - NEGLIGIBLE * temperature)  # (L,)
+    weights = np.exp((logits[ids].astype(np.float64) - best) / temperature)  # (L,), the largest is 1
+    wanted = top_p * float(weights.sum())
+    # Small models leave tens of thousands of tokens a little weight, and to sort these takes longer than all else.
+    near = np.flatnonzero(weights >= NEAR)
+    if weights[near].sum() >= wanted:
+        ids, weights = ids[near], weights[near]
     order = np.argsort(-weights, kind="stable")
-    ids, weights = likely[order], weights[order]
-    sums = np.cumsum(weights)
-    kept = int(np.searchsorted(sums, top_p * sums[-1])) + 1
+    ids, weights = ids[order], weights[order]
+    kept = int(np.searchsorted(np.cumsum(weights), wanted)) + 1
     return ids[:kept], weights[:kept] / weights[:kept].sum()

@@ -170,8 +170,7 @@ class Stopwatch:
             conversation,
             "",
             tuple(Turn(role, text) for role, text in zip(roles, texts, strict=False)),
-            # Warm enough that no model ends early or falls into a loop, and seeded.
-            Sampling(max_new_tokens=max_new_tokens, temperature=0.7, top_p=0.95, seed=1),
+            Sampling(max_new_tokens=max_new_tokens, seed=1),
             PATIENCE_S,
         )
 
