@@ -197,7 +197,8 @@ async def test_health_follows_the_service(bridge: Bridge) -> None:
     assert json.loads(out)["ok"] is True
 
 
-@pytest.mark.parametrize("running", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["running", "stopped"])
+@pytest.mark.slow
+@pytest.mark.parametrize("running", [True, False], ids=["running", "stopped"])
 async def test_the_operator_can_reset_export_back_up_and_forget(bridge: Bridge, running: bool) -> None:
     """By the service while it runs, under the database's lock while it does not."""
     await bridge.start()
@@ -227,6 +228,7 @@ async def test_the_operator_can_reset_export_back_up_and_forget(bridge: Bridge, 
     assert b"my secret" in copy.read_bytes()
 
 
+@pytest.mark.slow
 async def test_a_reset_of_everybody_is_confirmed(bridge: Bridge) -> None:
     code, out, err = await bridge.command("admin", "reset", "--everybody")
     assert (code, out) == (2, "")
@@ -263,6 +265,7 @@ async def test_a_name_that_is_no_model_is_a_wrong_setting(bridge: Bridge) -> Non
     assert err.splitlines()[-1].startswith("botbridge: BOTBRIDGE_INFERENCE__MODEL: no model is called 'typo'")
 
 
+@pytest.mark.slow
 async def test_a_service_that_holds_the_lock_and_is_silent_is_one_sentence(bridge: Bridge) -> None:
     await bridge.start()
     await served(bridge)
@@ -291,6 +294,7 @@ async def test_a_service_that_hangs_is_one_sentence(bridge: Bridge) -> None:
     assert "does not answer" in err
 
 
+@pytest.mark.slow
 async def test_the_database_can_be_upgraded_and_checked(bridge: Bridge) -> None:
     code, _, err = await bridge.command("db", "check")
     assert code == 1

@@ -224,6 +224,7 @@ def talked(home: Home, tiny: ModelFiles, monkeypatch: pytest.MonkeyPatch) -> Hom
     return home
 
 
+@pytest.mark.slow
 def test_a_sampled_answer_with_a_history_is_identical_although_the_system_text_changed(talked: Home) -> None:
     result = replayed("4")
     assert (result.exit_code, result.stdout) == (0, "identical (24 tokens)\n")
@@ -270,6 +271,7 @@ def short_home() -> Iterator[Path]:
         yield Path(directory)
 
 
+@pytest.mark.slow
 async def test_an_answer_of_the_running_service_is_replayed_beside_it(short_home: Path) -> None:
     bridge = Bridge(short_home, {"INFERENCE__ENGINE": "echo"})
     async with bridge:

@@ -58,6 +58,7 @@ def test_a_quantization_is_fetched_and_described_without_weights(gguf_hub: FakeH
     assert not gguf_hub.downloads("README.md")
 
 
+@pytest.mark.slow
 def test_a_pinned_revision_of_a_quantization_is_a_model_of_its_own(gguf_hub: FakeHub, tmp_path: Path) -> None:
     store = ModelStore(tmp_path)
     first = pulled(NAME, store, Hub(gguf_hub.endpoint))

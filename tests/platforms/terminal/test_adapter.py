@@ -110,6 +110,7 @@ async def test_a_window_without_late_replies_is_not_held_up_by_one(desktop: Desk
     assert await late_reply(desktop) == "echo: left alone"
 
 
+@pytest.mark.slow
 async def test_a_reply_survives_two_restarts_until_somebody_looks(desktop: Desktop) -> None:
     """Nobody at the terminal: the part stays unsettled in the outbox, whatever the process does."""
     await desktop.start()
