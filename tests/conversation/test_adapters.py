@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from botbridge.answers import KnownAdapter
 from botbridge.conversation.scope import Scope
@@ -192,17 +193,17 @@ async def test_arabic_operators_read_arabic(world: World) -> None:
     ("language", "words"), [("en", "cannot be used. My operator"), ("ar", "لا يمكن استعمال المحوّل")]
 )
 async def test_an_adapter_that_has_gone_is_told_to_the_sender_at_once_and_to_the_operator(
-    world: World, capfd: pytest.CaptureFixture[str], language: str, words: str
+    world: World, language: str, words: str
 ) -> None:
     """Another try would fail alike; the choice stays until an operator makes another."""
     world.generator.enqueue(AdapterUnusable("there is no adapter 'org/gone' beside this model"))
-    await world.start()
-    await world.say("hello", language=language)
-    await told(world, "1", words)
+    with capture_logs() as logged:
+        await world.start()
+        await world.say("hello", language=language)
+        await told(world, "1", words)
     assert len(world.generator.prompts) == 1
-    logged = capfd.readouterr().out
-    assert "chosen adapter cannot be used" in logged
-    assert "org/gone" in logged
+    [line] = [line for line in logged if line["event"] == "chosen adapter cannot be used"]
+    assert "org/gone" in line["error"]
 
 
 async def test_a_choice_that_cannot_be_used_any_more_is_shown_as_such(world: World) -> None:
