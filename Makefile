@@ -44,7 +44,7 @@ fmt: setup-dev ## Put code into its one form, and mend what can be mended by a t
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: setup-dev ## Measure how soon the bot takes messages in and answers, and its memory
+bench: setup-dev ## Compare with other servers, each ratio beside its goal (half an hour; docs/performance.md)
 	@$(BIN)/python -m benchmarks
 
 docs: setup-dev ## Write the parts of the documentation that come from code: .env.example

@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from botbridge.errors import ModelDamaged
+from botbridge.errors import ModelDamaged, ModelError
 
 OWN_VARIABLES: Final = "BOTBRIDGE_"
 QUIET_VARIABLES: Final = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TQDM_DISABLE": "1"}
@@ -64,6 +65,17 @@ def die_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True, name="die-with-parent").start()
+
+
+def run_as_child(step: Callable[[], None]) -> int:
+    """Do the work of a process that `run_in_child` started; its exit code: 0, or 1 with one line on stderr."""
+    die_with_parent()
+    try:
+        step()
+    except (ModelError, ValueError, OSError, KeyError, ImportError) as error:
+        print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
 
 
 def environment_without_secrets() -> dict[str, str]:

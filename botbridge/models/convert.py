@@ -17,11 +17,11 @@ the result).
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from botbridge.errors import ModelError
-from botbridge.models.child import die_with_parent
+from botbridge.models.child import run_as_child
 from botbridge.models.gguf_header import read_gguf_header
 from botbridge.models.vocabulary import Facts, end_ids, make_tokenizer, read_facts
 
@@ -100,13 +100,7 @@ def main(arguments: list[str]) -> int:
     if len(paths) != 2:  # noqa: PLR2004  (source and directory)
         print(f"usage: python -m botbridge.models.convert [{WITHOUT_WEIGHTS}] SOURCE.gguf DIRECTORY", file=sys.stderr)  # noqa: T201
         return 2
-    die_with_parent()
-    try:
-        (describe if WITHOUT_WEIGHTS in arguments else convert)(*paths)
-    except (ModelError, ValueError, OSError, KeyError, ImportError) as error:
-        print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
+    return run_as_child(partial(describe if WITHOUT_WEIGHTS in arguments else convert, *paths))
 
 
 if __name__ == "__main__":

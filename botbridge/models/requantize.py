@@ -14,13 +14,14 @@ holds is 5 %.
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter, quants
 from gguf.gguf_reader import ReaderField, ReaderTensor
 
-from botbridge.models.child import die_with_parent
+from botbridge.models.child import run_as_child
 
 WRITERS_OWN: Final = ("GGUF.", "general.architecture")
 """Fields that the writer fills in by itself."""
@@ -82,13 +83,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 2:  # noqa: PLR2004  (source and target)
         print("usage: python -m botbridge.models.requantize SOURCE.gguf TARGET.gguf", file=sys.stderr)  # noqa: T201
         return 2
-    die_with_parent()
-    try:
-        requantize(*map(Path, arguments))
-    except (OSError, ValueError, KeyError) as error:
-        print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
+    return run_as_child(partial(requantize, *map(Path, arguments)))
 
 
 if __name__ == "__main__":

@@ -20,12 +20,13 @@ from botbridge.inference.engines.base import TokenEvent
 from botbridge.inference.engines.batch import BatchEngine
 from botbridge.inference.engines.safetensors_files import WeightsDamaged
 from botbridge.inference.engines.transformers_device import Devices, choose_placement
-from botbridge.inference.engines.transformers_loading import load_on, load_transformers
+from botbridge.inference.engines.transformers_loading import load_on, load_transformers, read_model
 from botbridge.inference.engines.transformers_packed import PackedLinear
 from botbridge.inference.engines.transformers_quantized import Int8Linear, cannot_quantize
 from botbridge.inference.options import EngineOptions
 from botbridge.models.store import ModelFiles
 from tests.fakes.asking import ask, prompt_of
+from tests.fakes.tiny_models import looping_gpt2, tiny_gpt2
 from tests.fakes.tiny_models_by_family import FAMILIES, tiny_model
 
 ON_CPU = EngineOptions(device="cpu", dtype="float32")
@@ -59,6 +60,16 @@ def test_cuda_is_taken_where_it_is_and_nothing_is_packed_for_the_cpu(tiny_llama:
     loaded = load_on(tiny_llama, EngineOptions(dtype="float32"), PretendedDevices(cuda=False))
     assert loaded.info.version.endswith("float32 on cpu")
     assert load_on(tiny_llama, EngineOptions(device="cpu"), PretendedDevices()).info.version.endswith("on cpu")
+
+
+def test_the_weights_that_a_token_reads_are_counted(tmp_path: Path) -> None:
+    """All of them where the embedding is the output layer, too; else all but the embedding."""
+    tied, untied = tiny_gpt2(tmp_path / "tied"), looping_gpt2(tmp_path / "untied")
+    for files, is_tied in ((tied, True), (untied, False)):
+        model = read_model(files.directory, choose_placement(ON_CPU, PretendedDevices(cuda=False)))
+        everything = sum(parameter.nbytes for parameter in model.parameters())
+        embedding = model.get_input_embeddings().weight.nbytes
+        assert load_transformers(files, ON_CPU).info.weights_bytes == everything - (0 if is_tied else embedding)
 
 
 def test_cuda_that_is_asked_for_and_missing_is_said(tiny_llama: ModelFiles) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 
+from botbridge.answers import Completion, Delta, Prompt, Started
 from botbridge.inference.options import EngineOptions
 from botbridge.machine.bandwidth import read_bandwidth_bytes_s
 from botbridge.machine.bench import Effort, Stopwatch, loaded, measure
 from botbridge.machine.memory import resident_bytes
 from botbridge.models.store import ModelFiles
+from tests.fakes.scripted_generator import ScriptedGenerator
 
 NOTHING = ModelFiles("m", "r", Path("nowhere"))
 BRIEF = Effort(streams=(1, 2), decode_tokens=7, rounds=1)
@@ -41,6 +46,24 @@ async def test_an_answer_that_ends_early_counts_for_its_tokens() -> None:
     """The echo of the question has seven words; seventy would have taken ten times as long."""
     async with loaded(NOTHING, EngineOptions(engine="echo")) as generator:
         assert await Stopwatch(generator).answer_s(70) > 0
+
+
+async def test_answers_that_were_not_made_at_one_time_are_counted_all_along() -> None:
+    assert await Stopwatch(OneAfterAnother()).decode_tokens_s(streams=2, tokens=7) > 0  # type: ignore[arg-type]
+
+
+class OneAfterAnother(ScriptedGenerator):
+    """Begins an answer when the one before has ended."""
+
+    def __init__(self) -> None:
+        super().__init__(slots=2)
+        self._turn = asyncio.Lock()
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Started | Delta | Completion, None]:
+        self.enqueue(["one", " two"])
+        async with self._turn, aclosing(super().stream(prompt)) as events:
+            async for event in events:
+                yield event
 
 
 def test_reading_memory_has_a_speed() -> None:
