@@ -22,8 +22,10 @@ from typing import Final
 import numpy as np
 
 from botbridge.errors import ModelLoadError
+from botbridge.inference.choice import NEEDED_MODULES
 from botbridge.inference.engines.base import describe
-from botbridge.inference.engines.step import LoadedModel, LoadModel
+from botbridge.inference.engines.loaders import loader
+from botbridge.inference.engines.step import LoadedModel
 from botbridge.inference.options import EngineOptions
 from botbridge.inference.spawning import worker_environment
 from botbridge.models.store import ModelFiles
@@ -103,37 +105,17 @@ def score_in_child(engine: str, dtype: str, files: ModelFiles, text: str, thread
     return Scores(found["log_probability"], tuple(found["likeliest"]))
 
 
-def loader(engine: str) -> LoadModel:
-    """Return what loads a model for an engine that can be scored.
-
-    Raises:
-        ValueError: The engine schedules by itself and shows no logits, or there is none of this name.
-    """
-    match engine:
-        case "transformers":
-            from botbridge.inference.engines.transformers_loading import load_transformers  # noqa: PLC0415
-
-            return load_transformers
-        case "llamacpp":
-            from botbridge.inference.engines.llamacpp_loading import load_llamacpp  # noqa: PLC0415
-
-            return load_llamacpp
-        case "openvino":
-            from botbridge.inference.engines.openvino_loading import load_openvino  # noqa: PLC0415
-
-            return load_openvino
-        case _:
-            raise ValueError(f"the engine {engine} does not show what it thinks of a text")
-
-
 def main(arguments: Sequence[str]) -> int:
     """Score standard input as the command line says; 0 when it worked, 1 with one line on stderr when not."""
-    from botbridge.inference.engines.hf_tokenizer import HfTokenizer, load_tokenizer  # noqa: PLC0415
-
     engine, dtype, directory = arguments
     files = ModelFiles("scored", "", Path(directory))
     try:
-        loaded = loader(engine)(files, EngineOptions(engine=engine, dtype=dtype, device="cpu", slots=LANES))
+        if engine not in NEEDED_MODULES:
+            raise ValueError(f"the engine {engine} does not show what it thinks of a text")
+        load = loader(engine)
+        from botbridge.inference.engines.hf_tokenizer import HfTokenizer, load_tokenizer  # noqa: PLC0415
+
+        loaded = load(files, EngineOptions(engine=engine, dtype=dtype, device="cpu", slots=LANES))
         ids = HfTokenizer(load_tokenizer(files.directory)).encode_plain(sys.stdin.read())
         scores = score(loaded, ids)
     except Exception as error:  # noqa: BLE001 - libraries raise anything at all over a bad model

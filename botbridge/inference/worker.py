@@ -20,21 +20,16 @@ from multiprocessing.connection import wait
 from multiprocessing.queues import Queue
 
 from botbridge.inference.adapters import adapters_without, has_peft, known_adapters
-from botbridge.inference.choice import ADDED_BY, AUTO, engine_order, installed_engines, missing_note
+from botbridge.inference.choice import AUTO, engine_order, installed_engines, missing_note
 from botbridge.inference.engines.base import Engine, EngineInfo, describe
 from botbridge.inference.engines.batch import BatchEngine
+from botbridge.inference.engines.loaders import loader
 from botbridge.inference.loop import WorkerLoop
 from botbridge.inference.options import EngineOptions
 from botbridge.inference.protocol import FromWorker, Heartbeat, LoadFailed, Ready, ToWorker
 from botbridge.models.store import ModelFiles
 
 PARENT_CHECK_S = 1.0
-LLAMACPP_SPINS = "1000"
-"""How often a thread of llama.cpp looks whether the others are done before it sleeps, some 20 microseconds.
-
-GNU OpenMP's own number is 300,000. Measured on two cores: alone on the machine both are as fast, and with other
-programs running, which take a thread's core while the others wait for it, this one is 2 to 5 times faster.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,22 +112,7 @@ def create_engine(name: str, assignment: Assignment, results: Queue[FromWorker])
     Raises:
         ValueError: There is no engine of this name, or it is not installed.
     """
-    if name in ADDED_BY and name not in installed_engines():
-        raise ValueError(f"the engine {name} is not installed; `{ADDED_BY[name]}` adds it")
     match name:
-        case "transformers":
-            from botbridge.inference.engines.transformers_loading import load_transformers  # noqa: PLC0415
-
-            return BatchEngine(load_transformers)
-        case "llamacpp":
-            os.environ.setdefault("GOMP_SPINCOUNT", LLAMACPP_SPINS)  # read when OpenMP's library is loaded
-            from botbridge.inference.engines.llamacpp_loading import load_llamacpp  # noqa: PLC0415
-
-            return BatchEngine(load_llamacpp)
-        case "openvino":
-            from botbridge.inference.engines.openvino_loading import load_openvino  # noqa: PLC0415
-
-            return BatchEngine(load_openvino)
         case "echo":
             from botbridge.inference.engines.echo import EchoEngine  # noqa: PLC0415
 
@@ -141,8 +121,8 @@ def create_engine(name: str, assignment: Assignment, results: Queue[FromWorker])
             from botbridge.inference.engines.echo_faults import FaultyEchoEngine  # noqa: PLC0415
 
             return FaultyEchoEngine(assignment.generation, results.put)  # type: ignore[arg-type]  # it breaks the protocol
-        case unknown:
-            raise ValueError(f"there is no engine named {unknown!r}")
+        case _:
+            return BatchEngine(loader(name))
 
 
 def _ready(assignment: Assignment, info: EngineInfo, loop: WorkerLoop) -> Ready:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from botbridge.inference.choice import engine_order, installed_engines, missing_note
 from botbridge.inference.engines.base import EngineInfo
 from botbridge.inference.engines.echo import EchoEngine
+from botbridge.inference.engines.loaders import LLAMACPP_SPINS, loader
 from botbridge.inference.options import EngineOptions
 from botbridge.inference.worker import Assignment, load_engine
 from botbridge.models.store import ModelFiles
@@ -94,3 +97,22 @@ def test_a_model_in_no_known_form_is_refused(tmp_path: Path) -> None:
 def test_an_engine_that_was_asked_for_has_no_substitute(both_forms: ModelFiles) -> None:
     with pytest.raises(RuntimeError, match="I do not like it"):
         load(both_forms, {"openvino": StubbornEngine()}, engine="openvino")
+
+
+def test_an_engine_that_nobody_knows_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="there is no engine named 'quantum'"):
+        loader("quantum")
+
+
+@pytest.mark.skipif(
+    find_spec("llama_cpp") is None, reason="the engine llamacpp is not installed; `make native` adds it"
+)
+@pytest.mark.parametrize(("set_before", "found"), [(None, LLAMACPP_SPINS), ("5", "5")])
+def test_threads_of_llamacpp_wait_briefly_unless_the_operator_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, set_before: str | None, found: str
+) -> None:
+    monkeypatch.setenv("GOMP_SPINCOUNT", set_before or "")
+    if set_before is None:
+        monkeypatch.delenv("GOMP_SPINCOUNT")
+    loader("llamacpp")
+    assert os.environ["GOMP_SPINCOUNT"] == found

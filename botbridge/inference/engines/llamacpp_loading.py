@@ -9,15 +9,13 @@ parked comes on top, and is bounded by the prefix cache.
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Collection
-from pathlib import Path
 
 import llama_cpp
 from transformers import PreTrainedTokenizerBase
 
 from botbridge.inference.engines.base import EngineInfo
+from botbridge.inference.engines.hf_settings import end_ids
 from botbridge.inference.engines.hf_tokenizer import load_dialogue, load_tokenizer
 from botbridge.inference.engines.llamacpp_model import LlamaCppModel
 from botbridge.inference.engines.llamacpp_native import CELLS_STEP, MOST_STREAMS, Context, Piece, Weights
@@ -149,17 +147,6 @@ def shortened_note(asked_tokens: int, context_tokens: int, slots: int) -> tuple[
         return ()
     note = f"The context is {context_tokens} tokens instead of {asked_tokens}, for {slots} answers side by side"
     return (f"{note}; a larger CACHE_BYTES makes it longer.",)
-
-
-def end_ids(directory: Path) -> set[int]:
-    """Read the ids that end an answer from a model's generation settings; there may be none."""
-    try:
-        settings = json.loads((directory / "generation_config.json").read_bytes())
-    except (OSError, ValueError):
-        return set()
-    ids = settings.get("eos_token_id") if isinstance(settings, dict) else None
-    listed: Collection[object] = ids if isinstance(ids, list) else [ids]
-    return {token_id for token_id in listed if isinstance(token_id, int)}
 
 
 def rounded_up(tokens: int) -> int:

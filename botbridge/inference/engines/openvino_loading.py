@@ -10,11 +10,10 @@ same, and so is the speed.
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any, Final
 
 from botbridge.inference.engines.base import EngineInfo
+from botbridge.inference.engines.hf_settings import context_limit, end_ids
 from botbridge.inference.engines.hf_tokenizer import load_dialogue, load_tokenizer
 from botbridge.inference.engines.openvino_model import OpenVinoModel
 from botbridge.inference.engines.openvino_reading import read_gguf
@@ -24,9 +23,6 @@ from botbridge.inference.engines.step import LoadedModel
 from botbridge.inference.options import EngineOptions
 from botbridge.inference.resources import usable_cores
 from botbridge.models.store import ModelFiles
-
-FALLBACK_CONTEXT_TOKENS: Final = 2048
-"""For models whose configuration names no limit."""
 
 EXACT: Final[dict[str, Any]] = {
     "INFERENCE_PRECISION_HINT": "f32",
@@ -65,7 +61,8 @@ def load_openvino(files: ModelFiles | None, options: EngineOptions) -> LoadedMod
         )
     limit = context_limit(files.directory)
     context_tokens = min(limit, options.context_tokens or limit)
-    dialogue = load_dialogue(tokenizer, sorted(end_ids(files.directory, tokenizer.eos_token_id)), context_tokens)
+    ends = end_ids(files.directory) | ({tokenizer.eos_token_id} - {None})
+    dialogue = load_dialogue(tokenizer, sorted(ends), context_tokens)
     version = f"openvino {ov.__version__}, {compiled.get_property('INFERENCE_PRECISION_HINT').get_type_name()}"
     return LoadedModel(
         EngineInfo("openvino", f"{version}, {files.gguf.name}", context_tokens, dialogue.notes, read_bytes),
@@ -95,29 +92,3 @@ def plugin_properties(options: EngineOptions) -> dict[str, Any]:
         "ENABLE_CPU_PINNING": False,
         **NUMBER_FORMATS[options.dtype],
     }
-
-
-def end_ids(directory: Path, end_of_text: int | None) -> set[int]:
-    """Return the ids that end an answer by the model's own generation settings and its tokenizer."""
-    listed = _settings(directory / "generation_config.json").get("eos_token_id")
-    ids = [*listed, end_of_text] if isinstance(listed, list) else [listed, end_of_text]
-    return {token_id for token_id in ids if isinstance(token_id, int)}
-
-
-def context_limit(directory: Path) -> int:
-    """Return how many tokens the model was made for."""
-    config = _settings(directory / "config.json")
-    text = config.get("text_config")
-    for settings in (config, text if isinstance(text, dict) else {}):
-        limit = settings.get("max_position_embeddings")
-        if isinstance(limit, int):
-            return limit
-    return FALLBACK_CONTEXT_TOKENS
-
-
-def _settings(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return {}
-    return found if isinstance(found, dict) else {}

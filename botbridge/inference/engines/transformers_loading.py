@@ -12,6 +12,7 @@ from transformers.cache_utils import DynamicCache
 
 from botbridge.inference.adapters import has_peft
 from botbridge.inference.engines.base import EngineInfo
+from botbridge.inference.engines.hf_settings import FALLBACK_CONTEXT_TOKENS
 from botbridge.inference.engines.hf_tokenizer import HfTokenizer, load_dialogue, load_tokenizer
 from botbridge.inference.engines.safetensors_files import count_numbers
 from botbridge.inference.engines.step import LoadedModel, StepModel
@@ -31,9 +32,6 @@ from botbridge.inference.engines.transformers_quantized import quantize
 from botbridge.inference.engines.transformers_ragged import RaggedModel
 from botbridge.inference.options import EngineOptions
 from botbridge.models.store import ModelFiles
-
-FALLBACK_CONTEXT_TOKENS = 2048
-"""For models whose configuration names no limit."""
 
 
 def load_transformers(files: ModelFiles | None, options: EngineOptions) -> LoadedModel:
