@@ -91,6 +91,8 @@ def _serve_llamacpp(files: ModelFiles, line: Connection) -> None:
     """Time the shortest loop that llama.cpp allows: decode one token, take the likeliest, again."""
     import llama_cpp  # noqa: PLC0415 - in its own process only
 
+    quiet = llama_cpp.llama_log_callback(lambda _level, _text, _data: None)  # held here: C calls it later
+    llama_cpp.llama_log_set(quiet, None)
     llama_cpp.llama_backend_init()
     model = llama_cpp.llama_model_load_from_file(str(files.gguf).encode(), llama_cpp.llama_model_default_params())
     params = llama_cpp.llama_context_default_params()
