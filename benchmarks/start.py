@@ -117,7 +117,7 @@ async def measure(models: Path, engine: str) -> Measured:
                 telegram_s, discord_s, model_s = await asyncio.gather(
                     _seconds(begun_s, telegram.wait_until(lambda record: not record.unconfirmed, 60)),
                     _seconds(begun_s, discord.wait_until("ready", timeout_s=60)),
-                    _seconds(begun_s, _ready(bridge)),
+                    _seconds(begun_s, until_ready(bridge.home)),
                 )
                 await telegram.wait_for_reply(SARA, after=said.message_id, timeout_s=120)
                 await bridge.until(lambda: bool(bridge.rows("SELECT 1 FROM inbox WHERE finished_at")), 120)
@@ -135,8 +135,9 @@ async def _seconds(begun_s: float, event: Awaitable[object]) -> float:
     return time.monotonic() - begun_s
 
 
-async def _ready(bridge: Bridge) -> None:
-    client = ControlClient(bridge.home / "control.sock")
+async def until_ready(home: Path) -> None:
+    """Return as soon as the service of this home can answer."""
+    client = ControlClient(home / "control.sock")
     while True:
         try:
             if (await client.ask("health"))["state"] == "ready":

@@ -97,6 +97,7 @@ def build(
     in_memory: bool = False,
     platforms: Collection[str] | None = None,
     pull_missing: bool = False,
+    telegram_clock: Callable[[], float] = time.monotonic,
 ) -> App:
     """Make a botbridge.
 
@@ -107,11 +108,12 @@ def build(
             all for which there is a token, and the terminal.
         pull_missing: Fetch the model whichever it is; otherwise only the
             default one is fetched without being asked for.
+        telegram_clock: Monotonic seconds, by which Telegram's rate rules are kept.
     """
     texts = load_texts()
     storage = in_memory_storage() if in_memory else sql_storage(settings)
     terminal = TerminalPlatform()
-    here = make_platforms(settings, storage, texts, terminal, platforms)
+    here = make_platforms(settings, storage, texts, terminal, platforms, telegram_clock=telegram_clock)
     generator = make_generator(settings, storage.state, pull_missing=pull_missing)
     room, waits = Room(time.monotonic), Waits()
     delivery = Delivery(storage.outbox, here)
@@ -177,7 +179,13 @@ def build(
 
 
 def make_platforms(
-    settings: Settings, storage: Storage, texts: Texts, terminal: TerminalPlatform, wanted: Collection[str] | None
+    settings: Settings,
+    storage: Storage,
+    texts: Texts,
+    terminal: TerminalPlatform,
+    wanted: Collection[str] | None,
+    *,
+    telegram_clock: Callable[[], float],
 ) -> dict[PlatformName, Platform]:
     """Make the platforms that have what they need. A third one is three lines here."""
     made: dict[PlatformName, Platform] = {TERMINAL: terminal}
@@ -187,6 +195,7 @@ def make_platforms(
             ignore=storage.inbox.ignore,
             menus=telegram_menus(texts),
             api_base_url=settings.telegram.api_base_url,
+            clock=telegram_clock,
         )
     if settings.discord.token is not None:
         made[DISCORD] = DiscordPlatform(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -209,6 +209,11 @@ class FakeTelegram:
         }
         body = {"chat": (chat or person.chat).as_json, "from": person.as_json, "fields": fields}
         return Said(**await self._post("say", body))
+
+    async def say_each(self, people: Sequence[Person], text: str) -> None:
+        """Let each of these people write the same to the bot in private, in one call."""
+        body = [{"chat": person.chat.as_json, "from": person.as_json} for person in people]
+        await self._post("crowd", {"people": body, "text": text})
 
     async def offer_raw(self, content: str) -> int:
         """Offer an update whose fields (all but its id) are this text of a JSON object; its id."""

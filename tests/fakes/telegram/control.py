@@ -35,6 +35,13 @@ class Control:
         await self._api.notify()
         return web.json_response(said)
 
+    async def crowd(self, request: web.Request) -> web.Response:
+        """`{"people", "text"}`: let many people write to the bot at once, each in private."""
+        body = await request.json()
+        said = [self._world.say(one["chat"], one["from"], {"text": body["text"]}) for one in body["people"]]
+        await self._api.notify()
+        return web.json_response(said)
+
     async def raw(self, request: web.Request) -> web.Response:
         """The text of a JSON object, or of something that is none: offer it as an update."""
         update_id = self._world.offer(await request.text())

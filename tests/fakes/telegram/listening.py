@@ -27,6 +27,7 @@ async def serving(world: World, token: str, port: int) -> AsyncIterator[tuple[st
     control_app.add_routes(
         [
             web.post("/control/say", control.say),
+            web.post("/control/crowd", control.crowd),
             web.post("/control/raw", control.raw),
             web.post("/control/faults", control.faults),
             web.delete("/control/faults", control.clear),
