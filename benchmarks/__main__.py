@@ -9,39 +9,63 @@ import argparse
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 
 from benchmarks.comparing import RESULTS, Goal, say
 from botbridge.inference.choice import ADDED_BY, installed_engines
 
-NEEDS_LLAMACPP = "llamacpp"
 
-BENCHMARKS: tuple[tuple[str, str | None, tuple[str, ...]], ...] = (
-    ("start", None, ("--times", "1")),
-    ("transformers_batch", None, ("--rounds", "1")),
-    ("engines", None, ("--without-1b",)),
-    ("fair_share", None, ("--rounds", "1")),
-    ("one_person", NEEDS_LLAMACPP, ("--rounds", "1", "--without-1b")),
-    ("whole_bridge", NEEDS_LLAMACPP, ("--rounds", "1", "--without-1b")),
+@dataclass(frozen=True)
+class Benchmark:
+    """A module here, run with `python -m benchmarks.MODULE`.
+
+    Attributes:
+        goals: Those of docs/performance.md that it measures.
+        quickly: The arguments that make it quick.
+        engine: What it cannot do without; None when the base dependencies suffice.
+    """
+
+    module: str
+    goals: tuple[str, ...]
+    quickly: tuple[str, ...]
+    engine: str | None = None
+
+
+BENCHMARKS = (
+    Benchmark("start", ("P7",), ("--times", "1")),
+    Benchmark("hot_path", ("P5",), ("--seconds", "3")),
+    Benchmark("long_history", ("P6",), ("--turns", "100000", "--rounds", "3")),
+    Benchmark("transformers_batch", ("P1",), ("--rounds", "1")),
+    Benchmark("engines", ("P4", "P8", "P10"), ("--without-1b",)),
+    Benchmark("fair_share", ("P9",), ("--rounds", "1")),
+    Benchmark("one_person", ("P3",), ("--rounds", "1", "--without-1b"), engine="llamacpp"),
+    Benchmark("whole_bridge", ("P2",), ("--rounds", "1", "--without-1b"), engine="llamacpp"),
 )
-"""Each with the engine that it cannot do without, and what makes it quick."""
 
 
 def main() -> int:
     """Run them one after another; 0 when all ran, whatever they found."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Runs these one after another, and prints what was found beside the goals of docs/performance.md:",
+        epilog="\n".join(f"{', '.join(each.goals):12} python -m benchmarks.{each.module}" for each in BENCHMARKS),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--quick", action="store_true", help="one round of each, on the embedded model only")
     quick = parser.parse_args().quick
     for old in RESULTS.glob("p*.json"):
         old.unlink()
     failed = []
-    for name, engine, quickly in BENCHMARKS:
-        if engine is not None and engine not in installed_engines():
-            say(f"{name}: left out, the engine {engine} is not installed; `{ADDED_BY[engine]}` adds it")
+    for each in BENCHMARKS:
+        if each.engine is not None and each.engine not in installed_engines():
+            say(
+                f"{each.module}: left out, the engine {each.engine} is not installed; `{ADDED_BY[each.engine]}` adds it"
+            )
             continue
-        say(f"== {name}")
-        command = [sys.executable, "-m", f"benchmarks.{name}", *(quickly if quick else ())]
+        say(f"== {each.module}")
+        command = [sys.executable, "-m", f"benchmarks.{each.module}", *(each.quickly if quick else ())]
         if subprocess.run(command, check=False).returncode != 0:
-            failed.append(name)
+            failed.append(each.module)
     print("\nAll together:")
     for goal in _goals():
         print(goal)

@@ -73,17 +73,17 @@ def ratio(scores: Mapping[str, list[float]], ours: str, theirs: str) -> tuple[fl
     return statistics.median(pairs), pairs
 
 
-def conclude(name: str, goals: list[Goal], details: Mapping[str, object]) -> None:
+def conclude(name: str, goals: list[Goal], details: Mapping[str, object], directory: Path = RESULTS) -> None:
     """Print the goals and write them, with the machine and all details, as JSON."""
     for goal in goals:
         print(goal)
-    RESULTS.mkdir(exist_ok=True)
+    directory.mkdir(exist_ok=True)
     report = {
         "machine": machine(),
         "goals": [asdict(goal) | {"met": goal.is_met} for goal in goals],
         "details": dict(details),
     }
-    (RESULTS / f"{name}.json").write_text(json.dumps(report, indent=2, default=str) + "\n", encoding="utf-8")
+    (directory / f"{name}.json").write_text(json.dumps(report, indent=2, default=str) + "\n", encoding="utf-8")
 
 
 def machine() -> dict[str, object]:

@@ -1,4 +1,6 @@
-"""How soon botbridge takes messages in, how soon it answers, and how much memory it takes: `make bench`.
+"""P7: how soon botbridge takes messages in, how soon it answers, and what its service takes of memory.
+
+python -m benchmarks.start [--times N] [--engine ENGINE]
 
 `botbridge run` is started several times between the two test servers, with the
 real model; the medians are printed beside the goals. Nothing is asserted: a
@@ -10,7 +12,8 @@ What each number is:
   already waiting is committed and confirmed;
 * accepting on Discord: until the gateway has let us in;
 * model ready: until the worker can answer, from the control socket;
-* resident memory: of the service, and of its worker, after one answer.
+* resident memory: of the service, and of its worker, after one answer;
+* files of torch: how many of its libraries the service has in its memory then.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from typing import NamedTuple
 
 import psutil
 
+from benchmarks.comparing import Goal, conclude, say
 from botbridge.control import ControlClient
 from botbridge.errors import BotBridgeError, ControlError
 from botbridge.models.catalogue import load_catalogue
@@ -41,28 +45,30 @@ from tests.journey.bridge import Bridge
 from tests.journey.town import settings_of
 
 PULL_TIMEOUT_S = 1800.0
-MEBIBYTE = 2**20
+MEGABYTE = 10**6
 LOOK_S = 0.02
 SARA = Person(42)
 
 
 class Measured(NamedTuple):
-    """One start; seconds since the command, and mebibytes."""
+    """One start; seconds since the command, megabytes, and a number of files."""
 
     telegram_s: float
     discord_s: float
     model_s: float
-    service_mib: float
-    worker_mib: float
+    service_mb: float
+    worker_mb: float
+    torch_files: float
 
 
-GOALS = {"telegram_s": 2.0, "discord_s": 2.0, "service_mib": 150.0}
+GOALS = {"telegram_s": 2.0, "discord_s": 2.0, "model_s": 6.0, "service_mb": 150.0, "torch_files": 0.0}
 NAMES = {
     "telegram_s": "accepting on Telegram, s",
     "discord_s": "accepting on Discord, s",
     "model_s": "model ready, s",
-    "service_mib": "resident, service, MiB",
-    "worker_mib": "resident, worker, MiB",
+    "service_mb": "resident memory of the service, MB",
+    "worker_mb": "resident memory of the worker, MB",
+    "torch_files": "files of torch in the service",
 }
 
 
@@ -78,15 +84,14 @@ def main() -> None:
         sys.exit(f"bench: {error}")
     except TimeoutError:
         sys.exit(f"bench: the model was not fetched within {PULL_TIMEOUT_S:g} s")
+    say(f"P7: {options.times} starts, engine {options.engine}")
     starts = [asyncio.run(measure(models, options.engine)) for _ in range(options.times)]
-    cores = len(os.sched_getaffinity(0))
-    print(f"{options.times} starts, engine {options.engine}, {cores} cores, load {os.getloadavg()[0]:.1f}; medians")
-    for field, name in NAMES.items():
-        values = sorted(getattr(start, field) for start in starts)
-        median = statistics.median(values)
-        goal = GOALS.get(field)
-        beside = f"goal {goal:g}, ratio {median / goal:.2f}" if goal else "no goal"
-        print(f"{name:26} {median:8.2f}   {beside:26} (from {values[0]:.2f} to {values[-1]:.2f})")
+    found = {field: sorted(getattr(start, field) for start in starts) for field in NAMES}
+    goals = [
+        Goal("P7", NAMES[field], statistics.median(found[field]), at_most=wanted, samples=tuple(found[field]))
+        for field, wanted in GOALS.items()
+    ]
+    conclude("p7", goals, {"engine": options.engine, "load": os.getloadavg()[0], **found})
 
 
 async def models_directory(engine: str) -> Path:
@@ -121,13 +126,14 @@ async def measure(models: Path, engine: str) -> Measured:
                 )
                 await telegram.wait_for_reply(SARA, after=said.message_id, timeout_s=120)
                 await bridge.until(lambda: bool(bridge.rows("SELECT 1 FROM inbox WHERE finished_at")), 120)
-                return Measured(telegram_s, discord_s, model_s, _mebibytes(bridge.pid), _mebibytes(bridge.worker().pid))
+                memory_mb = _megabytes(bridge.pid), _megabytes(bridge.worker().pid)
+                return Measured(telegram_s, discord_s, model_s, *memory_mb, torch_files(bridge.pid))
             finally:
                 await bridge.kill_tree()
 
 
 def _tell(line: str) -> None:
-    print(f"bench: {line}", file=sys.stderr, flush=True)
+    say(f"bench: {line}")
 
 
 async def _seconds(begun_s: float, event: Awaitable[object]) -> float:
@@ -147,8 +153,13 @@ async def until_ready(home: Path) -> None:
         await asyncio.sleep(LOOK_S)
 
 
-def _mebibytes(pid: int) -> float:
-    return float(psutil.Process(pid).memory_info().rss) / MEBIBYTE
+def torch_files(pid: int) -> int:
+    """Return how many libraries of torch a process has in its memory; one that imported it has dozens."""
+    return sum("torch" in Path(mapped.path).parts for mapped in psutil.Process(pid).memory_maps())
+
+
+def _megabytes(pid: int) -> float:
+    return float(psutil.Process(pid).memory_info().rss) / MEGABYTE
 
 
 if __name__ == "__main__":
