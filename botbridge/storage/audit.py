@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from sqlalchemy import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, insert
 
 from botbridge.messages import AuditEntry
 from botbridge.storage.database import Database
@@ -21,7 +20,7 @@ class SqlAudit:
     async def record(self, entry: AuditEntry) -> None:
         """Append an entry."""
 
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(insert(audit).values(**asdict(entry)))
+        def work(connection: Connection) -> None:
+            connection.execute(insert(audit).values(**asdict(entry)))
 
         await self._database.write(work)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-
-import aiosqlite
 
 from botbridge.errors import StorageUnavailable
 from botbridge.storage.engines import reader_engine, writer_engine
@@ -35,7 +35,10 @@ class Database:
         self.path = path
         self._writing = writer_engine(path, busy_timeout_s)
         self._reading = reader_engine(path, busy_timeout_s, reader_connections)
-        self._writer = Writer(self._writing, path)
+        # Statements wait for the disk and for locks, so none runs in the thread of the event loop.
+        self._writing_thread = ThreadPoolExecutor(1, "storage-writer")
+        self._reading_threads = ThreadPoolExecutor(reader_connections, "storage-reader")
+        self._writer = Writer(self._writing, path, self._writing_thread)
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -47,11 +50,8 @@ class Database:
         async with AsyncExitStack() as stack:
             make_private(self.path)
             # Closed last: the last connection to close writes the log back and removes it.
-            stack.push_async_callback(self._writing.dispose)
-            stack.push_async_callback(self._reading.dispose)
-            with translated(self.path):
-                async with self._writing.begin():
-                    pass
+            stack.callback(self._close)
+            await asyncio.get_running_loop().run_in_executor(self._writing_thread, self._try_to_write)
             stack.push_async_callback(self._drain, asyncio.create_task(self._writer.run(), name="storage-writer"))
             self._open = stack.pop_all()
         return self
@@ -66,7 +66,8 @@ class Database:
         """Run a piece of work in a write transaction; return its result once that is committed.
 
         Writes happen in the order of the calls. The work may run beside others
-        in one transaction, so it must not commit or roll back itself.
+        in one transaction and be tried twice, so it must not commit or roll back
+        itself, nor change anything but the database.
 
         Raises:
             StorageUnavailable: locked by another process beyond the busy
@@ -82,9 +83,7 @@ class Database:
         Raises:
             StorageUnavailable: the file cannot be read.
         """
-        with translated(self.path):
-            async with self._reading.begin() as connection:
-                return await work(connection)
+        return await asyncio.get_running_loop().run_in_executor(self._reading_threads, self._read, work)
 
     async def scrub(self) -> None:
         """Leave no byte on the disk of what was deleted or overwritten before.
@@ -98,16 +97,32 @@ class Database:
             StorageUnavailable: no space, or somebody reads an older state, which
                 keeps the log; try again.
         """
-        with translated(self.path):
-            # Waits for the one connection, so this never runs beside a transaction; it begins none.
-            async with self._writing.connect() as connection:
-                raw = await connection.get_raw_connection()
-                driver: aiosqlite.Connection = raw.driver_connection  # type: ignore[assignment]
-                await driver.execute_fetchall("VACUUM")
-                ((is_busy, *_),) = await driver.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+        await asyncio.get_running_loop().run_in_executor(self._writing_thread, self._scrub)
+
+    def _read(self, work: Work[T]) -> T:
+        with translated(self.path), self._reading.begin() as connection:
+            return work(connection)
+
+    def _try_to_write(self) -> None:
+        with translated(self.path), self._writing.begin():
+            pass
+
+    def _scrub(self) -> None:
+        """Run between two transactions, because it has the writer's thread; it begins none."""
+        with translated(self.path), self._writing.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, sqlite3.Connection)
+            driver.execute("VACUUM")
+            ((is_busy, *_),) = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         if is_busy:
             message = f"database {self.path}: its log is being read and could not be cut; try again"
             raise StorageUnavailable(message)
+
+    def _close(self) -> None:
+        self._reading_threads.shutdown()
+        self._writing_thread.shutdown()
+        self._reading.dispose()
+        self._writing.dispose()
 
     async def _drain(self, task: asyncio.Task[None]) -> None:
         self._writer.close()

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from hashlib import sha256
 
-from sqlalchemy import func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, func, insert, select, update
 
 from botbridge.answers import Answer, Role
 from botbridge.messages import (
@@ -20,7 +19,7 @@ from botbridge.storage.rules import addresses, require_final
 from botbridge.storage.tables import conversation, inbox, outbox, system_text, turn, utc_now
 
 
-async def end(connection: AsyncConnection, inbox_id: InboxId, outcome: Outcome) -> bool:
+def end(connection: Connection, inbox_id: InboxId, outcome: Outcome) -> bool:
     """End a message inside the caller's transaction; False, and nothing is stored, when it was final already.
 
     The answer is remembered only if no reset came since the message was
@@ -35,32 +34,30 @@ async def end(connection: AsyncConnection, inbox_id: InboxId, outcome: Outcome) 
         .join(conversation)
         .where(inbox.c.id == inbox_id, inbox.c.finished_at.is_(None))
     )
-    row = (await connection.execute(query)).one_or_none()
+    row = connection.execute(query).one_or_none()
     if row is None:
         return False
-    await connection.execute(
+    connection.execute(
         update(inbox).where(inbox.c.id == inbox_id).values(state=outcome.state, payload=None, finished_at=utc_now())
     )
     if outcome.answer is not None and row.epoch == row.current_epoch:
-        await _remember(connection, inbox_id, row.conversation_id, row.epoch, outcome.answer)
-    await _owe(connection, inbox_id, decode_message(row.payload).address, outcome)
+        _remember(connection, inbox_id, row.conversation_id, row.epoch, outcome.answer)
+    _owe(connection, inbox_id, decode_message(row.payload).address, outcome)
     return True
 
 
-async def _remember(
-    connection: AsyncConnection, inbox_id: InboxId, conversation_id: int, epoch: int, answer: Answer
-) -> None:
+def _remember(connection: Connection, inbox_id: InboxId, conversation_id: int, epoch: int, answer: Answer) -> None:
     newest = select(func.max(turn.c.id)).where(
         turn.c.conversation_id == conversation_id, turn.c.epoch == epoch, turn.c.role == Role.ASSISTANT
     )
     place = {"conversation_id": conversation_id, "epoch": epoch, "inbox_id": inbox_id}
-    question_id = await connection.scalar(
+    question_id = connection.scalar(
         insert(turn)
         .values(**place, parent_id=newest.scalar_subquery(), role=Role.USER, text=answer.question)
         .returning(turn.c.id)
     )
     origin = answer.provenance
-    await connection.execute(
+    connection.execute(
         insert(turn).values(
             **place,
             parent_id=question_id,
@@ -73,7 +70,7 @@ async def _remember(
             engine_version=origin.engine_version,
             adapter=origin.adapter,
             adapter_revision=origin.adapter_revision,
-            system_hash=await _keep_system_text(connection, answer.system),
+            system_hash=_keep_system_text(connection, answer.system),
             seed=None if origin.sampling.seed is None else str(origin.sampling.seed),
             sampling=asdict(origin.sampling),
             prompt_hash=origin.prompt_hash,
@@ -86,20 +83,20 @@ async def _remember(
     )
 
 
-async def _keep_system_text(connection: AsyncConnection, text: str) -> str:
+def _keep_system_text(connection: Connection, text: str) -> str:
     """Store a system text unless it is known; the hash that names it. An answer can be computed again only with it."""
     name = sha256(text.encode("utf-8", "replace")).hexdigest()
-    known = await connection.scalar(select(system_text.c.hash).where(system_text.c.hash == name))
+    known = connection.scalar(select(system_text.c.hash).where(system_text.c.hash == name))
     if known is None:
-        await connection.execute(insert(system_text).values(hash=name, text=text))
+        connection.execute(insert(system_text).values(hash=name, text=text))
     return name
 
 
-async def _owe(connection: AsyncConnection, inbox_id: InboxId, address: Address, outcome: Outcome) -> None:
+def _owe(connection: Connection, inbox_id: InboxId, address: Address, outcome: Outcome) -> None:
     if not outcome.parts:
         return
     places = addresses(address, len(outcome.parts))
-    await connection.execute(
+    connection.execute(
         insert(outbox),
         [
             {

@@ -9,15 +9,14 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, event
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 
 from botbridge.errors import StorageUnavailable
 
 _WAL_RESET_FIXED = (3, 51, 3)
 
 
-def writer_engine(path: Path, busy_timeout_s: float) -> AsyncEngine:
+def writer_engine(path: Path, busy_timeout_s: float) -> Engine:
     """Return an engine with one connection, whose transactions take the write lock at their start.
 
     A deferred transaction that reads first and writes later fails at once when
@@ -28,7 +27,7 @@ def writer_engine(path: Path, busy_timeout_s: float) -> AsyncEngine:
     return _engine(path, busy_timeout_s, pragmas, begin="BEGIN IMMEDIATE", connections=1)
 
 
-def reader_engine(path: Path, busy_timeout_s: float, connections: int) -> AsyncEngine:
+def reader_engine(path: Path, busy_timeout_s: float, connections: int) -> Engine:
     """Return an engine whose connections see one snapshot a transaction, never write and never checkpoint."""
     pragmas = ("query_only=ON", "wal_autocheckpoint=0", "foreign_keys=ON")
     return _engine(path, busy_timeout_s, pragmas, begin="BEGIN DEFERRED", connections=connections)
@@ -48,17 +47,16 @@ def sqlite_note(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> str |
     )
 
 
-def _engine(
-    path: Path, busy_timeout_s: float, pragmas: tuple[str, ...], *, begin: str, connections: int
-) -> AsyncEngine:
-    engine = create_async_engine(
-        URL.create("sqlite+aiosqlite", database=str(path)),
-        connect_args={"timeout": busy_timeout_s},
+def _engine(path: Path, busy_timeout_s: float, pragmas: tuple[str, ...], *, begin: str, connections: int) -> Engine:
+    engine = create_engine(
+        URL.create("sqlite+pysqlite", database=str(path)),
+        # A connection serves one thread at a time, but not always the same one: the pool hands it on.
+        connect_args={"timeout": busy_timeout_s, "check_same_thread": False},
         pool_size=connections,
         max_overflow=0,
     )
 
-    @event.listens_for(engine.sync_engine, "connect")
+    @event.listens_for(engine, "connect")
     def set_up(connection: Any, _record: object) -> None:  # noqa: ANN401 - SQLAlchemy's adapter has no public type.
         # SQLAlchemy emits BEGIN itself, below; the driver must not. Should a pragma
         # fail, the pool closes the connection.
@@ -66,7 +64,7 @@ def _engine(
         for pragma in pragmas:
             _set(connection, path, pragma)
 
-    @event.listens_for(engine.sync_engine, "begin")
+    @event.listens_for(engine, "begin")
     def start(connection: Connection) -> None:
         connection.exec_driver_sql(begin)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from sqlalchemy import Select, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Select, select, update
 
 from botbridge.answers import Role, Turn
 from botbridge.messages import (
@@ -40,13 +39,13 @@ class SqlHistory:
         Reads no more than it returns, give or take a page, however long the history is.
         """
 
-        async def work(connection: AsyncConnection) -> tuple[Turn, ...]:
+        def work(connection: Connection) -> tuple[Turn, ...]:
             known = select(conversation.c.id, conversation.c.epoch).where(conversation.c.key == key.text)
-            row = (await connection.execute(known)).one_or_none()
+            row = connection.execute(known).one_or_none()
             budget = PairBudget(limit_chars)
             before = None
             while row is not None:
-                pairs = (await connection.execute(newest_pairs(row.id, row.epoch, before))).all()
+                pairs = connection.execute(newest_pairs(row.id, row.epoch, before)).all()
                 if not budget.take((pair.question, pair.answer) for pair in pairs) or len(pairs) < _PAGE_PAIRS:
                     break
                 before = pairs[-1].id
@@ -66,8 +65,8 @@ class SqlHistory:
         conditions = [column == value for column, value in wanted.items() if value is not None]
         query = select(*KEY_COLUMNS).where(*conditions).order_by(conversation.c.id)
 
-        async def work(connection: AsyncConnection) -> list[ConversationKey]:
-            return [key_of(row) for row in (await connection.execute(query)).mappings()]
+        def work(connection: Connection) -> list[ConversationKey]:
+            return [key_of(row) for row in connection.execute(query).mappings()]
 
         return await self._database.read(work)
 
@@ -80,15 +79,15 @@ class SqlHistory:
         writes go through one queue, so what is accepted later belongs to the new epoch.
         """
 
-        async def work(connection: AsyncConnection) -> list[InboxRow]:
+        def work(connection: Connection) -> list[InboxRow]:
             ended: list[InboxRow] = []
             for page in _pages(sorted({key.text for key in keys})):
-                ids = list(await connection.scalars(select(conversation.c.id).where(conversation.c.key.in_(page))))
-                rows = await unfinished_rows(connection, inbox.c.conversation_id.in_(ids))
-                await connection.execute(
+                ids = list(connection.scalars(select(conversation.c.id).where(conversation.c.key.in_(page))))
+                rows = unfinished_rows(connection, inbox.c.conversation_id.in_(ids))
+                connection.execute(
                     update(conversation).where(conversation.c.id.in_(ids)).values(epoch=conversation.c.epoch + 1)
                 )
-                ended += [row for row in rows if await _end(connection, row, notice(row))]
+                ended += [row for row in rows if _end(connection, row, notice(row))]
             return sorted(ended, key=lambda row: row.id)
 
         return await self._database.write(work)
@@ -101,16 +100,16 @@ class SqlHistory:
     async def choose_adapter(self, keys: Sequence[ConversationKey], adapter: str | None) -> None:
         """Answer conversations with another adapter from now on, in one transaction; epochs do not change it."""
 
-        async def work(connection: AsyncConnection) -> None:
+        def work(connection: Connection) -> None:
             for page in _pages([key.text for key in keys]):
                 change = update(conversation).where(conversation.c.key.in_(page)).values(adapter=adapter)
-                await connection.execute(change)
+                connection.execute(change)
 
         await self._database.write(work)
 
 
-async def _end(connection: AsyncConnection, row: InboxRow, outcome: Outcome | None) -> bool:
-    return outcome is not None and await end(connection, row.id, outcome)
+def _end(connection: Connection, row: InboxRow, outcome: Outcome | None) -> bool:
+    return outcome is not None and end(connection, row.id, outcome)
 
 
 def newest_pairs(conversation_id: int, epoch: int, before: int | None) -> Select[tuple[int, str, str]]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, insert, select, update
 
 from botbridge.messages import (
     Address,
@@ -36,12 +35,12 @@ class SqlInbox:
         """Store a message, its sender and its conversation; None when it is already known."""
         clean = storable_message(incoming)
 
-        async def work(connection: AsyncConnection) -> InboxRow | None:
-            if await _is_known(connection, clean.address, clean.message_id, clean.kind):
+        def work(connection: Connection) -> InboxRow | None:
+            if _is_known(connection, clean.address, clean.message_id, clean.kind):
                 return None
-            identity_id = await _identity(connection, clean.address, clean.sender)
-            conversation_id, epoch = await _conversation(connection, key)
-            inbox_id = await connection.scalar(
+            identity_id = _identity(connection, clean.address, clean.sender)
+            conversation_id, epoch = _conversation(connection, key)
+            inbox_id = connection.scalar(
                 insert(inbox)
                 .values(
                     **_place(clean.address, clean.message_id, clean.kind),
@@ -61,11 +60,11 @@ class SqlInbox:
     async def ignore(self, address: Address, message_id: MessageId, raw: bytes, reason: str) -> None:
         """Store what could not be understood, with its bytes."""
 
-        async def work(connection: AsyncConnection) -> None:
-            if await _is_known(connection, address, message_id, MALFORMED):
+        def work(connection: Connection) -> None:
+            if _is_known(connection, address, message_id, MALFORMED):
                 return
             place = _place(address, message_id, MALFORMED)
-            await connection.execute(
+            connection.execute(
                 insert(inbox).values(**place, state=InboxState.IGNORED, raw=raw, detail=reason, finished_at=utc_now())
             )
 
@@ -86,8 +85,8 @@ class SqlInbox:
     async def finish(self, inbox_id: InboxId, outcome: Outcome) -> bool:
         """Store state, turns and parts in one transaction; False when the message was final already."""
 
-        async def work(connection: AsyncConnection) -> bool:
-            return await end(connection, inbox_id, outcome)
+        def work(connection: Connection) -> bool:
+            return end(connection, inbox_id, outcome)
 
         return await self._database.write(work)
 
@@ -100,8 +99,8 @@ class SqlInbox:
         if state is InboxState.RUNNING:
             change = change.values(attempts=inbox.c.attempts + 1)
 
-        async def work(connection: AsyncConnection) -> bool:
-            return (await connection.execute(change)).rowcount == 1
+        def work(connection: Connection) -> bool:
+            return connection.execute(change).rowcount == 1
 
         return await self._database.write(work)
 
@@ -117,7 +116,7 @@ def _place(address: Address, message_id: MessageId, kind: str) -> dict[str, str]
     }
 
 
-async def _is_known(connection: AsyncConnection, address: Address, message_id: MessageId, kind: str) -> bool:
+def _is_known(connection: Connection, address: Address, message_id: MessageId, kind: str) -> bool:
     # Looked up first, not left to the unique constraint: a duplicate is success and writes nothing.
     query = select(inbox.c.id).where(
         inbox.c.platform == address.platform,
@@ -126,17 +125,17 @@ async def _is_known(connection: AsyncConnection, address: Address, message_id: M
         inbox.c.message_id == message_id,
         inbox.c.kind == kind,
     )
-    return await connection.scalar(query) is not None
+    return connection.scalar(query) is not None
 
 
-async def _identity(connection: AsyncConnection, address: Address, sender: Person) -> int:
+def _identity(connection: Connection, address: Address, sender: Person) -> int:
     seen = {
         "display_name": sender.display_name,
         "username": sender.username,
         "language": sender.language,
         "last_seen_at": utc_now(),
     }
-    known = await connection.scalar(
+    known = connection.scalar(
         update(identity)
         .where(
             identity.c.platform == address.platform,
@@ -148,15 +147,15 @@ async def _identity(connection: AsyncConnection, address: Address, sender: Perso
     )
     if known is not None:
         return int(known)
-    person_id = await connection.scalar(insert(person).returning(person.c.id))
+    person_id = connection.scalar(insert(person).returning(person.c.id))
     place = {"platform": address.platform, "bot_id": address.bot_id, "user_id": sender.user_id}
     new = insert(identity).values(person_id=person_id, **place, **seen).returning(identity.c.id)
-    return int(await connection.scalar(new))
+    return int(connection.scalar(new))
 
 
-async def _conversation(connection: AsyncConnection, key: ConversationKey) -> tuple[int, int]:
+def _conversation(connection: Connection, key: ConversationKey) -> tuple[int, int]:
     known = select(conversation.c.id, conversation.c.epoch).where(conversation.c.key == key.text)
-    row = (await connection.execute(known)).one_or_none()
+    row = connection.execute(known).one_or_none()
     if row is None:
         new = (
             insert(conversation)
@@ -171,5 +170,5 @@ async def _conversation(connection: AsyncConnection, key: ConversationKey) -> tu
             )
             .returning(conversation.c.id, conversation.c.epoch)
         )
-        row = (await connection.execute(new)).one()
+        row = connection.execute(new).one()
     return row.id, row.epoch

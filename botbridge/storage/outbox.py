@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import insert, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, insert, update
 
 from botbridge.messages import Address, InboxId, MessageId, OutboxPart, Part, PartId, PartState
 from botbridge.storage.codec import encode_address
@@ -37,8 +36,8 @@ class SqlOutbox:
             .returning(outbox.c.id)
         )
 
-        async def work(connection: AsyncConnection) -> OutboxPart:
-            part_id = PartId((await connection.execute(new)).scalar_one())
+        def work(connection: Connection) -> OutboxPart:
+            part_id = PartId(connection.execute(new).scalar_one())
             return OutboxPart(part_id, inbox_id, address, part, PartState.SENDING, is_status=True)
 
         return await self._database.write(work)
@@ -65,7 +64,7 @@ class SqlOutbox:
         if message_id is not None:
             change = change.values(message_id=message_id)
 
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(change)
+        def work(connection: Connection) -> None:
+            connection.execute(change)
 
         await self._database.write(work)

@@ -18,8 +18,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, delete, select, tuple_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, delete, select, tuple_, update
 
 from botbridge.messages import Address, InboxState, PartState, Person, PlatformName, UserId
 from botbridge.storage.database import Database
@@ -51,10 +50,10 @@ class SqlPeople:
         )
         query = select(identity).where(identity.c.id.in_(wrote)).order_by(identity.c.id)
 
-        async def work(connection: AsyncConnection) -> list[Person]:
+        def work(connection: Connection) -> list[Person]:
             return [
                 Person(UserId(row.user_id), row.display_name, row.username, row.language)
-                for row in await connection.execute(query)
+                for row in connection.execute(query)
             ]
 
         return await self._database.read(work)
@@ -77,10 +76,10 @@ class SqlPeople:
             "replies": select(outbox).where(outbox.c.inbox_id.in_(theirs)).order_by(outbox.c.id),
         }
 
-        async def work(connection: AsyncConnection) -> dict[str, object]:
+        def work(connection: Connection) -> dict[str, object]:
             found: dict[str, object] = {"platform": platform, "user_id": user_id}
             for name, query in queries.items():
-                rows = (await connection.execute(query)).mappings()
+                rows = connection.execute(query).mappings()
                 found[name] = [_plain(row) for row in rows]
             return found
 
@@ -97,34 +96,32 @@ class SqlPeople:
                 it, could not be done now; repeat it.
         """
 
-        async def work(connection: AsyncConnection) -> dict[str, int]:
-            return await _erase(connection, platform, user_id)
+        def work(connection: Connection) -> dict[str, int]:
+            return _erase(connection, platform, user_id)
 
         erased = await self._database.write(work)
         await self._database.scrub()
         return erased
 
 
-async def _erase(connection: AsyncConnection, platform: PlatformName, user_id: UserId) -> dict[str, int]:
+def _erase(connection: Connection, platform: PlatformName, user_id: UserId) -> dict[str, int]:
     now = utc_now()
     who = _identities(platform, user_id)
     theirs = _messages(platform, user_id)
     wrote = inbox.alias("wrote")
     chats = select(wrote.c.bot_id, wrote.c.chat_id).where(wrote.c.identity_id.in_(who)).distinct()
-    await connection.execute(
+    connection.execute(
         update(inbox)
         .where(inbox.c.identity_id.in_(who), inbox.c.finished_at.is_(None))
         .values(state=InboxState.CANCELLED, finished_at=now)
     )
-    await connection.execute(
+    connection.execute(
         update(outbox)
         .where(outbox.c.inbox_id.in_(theirs), outbox.c.settled_at.is_(None))
         .values(state=PartState.UNDELIVERABLE, settled_at=now)
     )
     # A cache or a running answer of the old epoch must not outlive what it was made from.
-    await connection.execute(
-        update(conversation).where(_keyed_to(platform, user_id)).values(epoch=conversation.c.epoch + 1)
-    )
+    connection.execute(update(conversation).where(_keyed_to(platform, user_id)).values(epoch=conversation.c.epoch + 1))
     own = inbox.c.identity_id.in_(who) & (inbox.c.payload.is_not(None) | inbox.c.username.is_not(None))
     near = (inbox.c.chat_id == user_id) | tuple_(inbox.c.bot_id, inbox.c.chat_id).in_(chats)
     malformed = (inbox.c.platform == platform) & inbox.c.raw.is_not(None) & near
@@ -139,7 +136,7 @@ async def _erase(connection: AsyncConnection, platform: PlatformName, user_id: U
         .where(identity.c.id.in_(who), named)
         .values(display_name="", username=None, language=None),
     }
-    return {name: (await connection.execute(erasure)).rowcount for name, erasure in erasures.items()}
+    return {name: connection.execute(erasure).rowcount for name, erasure in erasures.items()}
 
 
 # The sub-queries work on aliases: on the tables themselves they would be taken

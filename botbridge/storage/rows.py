@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, RowMapping, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, RowMapping, select
 
 from botbridge.messages import (
     BotId,
@@ -45,7 +44,7 @@ def key_of(row: RowMapping) -> ConversationKey:
     )
 
 
-async def unfinished_rows(connection: AsyncConnection, *conditions: ColumnElement[bool]) -> list[InboxRow]:
+def unfinished_rows(connection: Connection, *conditions: ColumnElement[bool]) -> list[InboxRow]:
     """Return the messages that are not final and fit the conditions, oldest first."""
     status = (
         select(outbox.c.message_id)
@@ -60,12 +59,12 @@ async def unfinished_rows(connection: AsyncConnection, *conditions: ColumnElemen
         .join(conversation)
         .where(inbox.c.finished_at.is_(None), *conditions)
     )
-    rows = [_inbox_row(row) for row in (await connection.execute(query)).mappings()]
+    rows = [_inbox_row(row) for row in connection.execute(query).mappings()]
     # Sorted here: asked for an order, SQLite walks the whole table instead of the index of the few unfinished.
     return sorted(rows, key=lambda row: row.id)
 
 
-async def outbox_parts(connection: AsyncConnection, *states: PartState) -> list[OutboxPart]:
+def outbox_parts(connection: Connection, *states: PartState) -> list[OutboxPart]:
     """Return the unsettled parts in these states, oldest first."""
     query = (
         select(outbox, inbox.c.state.label("ending"))
@@ -73,7 +72,7 @@ async def outbox_parts(connection: AsyncConnection, *states: PartState) -> list[
         .where(outbox.c.settled_at.is_(None), outbox.c.state.in_(states))
         .order_by(outbox.c.id)
     )
-    return [_outbox_part(row) for row in (await connection.execute(query)).mappings()]
+    return [_outbox_part(row) for row in connection.execute(query).mappings()]
 
 
 def _inbox_row(row: RowMapping) -> InboxRow:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, insert, select, update
 
 from botbridge.storage.database import Database
 from botbridge.storage.tables import state, utc_now
@@ -18,8 +17,8 @@ class SqlState:
     async def get(self, name: str) -> str | None:
         """Return the value stored under a name, None if there is none."""
 
-        async def work(connection: AsyncConnection) -> str | None:
-            return (await connection.execute(select(state.c.value).where(state.c.name == name))).scalar_one_or_none()
+        def work(connection: Connection) -> str | None:
+            return connection.execute(select(state.c.value).where(state.c.name == name)).scalar_one_or_none()
 
         return await self._database.read(work)
 
@@ -27,9 +26,9 @@ class SqlState:
         """Store a value, replacing the former one."""
         new = {"value": value, "updated_at": utc_now()}
 
-        async def work(connection: AsyncConnection) -> None:
-            changed = await connection.execute(update(state).where(state.c.name == name).values(**new))
+        def work(connection: Connection) -> None:
+            changed = connection.execute(update(state).where(state.c.name == name).values(**new))
             if changed.rowcount == 0:
-                await connection.execute(insert(state).values(name=name, **new))
+                connection.execute(insert(state).values(name=name, **new))
 
         await self._database.write(work)

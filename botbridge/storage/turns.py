@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import RowMapping, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, RowMapping, select
 
 from botbridge.answers import FinishReason, Provenance, Role, Sampling, Turn
 from botbridge.errors import TurnNotFound
@@ -54,31 +52,28 @@ async def read_answer(url: str, turn_id: int | None) -> StoredAnswer:
         StorageUnavailable: It cannot be read.
     """
     await require_newest(url)
-    async with _reading(database_path(url)) as connection:
-        row = await _answer_row(connection, turn_id)
-        return StoredAnswer(
-            id=row[turn.c.id],
-            created_at=row[turn.c.created_at],
-            system=row[system_text.c.text],
-            turns=await _used_turns(connection, row),
-            text=row[turn.c.text],
-            finish_reason=FinishReason(row[turn.c.finish_reason]),
-            provenance=_provenance(row),
-        )
+    return await asyncio.to_thread(_read, database_path(url), turn_id)
 
 
-@asynccontextmanager
-async def _reading(path: Path) -> AsyncIterator[AsyncConnection]:
+def _read(path: Path, turn_id: int | None) -> StoredAnswer:
     engine = reader_engine(path, BUSY_TIMEOUT_S, connections=1)
     try:
-        with translated(path):
-            async with engine.begin() as connection:
-                yield connection
+        with translated(path), engine.begin() as connection:
+            row = _answer_row(connection, turn_id)
+            return StoredAnswer(
+                id=row[turn.c.id],
+                created_at=row[turn.c.created_at],
+                system=row[system_text.c.text],
+                turns=_used_turns(connection, row),
+                text=row[turn.c.text],
+                finish_reason=FinishReason(row[turn.c.finish_reason]),
+                provenance=_provenance(row),
+            )
     finally:
-        await engine.dispose()
+        engine.dispose()
 
 
-async def _answer_row(connection: AsyncConnection, turn_id: int | None) -> RowMapping:
+def _answer_row(connection: Connection, turn_id: int | None) -> RowMapping:
     query = (
         select(turn, system_text.c.text)
         .outerjoin(system_text, system_text.c.hash == turn.c.system_hash)
@@ -86,25 +81,25 @@ async def _answer_row(connection: AsyncConnection, turn_id: int | None) -> RowMa
         .order_by(turn.c.id.desc())
         .limit(1)
     )
-    row = (await connection.execute(query)).mappings().one_or_none()
+    row = connection.execute(query).mappings().one_or_none()
     if row is None:
         raise TurnNotFound("there is no answer yet" if turn_id is None else f"there is no turn {turn_id}")
     if row[turn.c.role] != Role.ASSISTANT:
-        answer_id = await connection.scalar(select(turn.c.id).where(turn.c.parent_id == row[turn.c.id]))
+        answer_id = connection.scalar(select(turn.c.id).where(turn.c.parent_id == row[turn.c.id]))
         raise TurnNotFound(f"turn {turn_id} is a question; its answer is turn {answer_id}")
     return row
 
 
-async def _used_turns(connection: AsyncConnection, row: RowMapping) -> tuple[Turn, ...]:
+def _used_turns(connection: Connection, row: RowMapping) -> tuple[Turn, ...]:
     """Return the turns of the prompt: the question, and the pairs before it as `history` reads them."""
-    question = await connection.scalar(select(turn.c.text).where(turn.c.id == row[turn.c.parent_id]))
+    question = connection.scalar(select(turn.c.text).where(turn.c.id == row[turn.c.parent_id]))
     if question is None:
         raise TurnNotFound(f"the question of turn {row[turn.c.id]} is not kept any more")
     wanted = (row[turn.c.used_turns] - 1) // 2
     pairs: list[tuple[str, str]] = []
     before = row[turn.c.id]
     while len(pairs) < wanted:
-        page = (await connection.execute(newest_pairs(row[turn.c.conversation_id], row[turn.c.epoch], before))).all()
+        page = connection.execute(newest_pairs(row[turn.c.conversation_id], row[turn.c.epoch], before)).all()
         if not page:
             kept = 2 * len(pairs) + 1
             raise TurnNotFound(

@@ -1,4 +1,4 @@
-"""The one task that writes.
+"""The one thread that writes.
 
 Covered: writes happen in the order in which they were asked for; those that
 wait at the same moment share one commit, and so one flush of the disk; a write
@@ -13,18 +13,21 @@ nothing, and whether it is worth another try is the caller's to say.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import Connection, Engine
 
-from botbridge.errors import StorageError, StorageUnavailable
+from botbridge.errors import StorageUnavailable
 from botbridge.storage.failures import translated
 
 T = TypeVar("T")
-Work = Callable[[AsyncConnection], Awaitable[T]]
+Work = Callable[[Connection], T]
 
 # Bounds how long the first of a batch waits for the last.
 _BATCH_LIMIT = 128
@@ -37,7 +40,9 @@ class _Job:
 
 
 @dataclass(frozen=True, slots=True)
-class _Attempt:
+class Attempt:
+    """What came of a piece of work: a value that is committed, or an error and nothing stored."""
+
     value: object = None
     error: Exception | None = None
 
@@ -45,9 +50,10 @@ class _Attempt:
 class Writer:
     """Carries out writes, one after the other, many in one commit."""
 
-    def __init__(self, engine: AsyncEngine, path: Path) -> None:
+    def __init__(self, engine: Engine, path: Path, thread: Executor) -> None:
         self._engine = engine
         self._path = path
+        self._thread = thread
         self._queue: asyncio.Queue[_Job | None] = asyncio.Queue()
         self._closed = False
 
@@ -61,7 +67,7 @@ class Writer:
         Cancellation: the work is carried out all the same.
         """
         if self._closed:
-            raise self._unavailable("it is closed")
+            raise _unavailable(self._path, "it is closed")
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._queue.put_nowait(_Job(work, done))  # type: ignore[arg-type]  # A future takes what its work returns.
         return await done
@@ -76,7 +82,7 @@ class Writer:
             self._closed = True
             while not self._queue.empty():
                 if (job := self._queue.get_nowait()) is not None:
-                    _settle(job, _Attempt(error=self._unavailable("it was closed before this was written")))
+                    _settle(job, Attempt(error=_unavailable(self._path, "it was closed before this was written")))
 
     def close(self) -> None:
         """Take no more work; `run` returns when all is done."""
@@ -96,46 +102,54 @@ class Writer:
         return batch
 
     async def _commit(self, batch: list[_Job]) -> None:
-        attempts = [_Attempt(error=self._unavailable("it was closed while this was written"))] * len(batch)
-        try:
-            with translated(self._path):
-                async with self._engine.begin() as connection:
-                    done = [await self._attempt(connection, job) for job in batch]
-            attempts = done
-        except StorageError as error:
-            attempts = [_Attempt(error=error)] * len(batch)
-        finally:
-            for job, attempt in zip(batch, attempts, strict=True):
-                _settle(job, attempt)
-
-    async def _attempt(self, connection: AsyncConnection, job: _Job) -> _Attempt:
-        """Run one job inside a savepoint.
-
-        Raises:
-            StorageError: the transaction is gone and with it the whole batch.
-        """
-        try:
-            with translated(self._path):
-                async with connection.begin_nested():
-                    attempt = _Attempt(await job.work(connection))
-        except Exception as error:  # noqa: BLE001 - the worker loop of the writes: each caller gets its own error.
-            attempt = _Attempt(error=error)
-        # A full disk or a failed read can make SQLite roll everything back by itself; each further
-        # statement would then commit alone, and jobs that are gone would be reported as written.
-        # Source: https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction
-        raw = await connection.get_raw_connection()
-        if not raw.driver_connection.in_transaction:  # type: ignore[union-attr]  # aiosqlite's connection.
-            if isinstance(attempt.error, StorageError):
-                raise attempt.error
-            raise self._unavailable("SQLite gave the transaction up") from attempt.error
-        return attempt
-
-    def _unavailable(self, why: str) -> StorageUnavailable:
-        return StorageUnavailable(f"database {self._path}: {why}")
+        works = [job.work for job in batch]
+        carried = asyncio.get_running_loop().run_in_executor(self._thread, carry_out, self._engine, self._path, works)
+        carried.add_done_callback(partial(_settle_all, batch))
+        # Not awaited itself: to cancel this task neither stops the thread nor leaves its callers without an answer.
+        await asyncio.wait([carried])
 
 
-def _settle(job: _Job, attempt: _Attempt) -> None:
-    # A caller that was cancelled took its future with it; the work ran in the writer's task and is done.
+def carry_out(engine: Engine, path: Path, works: Sequence[Work[object]]) -> list[Attempt]:
+    """Do pieces of work in one transaction; when one of them fails, each in a transaction of its own.
+
+    Returns:
+        As many attempts as there are works. When the database itself fails, it
+        fails for all of them: to wait for a lock again for each would take too long.
+    """
+    try:
+        with translated(path), engine.begin() as connection:
+            return [Attempt(_do(connection, path, work)) for work in works]
+    except StorageUnavailable as error:
+        return [Attempt(error=error)] * len(works)
+    except Exception as error:  # noqa: BLE001 - each caller gets its own error
+        if len(works) == 1:
+            return [Attempt(error=error)]
+    return [attempt for work in works for attempt in carry_out(engine, path, [work])]
+
+
+def _do(connection: Connection, path: Path, work: Work[object]) -> object:
+    value = work(connection)
+    # A full disk or a failed read can make SQLite roll everything back by itself; each further
+    # statement would then commit alone, and works that are gone would be reported as written.
+    # Source: https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    if not driver.in_transaction:
+        raise _unavailable(path, "SQLite gave the transaction up")
+    return value
+
+
+def _unavailable(path: Path, why: str) -> StorageUnavailable:
+    return StorageUnavailable(f"database {path}: {why}")
+
+
+def _settle_all(batch: Sequence[_Job], carried: asyncio.Future[list[Attempt]]) -> None:
+    for job, attempt in zip(batch, carried.result(), strict=True):
+        _settle(job, attempt)
+
+
+def _settle(job: _Job, attempt: Attempt) -> None:
+    # A caller that was cancelled took its future with it; the work ran in the writer's thread and is done.
     if job.done.done():
         return
     if attempt.error is None:

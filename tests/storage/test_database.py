@@ -10,8 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, insert, select, update
 
 from botbridge.errors import ConfigError, StorageError, StorageUnavailable
 from botbridge.messages import AuditEntry
@@ -30,10 +29,10 @@ def mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
 
-async def pragmas(connection: AsyncConnection) -> dict[str, object]:
+def pragmas(connection: Connection) -> dict[str, object]:
     """Return the pragmas that we set."""
     wanted = ("journal_mode", "synchronous", "foreign_keys", "secure_delete", "busy_timeout", "query_only")
-    return {name: (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar() for name in wanted}
+    return {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in wanted}
 
 
 async def test_the_writer_flushes_each_commit(database: Database) -> None:
@@ -95,8 +94,8 @@ async def test_a_lock_that_is_given_back_in_time_only_delays(path: Path) -> None
 async def test_a_write_takes_the_lock_before_it_reads(database: Database) -> None:
     """Taken at the first write, the lock is refused at once when another process wrote since the read."""
 
-    async def look(connection: AsyncConnection) -> None:
-        await connection.execute(select(state))
+    def look(connection: Connection) -> None:
+        connection.execute(select(state))
         with (
             closing(sqlite3.connect(database.path, timeout=0)) as other,
             pytest.raises(sqlite3.OperationalError, match="locked"),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from botbridge.errors import StorageUnavailable
 from botbridge.messages import AuditEntry, MessageId, Part, PartState, Person, UserId
@@ -87,14 +88,18 @@ async def test_forgetting_says_so_when_the_log_could_not_be_cut(database: Databa
     await fill(database)
     people = SqlPeople(database)
 
-    async def repeat(_connection: object) -> None:
-        with pytest.raises(StorageUnavailable, match="could not be cut; try again"):
-            await people.forget(PRIVATE.platform, UserId("1"))
+    looked, go_on = threading.Event(), threading.Event()
 
-    async def look_and_forget(connection: object) -> None:
-        await connection.execute(select(turn.c.id).limit(1))  # type: ignore[attr-defined]
-        await repeat(connection)
+    def look(connection: Connection) -> None:
+        connection.execute(select(turn.c.id).limit(1))
+        looked.set()
+        go_on.wait()
 
-    await database.read(look_and_forget)
+    reader = asyncio.create_task(database.read(look))
+    await asyncio.to_thread(looked.wait)
+    with pytest.raises(StorageUnavailable, match="could not be cut; try again"):
+        await people.forget(PRIVATE.platform, UserId("1"))
+    go_on.set()
+    await reader
     await people.forget(PRIVATE.platform, UserId("1"))
     assert CANARY.encode() not in on_disk(tmp_path)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 import pytest
-from sqlalchemy import Select, event
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Select, event
 
 from botbridge.messages import InboxId, MessageId, Part, PartId, PartState
 from botbridge.storage.database import Database
@@ -24,12 +24,11 @@ SELECT i, 1, 0, CASE WHEN i % 2 = 0 THEN i - 1 END, CASE WHEN i % 2 = 0 THEN 'as
 """
 
 
-async def plan(connection: AsyncConnection, statement: str, parameters: object) -> list[str]:
+def plan(connection: Connection, statement: str, parameters: object) -> list[str]:
     """Return how SQLite would carry a statement out."""
-    driver = (await connection.get_raw_connection()).driver_connection
-    assert driver is not None
-    rows = await driver.execute_fetchall(f"EXPLAIN QUERY PLAN {statement}", parameters)
-    return [row[3] for row in rows]
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return [row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]  # type: ignore[arg-type]
 
 
 async def test_no_step_of_a_message_scans_a_table(database: Database) -> None:
@@ -41,8 +40,8 @@ async def test_no_step_of_a_message_scans_a_table(database: Database) -> None:
     def note(_connection: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
         statements.append((statement, parameters))
 
-    async def listen(connection: AsyncConnection) -> None:
-        event.listen(connection.engine.sync_engine, "before_cursor_execute", note)
+    def listen(connection: Connection) -> None:
+        event.listen(connection.engine, "before_cursor_execute", note)
 
     async def journey() -> None:
         row = await inbox.accept(message("1"), AISHA_ALONE)
@@ -96,12 +95,12 @@ async def test_a_history_of_any_length_is_read_from_its_end(database: Database, 
     assert [turn.text for turn in newest] == [f"text {turns - 1}", f"text {turns}"]
 
 
-async def count_steps(connection: AsyncConnection, query: Select[Any]) -> int:
+def count_steps(connection: Connection, query: Select[Any]) -> int:
     """Return how many instructions of its virtual machine SQLite needs for a query."""
-    driver = (await connection.get_raw_connection()).driver_connection
-    assert driver is not None
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
     steps: list[None] = []
-    await driver.set_progress_handler(lambda: steps.append(None), 1)
-    await connection.execute(query)
-    await driver.set_progress_handler(None, 1)
+    driver.set_progress_handler(lambda: steps.append(None), 1)
+    connection.execute(query)
+    driver.set_progress_handler(None, 1)
     return len(steps)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event, func, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, event, func, insert, select
 
 from botbridge.errors import StorageError, StorageUnavailable
 from botbridge.storage.database import Database
@@ -21,15 +22,15 @@ from botbridge.storage.writer import Work, Writer
 def put(name: str) -> Work[None]:
     """Return the work that stores a fact; the same name twice fails."""
 
-    async def work(connection: AsyncConnection) -> None:
-        await connection.execute(insert(state).values(name=name, value=""))
+    def work(connection: Connection) -> None:
+        connection.execute(insert(state).values(name=name, value=""))
 
     return work
 
 
-async def names(connection: AsyncConnection) -> list[str]:
+def names(connection: Connection) -> list[str]:
     """Return the names of all facts."""
-    return sorted(await connection.scalars(select(state.c.name)))
+    return sorted(connection.scalars(select(state.c.name)))
 
 
 @asynccontextmanager
@@ -37,13 +38,15 @@ async def counted_writer(path: Path) -> AsyncIterator[tuple[Writer, list[str]]]:
     """Yield a running writer, and a list that grows by one at each commit."""
     engine = writer_engine(path, busy_timeout_s=0.1)
     commits: list[str] = []
-    event.listen(engine.sync_engine, "commit", lambda _connection: commits.append("commit"))
-    writer = Writer(engine, path)
+    event.listen(engine, "commit", lambda _connection: commits.append("commit"))
+    thread = ThreadPoolExecutor(1)
+    writer = Writer(engine, path, thread)
     task = asyncio.create_task(writer.run())
     yield writer, commits
     writer.close()
     await task
-    await engine.dispose()
+    thread.shutdown()
+    engine.dispose()
 
 
 async def test_writes_that_wait_together_share_a_commit(path: Path) -> None:
@@ -62,8 +65,8 @@ async def test_a_caller_is_released_only_after_the_commit(path: Path) -> None:
 async def test_a_write_that_fails_fails_alone(database: Database) -> None:
     """Each caller gets its own result or its own error, of the database or not."""
 
-    async def raise_lookup(connection: AsyncConnection) -> None:
-        await put("half")(connection)
+    def raise_lookup(connection: Connection) -> None:
+        put("half")(connection)
         raise LookupError
 
     results = await asyncio.gather(
@@ -77,7 +80,7 @@ async def test_writes_happen_in_the_order_of_the_calls(database: Database) -> No
     seen: list[int] = []
 
     def note(number: int) -> Work[None]:
-        async def work(_connection: AsyncConnection) -> None:
+        def work(_connection: Connection) -> None:
             seen.append(number)
 
         return work
@@ -102,9 +105,9 @@ async def test_a_read_cannot_write(database: Database) -> None:
 async def test_a_cancelled_caller_strands_nothing(database: Database, steps: int) -> None:
     """Wherever it is cancelled, the write is whole and the next one goes through."""
 
-    async def two(connection: AsyncConnection) -> None:
-        await put("one")(connection)
-        await put("two")(connection)
+    def two(connection: Connection) -> None:
+        put("one")(connection)
+        put("two")(connection)
 
     caller = asyncio.create_task(database.write(two))
     for _ in range(steps):
@@ -118,17 +121,17 @@ async def test_a_cancelled_caller_strands_nothing(database: Database, steps: int
 
 
 async def test_a_cancelled_caller_in_mid_transaction_strands_nothing(database: Database) -> None:
-    """At each await of the work: between statements the write lock is held."""
-    reached, go_on = asyncio.Event(), asyncio.Event()
+    """Between two statements of the work the write lock is held."""
+    reached, go_on = threading.Event(), threading.Event()
 
-    async def work(connection: AsyncConnection) -> None:
-        await put("one")(connection)
+    def work(connection: Connection) -> None:
+        put("one")(connection)
         reached.set()
-        await go_on.wait()
-        await put("two")(connection)
+        go_on.wait()
+        put("two")(connection)
 
     caller = asyncio.create_task(database.write(work))
-    await reached.wait()
+    await asyncio.to_thread(reached.wait)
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller
@@ -139,18 +142,19 @@ async def test_a_cancelled_caller_in_mid_transaction_strands_nothing(database: D
 
 async def test_a_cancelled_read_gives_its_connection_back(path: Path) -> None:
     async with Database(path, reader_connections=1) as database:
-        started = asyncio.Event()
+        started, go_on = threading.Event(), threading.Event()
 
-        async def hang(connection: AsyncConnection) -> None:
-            await names(connection)
+        def hang(connection: Connection) -> None:
+            names(connection)
             started.set()
-            await asyncio.Event().wait()
+            go_on.wait()
 
         reader = asyncio.create_task(database.read(hang))
-        await started.wait()
+        await asyncio.to_thread(started.wait)
         reader.cancel()
         with pytest.raises(asyncio.CancelledError):
             await reader
+        go_on.set()
         assert await database.read(names) == []
 
 
@@ -171,34 +175,38 @@ async def test_a_closed_database_takes_no_writes(path: Path) -> None:
 
 
 async def test_when_the_writer_is_cancelled_nobody_waits_for_ever(path: Path) -> None:
-    """Neither the caller whose write was under way nor the ones behind it; none of it is stored."""
+    """The write that is under way comes to its end, for nothing stops a thread; those behind it are not stored."""
     engine = writer_engine(path, busy_timeout_s=0.1)
-    writer = Writer(engine, path)
+    thread = ThreadPoolExecutor(1)
+    writer = Writer(engine, path, thread)
     task = asyncio.create_task(writer.run())
-    started = asyncio.Event()
+    started, go_on = threading.Event(), threading.Event()
 
-    async def hang(connection: AsyncConnection) -> None:
-        await put("one")(connection)
+    def hang(connection: Connection) -> None:
+        put("one")(connection)
         started.set()
-        await asyncio.Event().wait()
+        go_on.wait()
 
     running = asyncio.create_task(writer.write(hang))
-    await started.wait()
+    await asyncio.to_thread(started.wait)
     waiting = asyncio.create_task(writer.write(put("two")))
     await asyncio.sleep(0)
     task.cancel()
-    results = await asyncio.gather(running, waiting, task, return_exceptions=True)
-    assert [type(result) for result in results] == [StorageUnavailable, StorageUnavailable, asyncio.CancelledError]
-    await engine.dispose()
+    results = await asyncio.gather(waiting, task, return_exceptions=True)
+    assert [type(result) for result in results] == [StorageUnavailable, asyncio.CancelledError]
+    go_on.set()
+    await running
+    thread.shutdown()
+    engine.dispose()
     async with Database(path) as database:
-        assert await database.read(names) == []
+        assert await database.read(names) == ["one"]
 
 
 async def test_a_work_that_ends_the_transaction_itself_acknowledges_nothing(database: Database) -> None:
     """What SQLite does on a full disk, a faulty work does here: the others must not be told they are stored."""
 
-    async def roll_back(connection: AsyncConnection) -> None:
-        await connection.exec_driver_sql("ROLLBACK")
+    def roll_back(connection: Connection) -> None:
+        connection.exec_driver_sql("ROLLBACK")
 
     results = await asyncio.gather(
         *(database.write(work) for work in (put("a"), roll_back, put("b"))), return_exceptions=True
