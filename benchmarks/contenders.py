@@ -67,7 +67,10 @@ async def bridge(settings: Settings) -> AsyncIterator[tuple[App, Ask]]:
 
 @asynccontextmanager
 async def server(files: ModelFiles, slots: int, context_tokens: int) -> AsyncIterator[Ask]:
-    """Run the peer; people talk to it over HTTP, streamed, each with the whole history in every request."""
+    """Run the peer; people talk to it over HTTP, streamed, each with the whole history in every request.
+
+    System text and sampling are those of the bridge.
+    """
     command = [sys.executable, "-m", "benchmarks.peer_server", str(files.gguf), str(slots), str(context_tokens)]
     process = await asyncio.create_subprocess_exec(
         *command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -75,7 +78,8 @@ async def server(files: ModelFiles, slots: int, context_tokens: int) -> AsyncIte
     try:
         assert process.stdout is not None
         address = (await process.stdout.readline()).decode().strip()
-        histories: dict[int, list[dict[str, str]]] = defaultdict(list)
+        ours = InferenceSettings()
+        histories: dict[int, list[dict[str, str]]] = defaultdict(lambda: [{"role": "system", "content": ours.system}])
         limits = httpx.Limits(max_keepalive_connections=0)  # it hangs up on a connection that was idle
         async with httpx.AsyncClient(base_url=address, timeout=PATIENCE_S, limits=limits) as client:
 
@@ -85,8 +89,8 @@ async def server(files: ModelFiles, slots: int, context_tokens: int) -> AsyncIte
                 body = {
                     "messages": history,
                     "max_tokens": tokens,
-                    "temperature": 0.2,
-                    "top_p": 0.9,
+                    "temperature": ours.temperature,
+                    "top_p": ours.top_p,
                     "stream": True,
                     "stream_options": {"include_usage": True},
                 }

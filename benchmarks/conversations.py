@@ -40,7 +40,7 @@ class Load:
 
 
 SHORT = Load(people=8, turns=6, at_once=8, opening_words=0, tokens=64)
-LONG = Load(people=32, turns=3, at_once=8, opening_words=700, tokens=32)
+LONG = Load(people=32, turns=2, at_once=8, opening_words=700, tokens=32)
 
 Ask = Callable[[int, str, int], Awaitable[int]]
 """Person, text, longest answer; returns the tokens of the answer once it is whole."""
