@@ -57,6 +57,8 @@ class Delivery:
         self._platforms = platforms
         self._awake = asyncio.Event()
         self._lanes: dict[Chat, asyncio.Task[None]] = {}
+        self._passed_over: set[Chat] = set()
+        """Chats that had parts due while others of theirs were being sent."""
         self._in_hand: set[asyncio.Task[float | None]] = set()
 
     def wake(self) -> None:
@@ -105,7 +107,9 @@ class Delivery:
     def _open_lanes(self, due: Sequence[OutboxPart]) -> None:
         deliverable = [part for part in due if part.address.platform in self._platforms]
         for chat, parts in groupby(sorted(deliverable, key=lambda part: (chat_of(part), part.id)), key=chat_of):
-            if chat not in self._lanes:
+            if chat in self._lanes:
+                self._passed_over.add(chat)
+            else:
                 lane = asyncio.create_task(self._send_all(tuple(parts)), name=f"lane-{chat}")
                 self._lanes[chat] = lane
                 lane.add_done_callback(partial(self._close_lane, chat))
@@ -115,7 +119,9 @@ class Delivery:
         if not lane.cancelled() and (error := lane.exception()) is not None:
             log.error("delivery interrupted", chat=chat, error=str(error))
             return
-        self.wake()
+        if chat in self._passed_over:
+            self._passed_over.discard(chat)
+            self.wake()
 
     async def _send_all(self, parts: Sequence[OutboxPart]) -> None:
         for part in parts:

@@ -21,6 +21,9 @@ from botbridge.errors import BotBridgeError, MessageGone, RateLimited
 from botbridge.messages import InboxRow, MessageId, PartState
 from botbridge.ports import Outbox, Platform
 
+TYPING_AFTER_S = 0.25
+"""An answer that is there sooner needs no sign, whose request would only be cut off and take its connection along."""
+
 TYPING_EVERY_S = 4.5
 """Telegram shows `typing` for 5 s, Discord for 10 s.
 
@@ -68,7 +71,7 @@ class Live:
             self._shower = asyncio.create_task(self._keep_shown(), name=f"live-{self._row.id}")
 
     def typing(self) -> None:
-        """Show from now on that the answer is being written."""
+        """Show from a moment on that the answer is being written."""
         if self._typist is None and not self._closing.is_set():
             self._typist = asyncio.create_task(self._keep_typing(), name=f"typing-{self._row.id}")
 
@@ -128,6 +131,7 @@ class Live:
                 await self._closing.wait()
 
     async def _keep_typing(self) -> None:
+        await asyncio.sleep(TYPING_AFTER_S)
         while True:
             await self._platform.typing(self._address)
             await asyncio.sleep(TYPING_EVERY_S)

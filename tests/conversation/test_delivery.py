@@ -24,6 +24,7 @@ class WatchedOutbox(InMemoryOutbox):
         super().__init__(store)
         self._seen: dict[PartState, asyncio.Event] = defaultdict(asyncio.Event)
         self._marked, self._asked = asyncio.Event(), asyncio.Event()
+        self.looks = 0
 
     async def mark(
         self, part_id: PartId, state: PartState, *, message_id: MessageId | None = None, detail: str = ""
@@ -39,6 +40,7 @@ class WatchedOutbox(InMemoryOutbox):
     async def due(self) -> Sequence[OutboxPart]:
         due = await super().due()
         self._asked.set()
+        self.looks += 1
         return due
 
     async def asked(self) -> None:
@@ -94,6 +96,31 @@ async def test_parts_arrive_in_order_and_are_marked_sent() -> None:
         await post.outbox.settled()
     assert post.platform.texts("1") == ["a", "b", "c"]
     assert set(post.states) == {PartState.SENT}
+
+
+async def test_nobody_looks_again_after_a_chat_was_served_unless_more_came_for_it_meanwhile() -> None:
+    post = Post()
+    await post.ended("a")
+    async with post.running():
+        await post.outbox.until(PartState.SENT)
+        await _idle()
+        assert post.outbox.looks == 1
+        post.platform.takes.clear()
+        await post.ended("b")
+        await _idle()
+        await post.ended("c")
+        await _idle()
+        assert (post.outbox.looks, post.platform.texts("1")) == (3, ["a"])
+        post.platform.takes.set()
+        await post.platform.until(lambda: post.platform.texts("1") == ["a", "b", "c"])
+        await _idle()
+        assert post.outbox.looks == 4
+
+
+async def _idle() -> None:
+    """Let everything happen that waits for nothing outside."""
+    for _ in range(100):
+        await asyncio.sleep(0)
 
 
 async def test_a_failed_part_is_resumed_and_those_before_it_are_not_repeated() -> None:

@@ -139,6 +139,7 @@ class InMemoryPlatform:
 
     async def typing(self, address: Address) -> None:
         self.typed += 1
+        await self._tell()
 
     async def is_chat_admin(self, address: Address, user_id: UserId) -> bool:
         return (address.chat_id, user_id) in self.admins
