@@ -35,8 +35,10 @@ from tests.fakes.telegram.client import FakeTelegram, Person, Record
 from tests.journey.bridge import clean_environment
 
 PEOPLE = tuple(Person(number) for number in range(1000, 2000))
-ON_THEIR_WAY = 64
-SLOTS = 16
+ON_THEIR_WAY = 24
+SLOTS = 24
+"""As many as are on their way: nobody waits in the line, where a status message would be sent for each."""
+
 LOOK_S = 0.02
 MESSAGES_PER_S = 50
 WARM_UP = 50
