@@ -66,8 +66,7 @@ async def main() -> None:
                 await app.wait_ready()
                 chats[name] = LocalChat(app.terminal, SARA)
             for number in range(options.rounds + 1):
-                for name, chat in chats.items():
-                    cost_ms = await turn_ms(chat)
+                for name, cost_ms in (await turns_ms(chats)).items():
                     say(f"  round {number}: {name} {cost_ms:.1f} ms a turn")
                     if number:
                         costs_ms[name].append(cost_ms)
@@ -110,14 +109,19 @@ def _app(home: Path) -> App:
     return build(settings, platforms={"terminal"})
 
 
-async def turn_ms(chat: LocalChat) -> float:
-    """Return how long a question waits for its whole answer, the median of several, in milliseconds."""
-    waits_s = []
+async def turns_ms(chats: Mapping[str, LocalChat]) -> dict[str, float]:
+    """Return how long a question waits for its whole answer in each chat, in milliseconds.
+
+    Medians of several; the chats take turns question by question, so that
+    whatever else the machine does meets both alike.
+    """
+    waits_ms: dict[str, list[float]] = {name: [] for name in chats}
     for _ in range(ASKED):
-        begun_s = time.perf_counter()
-        await final_reply(chat.ask(TEXT))
-        waits_s.append(time.perf_counter() - begun_s)
-    return 1000 * statistics.median(waits_s)
+        for name, chat in chats.items():
+            begun_s = time.perf_counter()
+            await final_reply(chat.ask(TEXT))
+            waits_ms[name].append(1000 * (time.perf_counter() - begun_s))
+    return {name: statistics.median(waits) for name, waits in waits_ms.items()}
 
 
 if __name__ == "__main__":
