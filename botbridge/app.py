@@ -116,7 +116,7 @@ def build(
     here = make_platforms(settings, storage, texts, terminal, platforms, telegram_clock=telegram_clock)
     generator = make_generator(settings, storage.state, pull_missing=pull_missing)
     room, waits = Room(time.monotonic), Waits()
-    delivery = Delivery(storage.outbox, here)
+    delivery = Delivery(storage.outbox, here, texts)
     acts = Acts(
         inbox=storage.inbox,
         history=storage.history,

@@ -205,6 +205,7 @@ class InboxRow:
         epoch: The conversation's epoch when the message arrived; a reset starts the next one.
         attempts: How often a worker began to answer it.
         status_message_id: The message that shows place and progress, once it is sent.
+        crashes: How often it was to blame for the end of an attempt.
     """
 
     id: InboxId
@@ -214,6 +215,7 @@ class InboxRow:
     state: InboxState
     attempts: int = 0
     status_message_id: MessageId | None = None
+    crashes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +227,8 @@ class OutboxPart:
         attempts: How often it was tried before.
         is_status: The part is the status message that shows progress, not a reply.
         ending: How the message ended to which this replies; None with a status message.
+        is_notice: It says that nobody knows what became of another part of the same reply.
+        language: The IETF tag of whom it is for, as far as it is known; None with a status message.
     """
 
     id: PartId
@@ -236,6 +240,8 @@ class OutboxPart:
     attempts: int = 0
     is_status: bool = False
     ending: InboxState | None = None
+    is_notice: bool = False
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

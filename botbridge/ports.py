@@ -45,16 +45,31 @@ class Inbox(Protocol):
         """Store what could not be understood as `ignored`, with its bytes."""
         ...
 
-    async def queued(self, inbox_id: InboxId) -> None:
-        """Note that the message stands in the line."""
+    async def queued(self, inbox_id: InboxId, *, text: str | None = None) -> None:
+        """Note that the message stands in the line.
+
+        Args:
+            text: What is answered instead of the message's own text; None is that text.
+        """
         ...
 
     async def running(self, inbox_id: InboxId) -> bool:
-        """Note that a worker begins with it, counting the attempt; False when it is already final."""
+        """Claim it for this start of the service, counting the attempt; False when it is already final."""
         ...
 
-    async def requeued(self, inbox_id: InboxId) -> None:
-        """Put a running message back into the line, e.g. after its worker died."""
+    async def requeued(self, inbox_id: InboxId, *, is_to_blame: bool = False) -> None:
+        """Put a running message back into the line, e.g. after its worker died.
+
+        Args:
+            is_to_blame: The attempt failed because of this message, which is counted.
+        """
+        ...
+
+    async def release(self) -> int:
+        """Put back what runs by the claim of an earlier start of the service; how many there were.
+
+        Attempts and crashes stay counted. What this start runs is left alone.
+        """
         ...
 
     async def finish(self, inbox_id: InboxId, outcome: Outcome) -> bool:
@@ -107,6 +122,13 @@ class History(Protocol):
         """Answer conversations with another adapter from now on, whatever is reset; None is the bare model."""
         ...
 
+    async def last_question(self, key: ConversationKey, person: UserId) -> str | None:
+        """What a person last asked in the current epoch, as the model read it.
+
+        None when there is nothing, and when it was not answered: its words are not kept then.
+        """
+        ...
+
 
 class Outbox(Protocol):
     """Messages that we owe to chats."""
@@ -127,6 +149,13 @@ class Outbox(Protocol):
         self, part_id: PartId, state: PartState, *, message_id: MessageId | None = None, detail: str = ""
     ) -> None:
         """Move a part on; `sending` counts an attempt, `sent` stores the platform's id of the message."""
+        ...
+
+    async def lose_sight(self, part_id: PartId, notice: Part, *, detail: str = "") -> None:
+        """Settle a part as `delivery_unknown` and owe its chat a notice, in one transaction.
+
+        One message has one notice at most, and a notice has none.
+        """
         ...
 
 

@@ -6,6 +6,9 @@ are not repeated; a slow or limited chat delays no other.
 
 Not covered: the platforms' rate rules (their adapters keep them) and parts of
 platforms that are switched off: those stay pending until they are back.
+
+Of a part that may have been delivered, its person is told once for the whole
+reply, in a message of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +23,9 @@ from typing import Any
 
 import structlog
 
+from botbridge.conversation.notices import lost_sight
 from botbridge.conversation.stored import until_stored
+from botbridge.conversation.texts import Texts
 from botbridge.errors import (
     BadToken,
     DeliveryUnknown,
@@ -30,7 +35,7 @@ from botbridge.errors import (
     ReplyRejected,
     StorageError,
 )
-from botbridge.messages import ChatId, MessageId, OutboxPart, PartState, PlatformName
+from botbridge.messages import ChatId, MessageId, OutboxPart, Part, PartState, PlatformName
 from botbridge.ports import Outbox, Platform
 
 FIRST_PAUSE_S = 0.5
@@ -52,9 +57,10 @@ def chat_of(part: OutboxPart) -> Chat:
 class Delivery:
     """Sends what is due; `wake` it after every commit that added parts."""
 
-    def __init__(self, outbox: Outbox, platforms: Mapping[PlatformName, Platform]) -> None:
+    def __init__(self, outbox: Outbox, platforms: Mapping[PlatformName, Platform], texts: Texts) -> None:
         self._outbox = outbox
         self._platforms = platforms
+        self._texts = texts
         self._awake = asyncio.Event()
         self._lanes: dict[Chat, asyncio.Task[None]] = {}
         self._passed_over: set[Chat] = set()
@@ -101,8 +107,7 @@ class Delivery:
             elif part.edits is not None or (platform is not None and platform.repeats_safely):
                 await self._outbox.mark(part.id, PartState.FAILED_RETRYABLE, detail="cut short by a restart")
             else:
-                log.warning("nobody knows whether a reply was delivered", part_id=part.id, inbox_id=part.inbox_id)
-                await self._outbox.mark(part.id, PartState.DELIVERY_UNKNOWN, detail="cut short by a restart")
+                await self._lose_sight(part, "cut short by a restart")
 
     def _open_lanes(self, due: Sequence[OutboxPart]) -> None:
         deliverable = [part for part in due if part.address.platform in self._platforms]
@@ -154,14 +159,21 @@ class Delivery:
             await self._note(part, PartState.FAILED_RETRYABLE, str(error))
             return LONGEST_PAUSE_S if isinstance(error, BadToken) else 0.0
         except DeliveryUnknown as error:
-            log.warning("nobody knows whether a reply was delivered", part_id=part.id, error=str(error))
-            await self._note(part, PartState.DELIVERY_UNKNOWN, str(error))
+            await self._lose_sight(part, str(error))
         except (ReplyRejected, MessageGone) as error:
             log.warning("reply refused by the platform", part_id=part.id, error=str(error))
             await self._note(part, PartState.UNDELIVERABLE, str(error))
         else:
             await self._note(part, PartState.SENT, message_id=message_id)
         return None
+
+    async def _lose_sight(self, part: OutboxPart, detail: str) -> None:
+        """Give up a part that may have been delivered, and owe its person a word about it."""
+        log.warning("nobody knows whether a reply was delivered", part_id=part.id, inbox_id=part.inbox_id, why=detail)
+        told = lost_sight(self._texts.language(part.language))
+        platform = self._platforms.get(part.address.platform)
+        notice = Part(told) if platform is None else platform.render(told)[0]
+        await until_stored(partial(self._outbox.lose_sight, part.id, notice, detail=detail), part_id=part.id)
 
     async def _note(
         self, part: OutboxPart, state: PartState, detail: str = "", *, message_id: MessageId | None = None

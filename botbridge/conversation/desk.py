@@ -12,7 +12,9 @@ from botbridge.conversation.access import Access, Powers, Right, right_to_reset
 from botbridge.conversation.acts import Acts
 from botbridge.conversation.commands import Command
 from botbridge.conversation.line import person_of
-from botbridge.conversation.room import Room
+from botbridge.conversation.notices import not_answered_yet, nothing_to_repeat
+from botbridge.conversation.room import OpenTurn, Room
+from botbridge.conversation.scope import unspoken
 from botbridge.conversation.targets import Everyone, Somebody, Unclear, WholeChat, choose_target, names_somebody
 from botbridge.conversation.texts import Language, Texts
 from botbridge.errors import PlatformError
@@ -35,6 +37,13 @@ class Obeyed:
 
     state: InboxState
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The command asks the model: this is the question that it stands for."""
+
+    question: str
 
 
 class Desk:
@@ -63,7 +72,7 @@ class Desk:
         self._access = access
         self._texts = texts
 
-    async def obey(self, row: InboxRow, command: Command) -> Obeyed:
+    async def obey(self, row: InboxRow, command: Command) -> Obeyed | Ask:
         """Carry out a command; an unknown one is answered with the way to the known ones."""
         language = self._texts.of(row.incoming)
         match command.name:
@@ -75,6 +84,8 @@ class Desk:
                 return Obeyed(InboxState.ANSWERED, await self._whoami(row, language))
             case "cancel":
                 return Obeyed(InboxState.ANSWERED, await self._cancel(row, language))
+            case "again":
+                return await self._again(row, language)
             case "reset":
                 return await self._reset(row, command, language)
             case "adapter":
@@ -102,11 +113,22 @@ class Desk:
         return "\n".join([you, shared, *rights])
 
     async def _cancel(self, row: InboxRow, language: Language) -> str:
-        mine = [turn for turn in self._room.within({row.key}) if person_of(turn.row) == person_of(row)]
-        stopped = await self._acts.stop(mine)
+        stopped = await self._acts.stop(self._open_turns(row))
         if not stopped:
             return language.say("There is nothing to stop.")
         return language.count("Stopped {number} message.", "Stopped {number} messages.", stopped)
+
+    async def _again(self, row: InboxRow, language: Language) -> Obeyed | Ask:
+        if self._open_turns(row):
+            return Obeyed(InboxState.REFUSED, not_answered_yet(language))
+        question = await self._history.last_question(row.key, row.incoming.sender.user_id)
+        if question is None:
+            return Obeyed(InboxState.REFUSED, nothing_to_repeat(language))
+        return Ask(unspoken(question, row.incoming, row.key))
+
+    def _open_turns(self, row: InboxRow) -> Sequence[OpenTurn]:
+        """What waits or is answered of the same person in the same conversation."""
+        return [turn for turn in self._room.within({row.key}) if person_of(turn.row) == person_of(row)]
 
     async def _reset(self, row: InboxRow, command: Command, language: Language) -> Obeyed:
         powers = await self._powers(row)
@@ -243,6 +265,7 @@ def command_menu(language: Language) -> tuple[tuple[str, str], ...]:
         ("help", language.say("what I can do")),
         ("reset", language.say("start our conversation afresh")),
         ("cancel", language.say("stop the answer I am writing")),
+        ("again", language.say("answer your last question again")),
         ("whoami", language.say("your id and your rights here")),
         ("adapter", language.say("the model's adapter in this conversation, for operators")),
     )

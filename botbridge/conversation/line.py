@@ -81,8 +81,8 @@ def person_of(row: InboxRow) -> PersonKey:
 
 
 def join(line: Line, row: InboxRow, cost: float) -> Line:
-    """The line with a message in it, at the place its age gives it."""
-    return _with_waiting(line, Entry(row, cost, line.virtual_time))
+    """The line with a message in it, at the place its age gives it; one that crashed a worker is answered alone."""
+    return _with_waiting(line, Entry(row, cost, line.virtual_time, alone=row.crashes > 0))
 
 
 def start(line: Line, entry: Entry) -> Line:

@@ -66,3 +66,24 @@ def not_ready(language: Language, status: GeneratorStatus) -> str:
         "⏳ The model cannot run at the moment; my operator can see why. "
         "I keep your message and answer when it is back."
     )
+
+
+def lost_sight(language: Language) -> str:
+    """What is said when nobody knows whether a reply arrived; it came from the model or from us."""
+    return language.say(
+        "My connection failed while I sent you my last message, so I cannot tell whether you have all of it. "
+        "I do not send it twice. If an answer is missing, send /again and I answer your last question again."
+    )
+
+
+def nothing_to_repeat(language: Language) -> str:
+    """Why `/again` answers nothing: there was no question, or its words are gone."""
+    return language.say(
+        "There is no question of yours here that I could answer again: I keep a question only once it is answered. "
+        "Please write it anew."
+    )
+
+
+def not_answered_yet(language: Language) -> str:
+    """Why `/again` has to wait."""
+    return language.say("I have not answered your last message yet. /again is for after that; /cancel stops it.")

@@ -60,7 +60,7 @@ class Room:
 
     def join(self, row: InboxRow, live: Live, cost: float) -> OpenTurn:
         """Let a message wait whose answer is thought to cost so much, in reply tokens."""
-        turn = OpenTurn(row, live, joined_at_s=self._now_s())
+        turn = OpenTurn(row, live, joined_at_s=self._now_s(), crashes=row.crashes)
         self._turns[row.id] = turn
         self._line = lines.join(self._line, row, cost)
         return turn

@@ -40,6 +40,15 @@ def key_for(incoming: IncomingMessage, scopes: Mapping[PlatformName, Scope]) -> 
 
 def spoken(incoming: IncomingMessage, key: ConversationKey) -> str:
     """What the model reads: the text, after the speaker's name where several people share a conversation."""
-    if key.user_id is not None or not incoming.sender.display_name:
+    if key.user_id is not None:
         return incoming.text
-    return f"{incoming.sender.display_name}: {incoming.text}"
+    return f"{_speaker(incoming)}{incoming.text}"
+
+
+def unspoken(question: str, incoming: IncomingMessage, key: ConversationKey) -> str:
+    """What somebody wrote, from what the model read of it: the reverse of `spoken`, for the same person."""
+    return question if key.user_id is not None else question.removeprefix(_speaker(incoming))
+
+
+def _speaker(incoming: IncomingMessage) -> str:
+    return f"{incoming.sender.display_name}: " if incoming.sender.display_name else ""

@@ -19,9 +19,9 @@ import structlog
 from botbridge.answers import Answer, Completion, Delta, FinishReason, Prompt, RequestId, Role, Sampling, Started, Turn
 from botbridge.conversation import scope
 from botbridge.conversation.access import Access
-from botbridge.conversation.commands import parse
+from botbridge.conversation.commands import Command, parse
 from botbridge.conversation.delivery import Delivery
-from botbridge.conversation.desk import Desk
+from botbridge.conversation.desk import Ask, Desk, Obeyed
 from botbridge.conversation.ending import end_cut_answer
 from botbridge.conversation.estimates import Estimates
 from botbridge.conversation.limits import Limits, MessageRate, excess
@@ -31,6 +31,7 @@ from botbridge.conversation.notices import Reason, not_ready, place_in_line, ref
 from botbridge.conversation.room import OpenTurn, Room
 from botbridge.conversation.scope import Scope
 from botbridge.conversation.stored import STORAGE_PAUSE_S, until_stored
+from botbridge.conversation.sweep import Sweep
 from botbridge.conversation.tasks import Tasks
 from botbridge.conversation.texts import Texts, failure
 from botbridge.conversation.waits import Waits
@@ -43,7 +44,7 @@ from botbridge.errors import (
     StorageError,
     WorkerDied,
 )
-from botbridge.messages import InboxRow, InboxState, IncomingMessage, MessageKind, Outcome, PlatformName
+from botbridge.messages import InboxId, InboxRow, InboxState, IncomingMessage, MessageKind, Outcome, PlatformName
 from botbridge.ports import History, Inbox, Outbox, Platform, TextGenerator
 
 CRASHES_BEFORE_QUARANTINE = 2
@@ -116,6 +117,8 @@ class ConversationService:
         self._now_s = now_s
         self._rate = MessageRate(policy.limits.messages_per_minute)
         self._look_at_s = now_s()
+        self._admitted: set[InboxId] = set()
+        self._sweep = Sweep(inbox, lambda: {*self._admitted, *(turn.row.id for turn in room.open_turns())})
         self._awake = asyncio.Event()
         self._tasks = Tasks()
 
@@ -127,18 +130,18 @@ class ConversationService:
         """
         row = await self._inbox.accept(incoming, scope.key_for(incoming, self._policy.scopes))
         if row is not None:
-            self._tasks.begin(self._visibly(row, self._admit(row)))
+            self._take_up(row)
 
     async def resume(self) -> None:
         """Take up what an earlier process left unfinished; call it before anything is received."""
         await self._estimates.load()
+        if put_back := await self._inbox.release():
+            log.warning("answers that an earlier start began are begun again", messages=put_back)
         for row in await self._inbox.unfinished():
-            if row.key.platform not in self._platforms:
-                log.warning("kept for later: its platform is off", inbox_id=row.id, platform=row.key.platform)
-            elif row.state is InboxState.RECEIVED:
-                self._tasks.begin(self._visibly(row, self._admit(row)))
+            if row.key.platform in self._platforms:
+                self._take_up(row)
             else:
-                self._open(row)
+                log.warning("kept for later: its platform is off", inbox_id=row.id, platform=row.key.platform)
 
     async def run(self) -> None:
         """Answer until cancelled."""
@@ -146,9 +149,22 @@ class ConversationService:
             while True:
                 self._begin_what_can_begin()
                 self._look_after_those_who_wait()
+                if self._sweep.is_due(self._now_s()):
+                    self._tasks.begin(self._find_the_lost())
                 await self._something_happens()
         finally:
             await self._tasks.stop()
+
+    def _take_up(self, row: InboxRow) -> None:
+        """Begin with a stored message; nothing happens when somebody has begun with it."""
+        if row.id in self._admitted or self._room.turn(row.id) is not None:
+            return
+        if row.state is InboxState.RECEIVED:
+            self._admitted.add(row.id)
+            admission = self._tasks.begin(self._visibly(row, self._admit(row)))
+            admission.add_done_callback(lambda _: self._admitted.discard(row.id))
+        else:
+            self._open(row)
 
     async def _admit(self, row: InboxRow) -> None:
         """Refuse a message, obey it, or let it wait."""
@@ -161,13 +177,25 @@ class ConversationService:
         elif incoming.kind is MessageKind.UNSUPPORTED or not incoming.text.strip():
             await self._end(row, InboxState.ANSWERED, unsupported(language))
         elif (command := parse(incoming.text)) is not None:
-            obeyed = await until_stored(partial(self._desk.obey, row, command), inbox_id=row.id)
-            await self._end(row, obeyed.state, obeyed.text)
-        elif (limit := excess(incoming.text, person, self._room.line, self._policy.limits)) is not None:
-            await self._end(row, InboxState.REFUSED, refusal(language, incoming, limit, self._policy.limits))
+            await self._obey(row, command)
+        else:
+            await self._let_wait(row)
+
+    async def _obey(self, row: InboxRow, command: Command) -> None:
+        match await until_stored(partial(self._desk.obey, row, command), inbox_id=row.id):
+            case Obeyed(state, text):
+                await self._end(row, state, text)
+            case Ask(question):
+                asked = replace(row, incoming=replace(row.incoming, text=question))
+                await self._let_wait(asked, reworded=question)
+
+    async def _let_wait(self, row: InboxRow, *, reworded: str | None = None) -> None:
+        incoming, limits = row.incoming, self._policy.limits
+        if (limit := excess(incoming.text, person_of(row), self._room.line, limits)) is not None:
+            await self._end(row, InboxState.REFUSED, refusal(self._texts.of(incoming), incoming, limit, limits))
         else:
             self._open(row)
-            await until_stored(partial(self._inbox.queued, row.id), inbox_id=row.id)
+            await until_stored(partial(self._inbox.queued, row.id, text=reworded), inbox_id=row.id)
 
     async def _refuse(self, row: InboxRow, limit: Reason) -> None:
         """End a message of somebody who may not write, or not so often; each of them is told once a minute."""
@@ -270,12 +298,14 @@ class ConversationService:
             case _:
                 # A worker takes all that it holds down with it. Who was to blame shows when each is tried alone.
                 is_suspect = isinstance(error, WorkerDied)
-                turn.crashes += not (is_suspect and turn.had_company)
+                is_to_blame = not (is_suspect and turn.had_company)
+                turn.crashes += is_to_blame
                 log.error("answer failed", inbox_id=turn.row.id, crashes=turn.crashes, error=str(error))
                 if turn.crashes >= CRASHES_BEFORE_QUARANTINE:
                     await self._end(turn.row, InboxState.QUARANTINED, told)
                 else:
-                    await self._inbox.requeued(turn.row.id)
+                    requeue = partial(self._inbox.requeued, turn.row.id, is_to_blame=is_to_blame)
+                    await until_stored(requeue, inbox_id=turn.row.id)
                     self._room.rejoin(turn, alone=is_suspect)
 
     async def _end(self, row: InboxRow, state: InboxState, text: str, *, answer: Answer | None = None) -> None:
@@ -324,6 +354,12 @@ class ConversationService:
                 turn.live.show(place_in_line(language, place, wait_s))
                 if turn.live.is_open:
                     self._waits.told(turn, wait_s, now_s)
+
+    async def _find_the_lost(self) -> None:
+        for row in await self._sweep.look():
+            if row.key.platform in self._platforms:
+                log.warning("message found that nobody had begun with", inbox_id=row.id)
+                self._take_up(row)
 
     def _show_words(self, turn: OpenTurn) -> None:
         begun_s = self._now_s() - (turn.started_at_s or 0.0)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from sqlalchemy import Connection, Select, select, update
+from sqlalchemy import Connection, Select, func, select, update
 
 from botbridge.answers import Role, Turn
 from botbridge.messages import (
     ChatId,
     ConversationKey,
     InboxRow,
+    MessageKind,
     Outcome,
     PlatformName,
     UserId,
@@ -19,7 +20,7 @@ from botbridge.storage.database import Database
 from botbridge.storage.endings import end
 from botbridge.storage.rows import KEY_COLUMNS, key_of, unfinished_rows
 from botbridge.storage.rules import PairBudget
-from botbridge.storage.tables import conversation, inbox, turn
+from botbridge.storage.tables import conversation, identity, inbox, turn
 
 _PAGE_PAIRS = 32
 # Well below the 32,766 values that one statement may bind.
@@ -106,6 +107,37 @@ class SqlHistory:
                 connection.execute(change)
 
         await self._database.write(work)
+
+    async def last_question(self, key: ConversationKey, person: UserId) -> str | None:
+        """Return what a person last asked in the current epoch; None when nothing, or when it was not answered."""
+        theirs = (
+            conversation.c.key == key.text,
+            identity.c.platform == key.platform,
+            identity.c.bot_id == key.bot_id,
+            identity.c.user_id == person,
+        )
+        answered = (
+            select(turn.c.inbox_id, turn.c.text)
+            .join(conversation, conversation.c.id == turn.c.conversation_id)
+            .join(inbox, inbox.c.id == turn.c.inbox_id)
+            .join(identity, identity.c.id == inbox.c.identity_id)
+            .where(*theirs, turn.c.epoch == conversation.c.epoch, turn.c.role == Role.USER)
+            .order_by(turn.c.id.desc())
+            .limit(1)
+        )
+        asked = (
+            select(func.max(inbox.c.id))
+            .join(conversation, conversation.c.id == inbox.c.conversation_id)
+            .join(identity, identity.c.id == inbox.c.identity_id)
+            .where(*theirs, inbox.c.kind == MessageKind.TEXT, inbox.c.finished_at.is_not(None))
+        )
+
+        def work(connection: Connection) -> str | None:
+            newest = connection.execute(answered).one_or_none()
+            last_id = connection.scalar(asked) or 0
+            return None if newest is None or newest.inbox_id < last_id else newest.text
+
+        return await self._database.read(work)
 
 
 def _end(connection: Connection, row: InboxRow, outcome: Outcome | None) -> bool:

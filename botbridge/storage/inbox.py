@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Update, insert, or_, select, update
 
 from botbridge.messages import (
     Address,
@@ -17,7 +19,7 @@ from botbridge.messages import (
     Outcome,
     Person,
 )
-from botbridge.storage.codec import encode_message, storable_message
+from botbridge.storage.codec import decode_message, encode_message, storable, storable_message
 from botbridge.storage.database import Database
 from botbridge.storage.endings import end
 from botbridge.storage.rows import unfinished_rows
@@ -26,10 +28,12 @@ from botbridge.storage.tables import conversation, identity, inbox, person, utc_
 
 
 class SqlInbox:
-    """`ports.Inbox` over the database."""
+    """`ports.Inbox` over the database; one object is one start of the service."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # Drawn, and no process id: after a restart another process may bear the old one.
+        self._boot_id = secrets.token_hex(8)
 
     async def accept(self, incoming: IncomingMessage, key: ConversationKey) -> InboxRow | None:
         """Store a message, its sender and its conversation; None when it is already known."""
@@ -70,17 +74,34 @@ class SqlInbox:
 
         await self._database.write(work)
 
-    async def queued(self, inbox_id: InboxId) -> None:
-        """Note that the message stands in the line; nothing changes when it is final."""
-        await self._move(inbox_id, InboxState.QUEUED)
+    async def queued(self, inbox_id: InboxId, *, text: str | None = None) -> None:
+        """Note that the message stands in the line, perhaps with another text; nothing changes when it is final."""
+
+        def work(connection: Connection) -> None:
+            changes: dict[str, object] = {"state": InboxState.QUEUED}
+            if text is not None and (payload := _payload(connection, inbox_id)) is not None:
+                changes["payload"] = encode_message(replace(decode_message(payload), text=storable(text)))
+            connection.execute(_unfinished(inbox_id).values(changes))
+
+        await self._database.write(work)
 
     async def running(self, inbox_id: InboxId) -> bool:
-        """Count an attempt; False when the message is already final."""
-        return await self._move(inbox_id, InboxState.RUNNING)
+        """Claim the message and count an attempt; False when it is already final."""
+        change = _unfinished(inbox_id).values(
+            state=InboxState.RUNNING, attempts=inbox.c.attempts + 1, claimed_by=self._boot_id
+        )
+        return await self._changed(change) == 1
 
-    async def requeued(self, inbox_id: InboxId) -> None:
+    async def requeued(self, inbox_id: InboxId, *, is_to_blame: bool = False) -> None:
         """Put a running message back into the line; nothing changes when it is final."""
-        await self._move(inbox_id, InboxState.QUEUED)
+        crashes = inbox.c.crashes + int(is_to_blame)
+        await self._changed(_unfinished(inbox_id).values(state=InboxState.QUEUED, claimed_by=None, crashes=crashes))
+
+    async def release(self) -> int:
+        """Put back what an earlier start of the service claimed; return how many messages that were."""
+        of_another = or_(inbox.c.claimed_by.is_(None), inbox.c.claimed_by != self._boot_id)
+        running = (inbox.c.finished_at.is_(None), inbox.c.state == InboxState.RUNNING, of_another)
+        return await self._changed(update(inbox).where(*running).values(state=InboxState.QUEUED, claimed_by=None))
 
     async def finish(self, inbox_id: InboxId, outcome: Outcome) -> bool:
         """Store state, turns and parts in one transaction; False when the message was final already."""
@@ -94,15 +115,20 @@ class SqlInbox:
         """Return all messages that are not final, oldest first."""
         return await self._database.read(unfinished_rows)
 
-    async def _move(self, inbox_id: InboxId, state: InboxState) -> bool:
-        change = update(inbox).where(inbox.c.id == inbox_id, inbox.c.finished_at.is_(None)).values(state=state)
-        if state is InboxState.RUNNING:
-            change = change.values(attempts=inbox.c.attempts + 1)
-
-        def work(connection: Connection) -> bool:
-            return connection.execute(change).rowcount == 1
+    async def _changed(self, change: Update) -> int:
+        def work(connection: Connection) -> int:
+            return connection.execute(change).rowcount
 
         return await self._database.write(work)
+
+
+def _unfinished(inbox_id: InboxId) -> Update:
+    return update(inbox).where(inbox.c.id == inbox_id, inbox.c.finished_at.is_(None))
+
+
+def _payload(connection: Connection, inbox_id: InboxId) -> str | None:
+    query = select(inbox.c.payload).where(inbox.c.id == inbox_id, inbox.c.finished_at.is_(None))
+    return connection.scalar(query)
 
 
 def _place(address: Address, message_id: MessageId, kind: str) -> dict[str, str]:

@@ -21,6 +21,7 @@ from botbridge.messages import (
     InboxState,
     IncomingMessage,
     MessageId,
+    MessageKind,
     OutboxPart,
     Outcome,
     Part,
@@ -29,16 +30,17 @@ from botbridge.messages import (
     PlatformName,
     UserId,
 )
-from botbridge.storage.codec import storable_message
+from botbridge.storage.codec import storable, storable_message
 from botbridge.storage.memory_store import InMemoryStore, Message
 from botbridge.storage.rules import DUE, MALFORMED, SETTLED, PairBudget, username_key
 
 
 class InMemoryInbox:
-    """`ports.Inbox` in memory."""
+    """`ports.Inbox` in memory; one object is one start of the service."""
 
     def __init__(self, store: InMemoryStore) -> None:
         self._store = store
+        self._boot = object()
 
     async def accept(self, incoming: IncomingMessage, key: ConversationKey) -> InboxRow | None:
         """Store a message, its sender and its conversation; None when it is already known."""
@@ -71,17 +73,39 @@ class InMemoryInbox:
                 inbox_id, address, message_id, MALFORMED, InboxState.IGNORED, raw=raw
             )
 
-    async def queued(self, inbox_id: InboxId) -> None:
-        """Note that the message stands in the line; nothing changes when it is final."""
-        self._move(inbox_id, InboxState.QUEUED)
+    async def queued(self, inbox_id: InboxId, *, text: str | None = None) -> None:
+        """Note that the message stands in the line, perhaps with another text; nothing changes when it is final."""
+        message = self._unfinished(inbox_id)
+        if message is not None and message.incoming is not None:
+            incoming = message.incoming if text is None else replace(message.incoming, text=storable(text))
+            self._store.messages[inbox_id] = replace(message, state=InboxState.QUEUED, incoming=incoming)
 
     async def running(self, inbox_id: InboxId) -> bool:
-        """Count an attempt; False when the message is already final."""
-        return self._move(inbox_id, InboxState.RUNNING)
+        """Claim the message and count an attempt; False when it is already final."""
+        message = self._unfinished(inbox_id)
+        if message is None:
+            return False
+        claimed = replace(message, state=InboxState.RUNNING, attempts=message.attempts + 1, claimed_by=self._boot)
+        self._store.messages[inbox_id] = claimed
+        return True
 
-    async def requeued(self, inbox_id: InboxId) -> None:
+    async def requeued(self, inbox_id: InboxId, *, is_to_blame: bool = False) -> None:
         """Put a running message back into the line; nothing changes when it is final."""
-        self._move(inbox_id, InboxState.QUEUED)
+        message = self._unfinished(inbox_id)
+        if message is not None:
+            crashes = message.crashes + is_to_blame
+            self._store.messages[inbox_id] = replace(message, state=InboxState.QUEUED, crashes=crashes, claimed_by=None)
+
+    async def release(self) -> int:
+        """Put back what an earlier start of the service claimed; return how many messages that were."""
+        stale = [
+            message
+            for message in self._store.messages.values()
+            if message.state is InboxState.RUNNING and message.claimed_by is not self._boot
+        ]
+        for message in stale:
+            self._store.messages[message.id] = replace(message, state=InboxState.QUEUED, claimed_by=None)
+        return len(stale)
 
     async def finish(self, inbox_id: InboxId, outcome: Outcome) -> bool:
         """Store state, turns and parts; False when the message was final already."""
@@ -91,13 +115,9 @@ class InMemoryInbox:
         """Return all messages that are not final, oldest first."""
         return self._store.unfinished()
 
-    def _move(self, inbox_id: InboxId, state: InboxState) -> bool:
+    def _unfinished(self, inbox_id: InboxId) -> Message | None:
         message = self._store.messages.get(inbox_id)
-        if message is None or message.state.is_final:
-            return False
-        attempts = message.attempts + (state is InboxState.RUNNING)
-        self._store.messages[inbox_id] = replace(message, state=state, attempts=attempts)
-        return True
+        return None if message is None or message.state.is_final else message
 
 
 class InMemoryHistory:
@@ -149,6 +169,22 @@ class InMemoryHistory:
         """Answer conversations with another adapter from now on."""
         self._store.adapters.update({key: adapter for key in keys if key in self._store.epochs})
 
+    async def last_question(self, key: ConversationKey, person: UserId) -> str | None:
+        """Return what a person last asked in the current epoch; None when nothing, or when it was not answered."""
+        store = self._store
+        answered = [
+            (turn.inbox_id, turn.answer.question)
+            for turn in store.turns.get(key, [])
+            if turn.epoch == store.epochs[key] and store.messages[turn.inbox_id].user_id == person
+        ]
+        asked = [
+            message.id
+            for message in store.messages.values()
+            if (message.key, message.user_id, message.kind) == (key, person, MessageKind.TEXT)
+            and message.state.is_final
+        ]
+        return answered[-1][1] if answered and answered[-1][0] >= max(asked, default=InboxId(0)) else None
+
 
 class InMemoryOutbox:
     """`ports.Outbox` in memory."""
@@ -186,6 +222,24 @@ class InMemoryOutbox:
             owed,
             part=replace(owed.part, state=state, attempts=attempts),
             message_id=owed.message_id if message_id is None else message_id,
+        )
+
+    async def lose_sight(
+        self,
+        part_id: PartId,
+        notice: Part,
+        *,
+        detail: str = "",
+    ) -> None:
+        """Settle a part as `delivery_unknown` and owe its chat a notice, unless it has one or the part is one."""
+        part = self._store.parts[part_id].part
+        if part.state in SETTLED:
+            return
+        await self.mark(part_id, PartState.DELIVERY_UNKNOWN, detail=detail)
+        if any(owed.part.is_notice for owed in self._store.parts.values() if owed.part.inbox_id == part.inbox_id):
+            return
+        self._store.owe(
+            replace(part, part=notice, state=PartState.PENDING, edits=None, attempts=0, is_status=False, is_notice=True)
         )
 
 

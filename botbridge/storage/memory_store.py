@@ -43,6 +43,8 @@ class Message:
     incoming: IncomingMessage | None = None
     raw: bytes | None = None
     attempts: int = 0
+    crashes: int = 0
+    claimed_by: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class InMemoryStore:
                 message.state,
                 message.attempts,
                 self._status_of(message.id),
+                message.crashes,
             )
             for message in self.messages.values()
             if message.key is not None and message.incoming is not None
@@ -116,8 +119,9 @@ class InMemoryStore:
             self.turns[message.key].append(Remembered(inbox_id, message.epoch, outcome.answer))
         places = addresses(message.incoming.address, len(outcome.parts))
         for position, (part, place) in enumerate(zip(outcome.parts, places, strict=True)):
-            edits = outcome.edits if position == 0 else None
-            self.owe(OutboxPart(PartId(0), inbox_id, place, part, PartState.PENDING, edits, ending=outcome.state))
+            owed = OutboxPart(PartId(0), inbox_id, place, part, PartState.PENDING, ending=outcome.state)
+            language = message.incoming.sender.language
+            self.owe(replace(owed, edits=outcome.edits if position == 0 else None, language=language))
         return True
 
     def _status_of(self, inbox_id: InboxId) -> MessageId | None:

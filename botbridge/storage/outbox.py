@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, Select, exists, insert, select, update
 
 from botbridge.messages import Address, InboxId, MessageId, OutboxPart, Part, PartId, PartState
 from botbridge.storage.codec import encode_address
@@ -68,3 +68,35 @@ class SqlOutbox:
             connection.execute(change)
 
         await self._database.write(work)
+
+    async def lose_sight(self, part_id: PartId, notice: Part, *, detail: str = "") -> None:
+        """Settle a part as `delivery_unknown` and owe its chat a notice, unless it has one or the part is one."""
+        settle = (
+            update(outbox)
+            .where(outbox.c.id == part_id, outbox.c.settled_at.is_(None))
+            .values(state=PartState.DELIVERY_UNKNOWN, detail=detail, settled_at=utc_now())
+            .returning(outbox.c.inbox_id, outbox.c.address)
+        )
+
+        def work(connection: Connection) -> None:
+            part = connection.execute(settle).one_or_none()
+            # A notice that is lost sight of is found here, too, so it brings forth no other.
+            if part is None or connection.scalar(_has_notice(part.inbox_id)):
+                return
+            connection.execute(
+                insert(outbox).values(
+                    inbox_id=part.inbox_id,
+                    is_status=False,
+                    is_notice=True,
+                    address=part.address,
+                    text=notice.text,
+                    markup=notice.markup,
+                    state=PartState.PENDING,
+                )
+            )
+
+        await self._database.write(work)
+
+
+def _has_notice(inbox_id: int) -> Select[tuple[bool]]:
+    return select(exists().where(outbox.c.inbox_id == inbox_id, outbox.c.is_notice))

@@ -21,7 +21,7 @@ from botbridge.messages import (
     UserId,
 )
 from botbridge.storage.codec import decode_address, decode_message
-from botbridge.storage.tables import conversation, inbox, outbox
+from botbridge.storage.tables import conversation, identity, inbox, outbox
 
 KEY_COLUMNS = (
     conversation.c.platform,
@@ -55,7 +55,16 @@ def unfinished_rows(connection: Connection, *conditions: ColumnElement[bool]) ->
         .label("status_message_id")
     )
     query = (
-        select(inbox.c.id, inbox.c.epoch, inbox.c.state, inbox.c.attempts, inbox.c.payload, status, *KEY_COLUMNS)
+        select(
+            inbox.c.id,
+            inbox.c.epoch,
+            inbox.c.state,
+            inbox.c.attempts,
+            inbox.c.crashes,
+            inbox.c.payload,
+            status,
+            *KEY_COLUMNS,
+        )
         .join(conversation)
         .where(inbox.c.finished_at.is_(None), *conditions)
     )
@@ -67,8 +76,9 @@ def unfinished_rows(connection: Connection, *conditions: ColumnElement[bool]) ->
 def outbox_parts(connection: Connection, *states: PartState) -> list[OutboxPart]:
     """Return the unsettled parts in these states, oldest first."""
     query = (
-        select(outbox, inbox.c.state.label("ending"))
-        .join(inbox)
+        select(outbox, inbox.c.state.label("ending"), identity.c.language)
+        .join(inbox, inbox.c.id == outbox.c.inbox_id)
+        .outerjoin(identity, identity.c.id == inbox.c.identity_id)
         .where(outbox.c.settled_at.is_(None), outbox.c.state.in_(states))
         .order_by(outbox.c.id)
     )
@@ -85,6 +95,7 @@ def _inbox_row(row: RowMapping) -> InboxRow:
         state=InboxState(row[inbox.c.state]),
         attempts=row[inbox.c.attempts],
         status_message_id=None if message_id is None else MessageId(message_id),
+        crashes=row[inbox.c.crashes],
     )
 
 
@@ -100,4 +111,6 @@ def _outbox_part(row: RowMapping) -> OutboxPart:
         attempts=row[outbox.c.attempts],
         is_status=row[outbox.c.is_status],
         ending=None if row[outbox.c.is_status] else InboxState(row["ending"]),
+        is_notice=row[outbox.c.is_notice],
+        language=None if row[outbox.c.is_status] else row[identity.c.language],
     )

@@ -30,7 +30,10 @@ from botbridge.storage.tables import audit
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """One implementation of every storage port; the audit's port cannot be read, so `audited` reads it."""
+    """One implementation of every storage port; the audit's port cannot be read, so `audited` reads it.
+
+    `restarted` is the inbox as the next start of the service has it.
+    """
 
     inbox: Inbox
     history: History
@@ -39,6 +42,7 @@ class Storage:
     audit: Audit
     state: State
     audited: Callable[[], Awaitable[list[AuditEntry]]]
+    restarted: Callable[[], Inbox]
 
 
 @asynccontextmanager
@@ -59,6 +63,7 @@ async def sql_storage(blank: Path, directory: Path) -> AsyncIterator[Storage]:
             SqlAudit(database),
             SqlState(database),
             audited,
+            lambda: SqlInbox(database),
         )
 
 
@@ -78,6 +83,7 @@ async def memory_storage(_blank: Path, _directory: Path) -> AsyncIterator[Storag
         InMemoryAudit(store),
         InMemoryState(store),
         audited,
+        lambda: InMemoryInbox(store),
     )
 
 

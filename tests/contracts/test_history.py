@@ -12,8 +12,10 @@ from botbridge.messages import (
     ConversationKey,
     InboxRow,
     InboxState,
+    MessageKind,
     Outcome,
     Part,
+    Person,
 )
 from tests.contracts.conftest import Storage
 from tests.contracts.examples import (
@@ -214,3 +216,37 @@ async def test_a_reset_that_fails_changes_nothing(storage: Storage) -> None:
         await storage.history.reset([SHARED], fail)
     assert await storage.inbox.unfinished() == [row]
     assert texts(await storage.history.recent(SHARED, 1000)) == ["q", "a"]
+
+
+async def ask(storage: Storage, number: int, text: str, *, end: Outcome, user: Person = AISHA) -> None:
+    """Let somebody ask in the chat that all share."""
+    row = await storage.inbox.accept(message(f"again-{number}", text, sender=user, address=GROUP), SHARED)
+    assert row is not None
+    await storage.inbox.finish(row.id, end)
+
+
+async def test_the_last_question_is_each_persons_own(storage: Storage) -> None:
+    await ask(storage, 1, "q1", end=answered("Aisha: q1", "a1"))
+    await ask(storage, 2, "q2", end=answered("Bilal: q2", "a2"), user=BILAL)
+    assert await storage.history.last_question(SHARED, AISHA.user_id) == "Aisha: q1"
+    assert await storage.history.last_question(SHARED, BILAL.user_id) == "Bilal: q2"
+    assert await storage.history.last_question(AISHA_ALONE, AISHA.user_id) is None
+
+
+async def test_a_last_question_that_was_not_answered_is_not_known_any_more(storage: Storage) -> None:
+    """Better none than the one before it; commands are no questions."""
+    await ask(storage, 1, "q1", end=answered("Aisha: q1", "a1"))
+    row = await storage.inbox.accept(message("c", "/help", address=GROUP, kind=MessageKind.COMMAND), SHARED)
+    assert row is not None
+    await storage.inbox.finish(row.id, Outcome(InboxState.ANSWERED, (Part("help"),)))
+    assert await storage.history.last_question(SHARED, AISHA.user_id) == "Aisha: q1"
+    await ask(storage, 2, "q2", end=CANCELLED)
+    assert await storage.history.last_question(SHARED, AISHA.user_id) is None
+    await ask(storage, 3, "q3", end=answered("Aisha: q3", "a3"))
+    assert await storage.history.last_question(SHARED, AISHA.user_id) == "Aisha: q3"
+
+
+async def test_a_question_before_a_reset_is_not_known_any_more(storage: Storage) -> None:
+    await ask(storage, 1, "q1", end=answered("Aisha: q1", "a1"))
+    await storage.history.reset([SHARED], lambda _: None)
+    assert await storage.history.last_question(SHARED, AISHA.user_id) is None

@@ -162,3 +162,42 @@ async def test_an_answer_survives_any_text(storage: Storage) -> None:
     turns = await storage.history.recent(AISHA_ALONE, 200_000)
     assert [len(turn.text) for turn in turns] == [1, 100_007]
     assert PROVENANCE.sampling.seed == 2**64 - 1
+
+
+async def test_a_crash_is_counted_when_the_message_is_to_blame(storage: Storage) -> None:
+    """Apart from attempts, which the innocent make, too (A8)."""
+    row = await storage.inbox.accept(message(), AISHA_ALONE)
+    assert row is not None
+    for is_to_blame in (False, True):
+        await storage.inbox.running(row.id)
+        await storage.inbox.requeued(row.id, is_to_blame=is_to_blame)
+    assert await storage.inbox.unfinished() == [replace(row, state=InboxState.QUEUED, attempts=2, crashes=1)]
+
+
+async def test_what_an_earlier_start_was_running_is_put_back_and_what_this_one_runs_is_not(storage: Storage) -> None:
+    """A claim names the start of the service (B6); attempts and crashes stay counted."""
+    rows = [await storage.inbox.accept(message(str(number)), AISHA_ALONE) for number in (1, 2, 3)]
+    left, taken, waiting = (row for row in rows if row is not None)
+    await storage.inbox.running(left.id)
+    await storage.inbox.requeued(left.id, is_to_blame=True)
+    await storage.inbox.running(left.id)
+    restarted = storage.restarted()
+    await restarted.running(taken.id)
+    assert await restarted.release() == 1
+    assert await restarted.release() == 0
+    assert await restarted.unfinished() == [
+        replace(left, state=InboxState.QUEUED, attempts=2, crashes=1),
+        replace(taken, state=InboxState.RUNNING, attempts=1),
+        waiting,
+    ]
+
+
+async def test_a_message_may_be_answered_by_other_words_than_its_own(storage: Storage) -> None:
+    row = await storage.inbox.accept(message(text="/again"), AISHA_ALONE)
+    assert row is not None
+    await storage.inbox.queued(row.id, text="what is a\ud800 town?")
+    reworded = replace(row.incoming, text="what is a\ufffd town?")
+    assert await storage.inbox.unfinished() == [replace(row, state=InboxState.QUEUED, incoming=reworded)]
+    await storage.inbox.finish(row.id, CANCELLED)
+    await storage.inbox.queued(row.id, text="too late")
+    assert await storage.inbox.unfinished() == []

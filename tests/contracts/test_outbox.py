@@ -102,3 +102,41 @@ async def test_a_reply_knows_how_its_message_ended(storage: Storage, state: Inbo
     row = await accepted(storage)
     await storage.inbox.finish(row.id, Outcome(state, (Part("a word"),)))
     assert [part.ending for part in await storage.outbox.due()] == [state]
+
+
+async def test_a_part_lost_sight_of_is_settled_and_told_once_after_the_rest_of_its_reply(storage: Storage) -> None:
+    """However many parts of it are lost, and whoever reports it again; the person's language is known."""
+    one, two = await owed(storage, "one", "two")
+    for part in (one, two, one):
+        await storage.outbox.mark(part.id, PartState.SENDING)
+        await storage.outbox.lose_sight(part.id, Part("lost?"), detail="no answer")
+    (notice,) = await storage.outbox.due()
+    assert notice.id > two.id
+    assert notice == OutboxPart(
+        notice.id,
+        one.inbox_id,
+        one.address,
+        Part("lost?"),
+        PartState.PENDING,
+        ending=InboxState.ANSWERED,
+        is_notice=True,
+        language="ar",
+    )
+    assert await storage.outbox.interrupted() == []
+
+
+async def test_a_notice_that_is_lost_sight_of_brings_forth_no_other(storage: Storage) -> None:
+    (part,) = await owed(storage, "one")
+    await storage.outbox.lose_sight(part.id, Part("lost?"))
+    (notice,) = await storage.outbox.due()
+    await storage.outbox.mark(notice.id, PartState.SENDING)
+    await storage.outbox.lose_sight(notice.id, Part("lost again?"))
+    assert await storage.outbox.due() == []
+    assert await storage.outbox.interrupted() == []
+
+
+async def test_what_is_settled_is_not_lost_sight_of(storage: Storage) -> None:
+    (part,) = await owed(storage, "one")
+    await storage.outbox.mark(part.id, PartState.SENT, message_id=MessageId("8"))
+    await storage.outbox.lose_sight(part.id, Part("lost?"))
+    assert await storage.outbox.due() == []

@@ -87,7 +87,7 @@ class World:
         history = Locked(InMemoryHistory(self.store), self.locked)
         outbox = Locked(InMemoryOutbox(self.store), self.locked)
         room = Room(self.clock.now_s)
-        delivery = Delivery(outbox, platforms)
+        delivery = Delivery(outbox, platforms, texts)
         people = InMemoryPeople(self.store)
         self.acts = Acts(
             inbox=inbox,
@@ -143,6 +143,16 @@ class World:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         await self.platform.until(condition)
+
+    async def until_stored(self, condition: Callable[[], bool]) -> None:
+        """Return once the store, which tells nobody of changes, satisfies a condition."""
+        async with asyncio.timeout(10):
+            while not condition():  # noqa: ASYNC110 - a dict has no event
+                await asyncio.sleep(0)
+
+    def states(self) -> list[InboxState]:
+        """How far each message has come, oldest first."""
+        return [message.state for message in self.store.messages.values()]
 
     async def unfinished(self) -> dict[str, InboxState]:
         return {row.incoming.text: row.state for row in await InMemoryInbox(self.store).unfinished()}

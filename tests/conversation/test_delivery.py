@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 from botbridge.conversation.delivery import Delivery
 from botbridge.conversation.scope import key_for
+from botbridge.conversation.texts import load_texts
 from botbridge.errors import BadToken, DeliveryUnknown, MessageGone, PlatformUnavailable, RateLimited, ReplyRejected
 from botbridge.messages import InboxRow, InboxState, MessageId, OutboxPart, Outcome, Part, PartId, PartState
 from botbridge.storage.memory import InMemoryInbox, InMemoryOutbox
@@ -63,16 +64,16 @@ class Post:
         self.inbox = InMemoryInbox(self.store)
         self.outbox = WatchedOutbox(self.store)
         self.locked: dict[str, int] = {}
-        self.delivery = Delivery(Locked(self.outbox, self.locked), {self.platform.name: self.platform})
+        self.delivery = Delivery(Locked(self.outbox, self.locked), {self.platform.name: self.platform}, load_texts())
 
-    async def accepted(self, user: str = "1") -> InboxRow:
-        incoming = self.platform.message("x", user=user)
+    async def accepted(self, user: str = "1", language: str = "en") -> InboxRow:
+        incoming = self.platform.message("x", user=user, language=language)
         row = await self.inbox.accept(incoming, key_for(incoming, {}))
         assert row is not None
         return row
 
-    async def ended(self, *texts: str, user: str = "1", edits: str | None = None) -> None:
-        row = await self.accepted(user)
+    async def ended(self, *texts: str, user: str = "1", edits: str | None = None, language: str = "en") -> None:
+        row = await self.accepted(user, language)
         parts = tuple(Part(text) for text in texts)
         await self.inbox.finish(row.id, Outcome(InboxState.ANSWERED, parts, edits=MessageId(edits) if edits else None))
         self.delivery.wake()
@@ -148,9 +149,46 @@ async def test_what_may_have_been_delivered_is_not_sent_again_and_later_parts_st
     post.platform.faults.append(DeliveryUnknown("no answer"))
     async with post.running():
         await post.ended("a", "b")
-        await post.platform.until(lambda: post.platform.texts("1") == ["b"])
+        await post.platform.until(lambda: post.platform.texts("1")[:1] == ["b"])
         await post.outbox.settled()
-    assert post.states == [PartState.DELIVERY_UNKNOWN, PartState.SENT]
+    assert post.states == [PartState.DELIVERY_UNKNOWN, PartState.SENT, PartState.SENT]
+
+
+async def test_of_a_reply_that_was_lost_sight_of_its_person_is_told_once_however_many_parts_it_had() -> None:
+    """In a message of its own, after the rest of the reply, with the way to the answer."""
+    post = Post()
+    post.platform.faults.extend([DeliveryUnknown("no answer"), DeliveryUnknown("no answer")])
+    async with post.running():
+        await post.ended("a", "b", "c")
+        await post.platform.until(lambda: len(post.platform.texts("1")) == 2)
+        await post.outbox.settled()
+    answer, notice = post.platform.texts("1")
+    assert answer == "c"
+    assert "/again" in notice
+    lost = [PartState.DELIVERY_UNKNOWN, PartState.DELIVERY_UNKNOWN]
+    assert post.states == [*lost, PartState.SENT, PartState.SENT]
+
+
+async def test_the_notice_is_in_the_language_of_its_person() -> None:
+    post = Post()
+    post.platform.faults.append(DeliveryUnknown("no answer"))
+    async with post.running():
+        await post.ended("a", language="ar-EG")
+        await post.platform.until(lambda: len(post.platform.texts("1")) == 1)
+    assert "أُجب عن سؤالك" in post.platform.texts("1")[0]
+
+
+async def test_a_notice_that_was_lost_sight_of_itself_is_the_last_one() -> None:
+    post = Post()
+    post.platform.faults.extend([DeliveryUnknown("no answer"), DeliveryUnknown("no answer")])
+    async with post.running():
+        await post.ended("a")
+        await post.platform.until(lambda: not post.platform.faults)
+        await post.outbox.settled()
+        await post.ended("b", user="2")
+        await post.platform.until(lambda: post.platform.texts("2") == ["b"])
+    assert post.platform.texts("1") == []
+    assert post.states == [PartState.DELIVERY_UNKNOWN, PartState.DELIVERY_UNKNOWN, PartState.SENT]
 
 
 async def test_a_refused_part_is_not_tried_again() -> None:
@@ -171,6 +209,7 @@ async def test_a_reply_whose_status_message_was_deleted_is_sent_anew() -> None:
 
 
 async def test_a_send_that_a_crash_cut_short_is_not_repeated_blindly() -> None:
+    """A4, A5: Telegram has no way to send a thing only once; its person is told."""
     post = Post()
     await post.ended("a")
     [part] = await post.outbox.due()
@@ -178,11 +217,14 @@ async def test_a_send_that_a_crash_cut_short_is_not_repeated_blindly() -> None:
     async with post.running():
         await post.ended("b", user="2")
         await post.platform.until(lambda: post.platform.texts("2") == ["b"])
-    assert post.platform.texts("1") == []
+        await post.outbox.settled()
+    (notice,) = post.platform.texts("1")
+    assert "/again" in notice
     assert post.states[0] is PartState.DELIVERY_UNKNOWN
 
 
 async def test_where_repeating_is_safe_a_crash_costs_nothing() -> None:
+    """A4, A5: Discord knows a nonce again."""
     post = Post(repeats_safely=True)
     await post.ended("a")
     [part] = await post.outbox.due()
@@ -219,7 +261,7 @@ async def test_parts_of_a_platform_that_is_off_stay_pending() -> None:
     post = Post()
     await post.ended("a")
     other = InMemoryPlatform("discord")
-    delivery = Delivery(post.outbox, {other.name: other})
+    delivery = Delivery(post.outbox, {other.name: other}, load_texts())
     task = asyncio.create_task(delivery.run())
     await post.outbox.asked()
     task.cancel()

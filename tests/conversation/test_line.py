@@ -156,6 +156,15 @@ def test_a_suspect_is_answered_while_nobody_else_is() -> None:
     assert following.row.id == 3
 
 
+def test_a_message_that_crashed_a_worker_before_a_restart_is_answered_alone() -> None:
+    """A8: the next start knows it by its count."""
+    line = filled(replace(row(1, "a"), crashes=1), row(2, "b"))
+    suspect = lines.next_entry(line, 4)
+    assert suspect is not None
+    assert suspect.row.id == 1
+    assert lines.next_entry(lines.start(line, suspect), 4) is None
+
+
 def test_nothing_is_kept_of_people_who_left() -> None:
     line = filled(row(1, "a"), row(2, "b"))
     for inbox_id in (1, 2):

@@ -123,7 +123,9 @@ class InMemoryPlatform:
         self.sending.set()
         await self.takes.wait()
         if self.faults:
-            raise self.faults.popleft()
+            fault = self.faults.popleft()
+            await self._tell()
+            raise fault
         if part.edits is not None:
             await self.edit(part.address, part.edits, part.part.text)
             return part.edits

@@ -25,7 +25,7 @@ async def test_a_backup_holds_what_was_committed_and_is_one_private_file(databas
     await backup(database, copy)
     assert [file.name for file in copy.parent.iterdir()] == ["monday.db"]
     assert copy.stat().st_mode & 0o777 == 0o600
-    assert await check(f"sqlite:///{copy}") == Checkup(None, "0003", "0003")
+    assert await check(f"sqlite:///{copy}") == Checkup(None, "0004", "0004")
     async with Database(copy) as restored:
         assert await SqlInbox(restored).unfinished() == [row]
 

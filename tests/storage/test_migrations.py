@@ -63,7 +63,7 @@ import os, signal
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "0004", "0003"
+revision, down_revision = "0005", "0004"
 
 def upgrade():
     with op.batch_alter_table("inbox") as batch:
@@ -104,7 +104,7 @@ def next_version(directory: Path, then: str = "") -> Path:
     """Return the migrations of a next version, which adds a column and then does something."""
     newer = directory / "newer"
     shutil.copytree(migrations_dir(), newer, ignore=shutil.ignore_patterns("__pycache__"))
-    (newer / "versions" / "0004_colour.py").write_text(NEXT.format(then=then))
+    (newer / "versions" / "0005_colour.py").write_text(NEXT.format(then=then))
     return newer
 
 
@@ -138,14 +138,14 @@ def test_alembic_finds_no_difference_either(path: Path) -> None:
 
 async def test_a_new_database_is_made_without_a_backup(tmp_path: Path) -> None:
     done = await upgrade(url(tmp_path / "new.db"), tmp_path / "backups")
-    assert done == Upgrade(None, "0003")
+    assert done == Upgrade(None, "0004")
     assert (tmp_path / "new.db").stat().st_mode & 0o777 == 0o600
     assert not (tmp_path / "backups").exists()
 
 
 async def test_a_database_of_this_version_is_left_alone(path: Path, tmp_path: Path) -> None:
     before = path.read_bytes()
-    assert await upgrade(url(path), tmp_path / "backups") == Upgrade("0003", "0003")
+    assert await upgrade(url(path), tmp_path / "backups") == Upgrade("0004", "0004")
     assert path.read_bytes() == before
 
 
@@ -154,12 +154,12 @@ async def test_an_older_database_is_backed_up_and_keeps_its_data(path: Path, tmp
     async with Database(path) as database:
         row = await SqlInbox(database).accept(message(), AISHA_ALONE)
     done = await upgrade(url(path), tmp_path / "backups", migrations=next_version(tmp_path))
-    assert (done.before, done.after) == ("0003", "0004")
+    assert (done.before, done.after) == ("0004", "0005")
     assert done.backup is not None
     assert done.backup.parent == tmp_path / "backups"
     assert done.backup.stat().st_mode & 0o777 == 0o600
     assert "colour" in str(schema(path)["inbox"])
-    assert await check(url(done.backup)) == Checkup(None, "0003", "0003")
+    assert await check(url(done.backup)) == Checkup(None, "0004", "0004")
     for file in (path, done.backup):
         async with Database(file) as database:
             assert await SqlInbox(database).unfinished() == [row]
@@ -193,9 +193,9 @@ async def test_a_crash_in_a_migration_leaves_the_old_schema(path: Path, tmp_path
     killed = subprocess.run(arguments, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert schema(path) == before
-    assert await check(url(path)) == Checkup(None, "0003", "0003")
+    assert await check(url(path)) == Checkup(None, "0004", "0004")
     shutil.rmtree(crashing)
-    assert (await upgrade(url(path), tmp_path / "backups", migrations=next_version(tmp_path))).after == "0004"
+    assert (await upgrade(url(path), tmp_path / "backups", migrations=next_version(tmp_path))).after == "0005"
 
 
 async def test_a_migration_that_fails_leaves_the_old_schema(path: Path, tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ async def test_a_migration_that_fails_leaves_the_old_schema(path: Path, tmp_path
             migrations=next_version(
                 tmp_path,
                 then="op.execute(\"INSERT INTO inbox VALUES (1,'','','','','','',99,NULL,NULL,0,'',0,"
-                "NULL,NULL,'','',NULL,'')\")",
+                "NULL,NULL,'','',NULL,NULL,0,'')\")",
             ),
         )
     assert schema(path) == before
@@ -217,7 +217,7 @@ async def test_a_database_of_a_newer_version_is_refused(path: Path, tmp_path: Pa
     newer = next_version(tmp_path)
     await upgrade(url(path), tmp_path / "backups", migrations=newer)
     before = path.read_bytes()
-    with pytest.raises(SchemaOutOfDate, match="has the schema 0004, which this version of botbridge does not know"):
+    with pytest.raises(SchemaOutOfDate, match="has the schema 0005, which this version of botbridge does not know"):
         await upgrade(url(path), tmp_path / "backups")
     assert path.read_bytes() == before
 
@@ -251,14 +251,14 @@ async def test_another_process_holding_the_lock_refuses_the_upgrade(path: Path, 
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StorageUnavailable, match="another process holds its write lock"):
             await upgrade(url(path), tmp_path / "backups", migrations=newer, busy_timeout_s=0.1)
-    assert (await check(url(path))).revision == "0003"
+    assert (await check(url(path))).revision == "0004"
 
 
 async def test_a_path_with_a_percent_sign_is_no_trouble(tmp_path: Path) -> None:
     directory = tmp_path / "100%(here)s"
     directory.mkdir()
     newer = next_version(directory)
-    assert (await upgrade(url(tmp_path / "b.db"), tmp_path, migrations=newer)).after == "0004"
+    assert (await upgrade(url(tmp_path / "b.db"), tmp_path, migrations=newer)).after == "0005"
 
 
 async def test_a_check_of_a_file_that_is_not_there_creates_none(tmp_path: Path) -> None:

@@ -146,8 +146,8 @@ async def test_nothing_is_written_and_no_file_is_made(path: Path, tmp_path: Path
 
 async def test_an_older_database_is_refused_with_the_command_that_upgrades_it(tmp_path: Path) -> None:
     first = shutil.copytree(
-        migrations_dir(), tmp_path / "first", ignore=shutil.ignore_patterns("000[23]*", "__pycache__")
+        migrations_dir(), tmp_path / "first", ignore=shutil.ignore_patterns("000[234]*", "__pycache__")
     )
     await upgrade(f"sqlite:///{tmp_path}/b.db", tmp_path, migrations=first)
-    with pytest.raises(SchemaOutOfDate, match="has the schema 0001, this version of botbridge reads 0003.*db upgrade"):
+    with pytest.raises(SchemaOutOfDate, match="has the schema 0001, this version of botbridge reads 0004.*db upgrade"):
         await read_answer(f"sqlite:///{tmp_path}/b.db", 1)

@@ -21,6 +21,7 @@ from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 
 from botbridge.answers import Sampling
+from botbridge.conversation.commands import parse
 from botbridge.errors import PlatformUnavailable
 from botbridge.messages import (
     Address,
@@ -196,7 +197,7 @@ def _message(person: Person, text: str, sampling: Sampling | None) -> IncomingMe
     return IncomingMessage(
         address=Address(TERMINAL, BOT_ID, _chat_id(person), ChatKind.PRIVATE, reply_to=message_id),
         message_id=message_id,
-        kind=MessageKind.TEXT,
+        kind=MessageKind.TEXT if parse(text) is None else MessageKind.COMMAND,
         sender=person,
         text=text,
         sent_at=datetime.now(UTC),

@@ -128,7 +128,8 @@ class Screen:
 
     async def _show(self, text: str) -> None:
         final: Shown | None = None
-        is_ours = parse(text) is not None  # commands are answered by us, all else by the model
+        command = parse(text)
+        is_ours = command is not None and command.name != "again"  # commands are answered by us, all else by the model
         async with aclosing(self._chat.ask(text)) as replies:
             with Live(
                 console=self._answers,

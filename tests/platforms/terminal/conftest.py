@@ -48,7 +48,7 @@ class Desktop:
         inbox, history, outbox = InMemoryInbox(self.store), InMemoryHistory(self.store), InMemoryOutbox(self.store)
         access = Access(operators=frozenset({(self.terminal.name, ANN.user_id)}))  # as app.py has it
         policy = Policy("be brief", Sampling(), access, Limits(), scopes={})
-        delivery = Delivery(outbox, platforms)
+        delivery = Delivery(outbox, platforms, texts)
         acts = Acts(
             inbox=inbox,
             history=history,
