@@ -90,7 +90,7 @@ async def test_what_waits_or_is_answered_is_not_taken_for_lost(world: World) -> 
     await world.until(lambda: world.platform.texts("1") == ["echo: first"])
     await world.say("second", user="2")
     with capture_logs() as logged:
-        for looks in (0, 1, 2):
+        for looks in range(5):
             world.clock.ahead_s = looks * (SWEEP_EVERY_S + 1)
             await world.say("/cancel", user="3")
             await world.until(lambda looks=looks: len(world.platform.texts("3")) == looks + 1)  # type: ignore[misc]
@@ -98,6 +98,23 @@ async def test_what_waits_or_is_answered_is_not_taken_for_lost(world: World) -> 
     await world.until(lambda: world.platform.texts("2") == ["echo: second"])
     assert not [line for line in logged if "nobody had begun" in line["event"]]
     assert [prompt.turns[-1].text for prompt in world.generator.prompts] == ["first", "second"]
+
+
+async def test_a_message_that_is_found_while_its_platform_still_hands_it_over_is_begun_with_once(world: World) -> None:
+    """B5: a command is obeyed once, and whoever waits has not to wait anew."""
+    world.generator.become("unavailable")
+    await world.start(limits=Limits(wait_s=60))
+    assert world.service is not None
+    await world.say("/reset", user="1")
+    await world.service.resume()
+    await world.until(lambda: bool(world.platform.texts("1")))
+    await world.say("waiting", user="2")
+    await world.until(lambda: bool(world.platform.texts("2")))
+    world.clock.ahead_s = 40
+    await world.service.resume()
+    world.clock.ahead_s = 61
+    await world.until(lambda: "in time" in world.platform.texts("2")[0])
+    assert [entry.action for entry in world.store.audit] == ["reset"]
 
 
 async def test_what_waits_too_long_expires_with_a_word_and_is_not_run_later(world: World) -> None:
