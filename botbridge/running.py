@@ -227,6 +227,19 @@ class App:
         return task
 
 
+async def deaf(generator: TextGenerator, after_s: float) -> str:
+    """Return the reason once the model could not run for so long; loading it for the first time is no such time."""
+    while True:
+        while generator.status().state != "unavailable":
+            await generator.changed()
+        try:
+            async with asyncio.timeout(after_s):
+                while generator.status().state != "ready":
+                    await generator.changed()
+        except TimeoutError:
+            return generator.status().detail
+
+
 async def _end(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

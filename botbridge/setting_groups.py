@@ -249,6 +249,17 @@ class ScopeSettings(Group):
     )
 
 
+class RunSettings(Group):
+    """When the service gives up by itself."""
+
+    exit_when_deaf_s: int | None = Field(
+        default=None,
+        ge=1,
+        le=604_800,
+        description="Leave with exit code 3 when the model could not run for so long, in seconds; unset: never",
+    )
+
+
 class LogSettings(Group):
     """What is logged to stderr."""
 

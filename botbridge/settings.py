@@ -40,6 +40,7 @@ from botbridge.setting_groups import (
     InferenceSettings,
     LimitSettings,
     LogSettings,
+    RunSettings,
     ScopeSettings,
     TelegramSettings,
 )
@@ -113,6 +114,7 @@ class Settings(BaseSettings):
     inference: InferenceSettings = InferenceSettings()
     hub: HubSettings = HubSettings()
     scope: ScopeSettings = ScopeSettings()
+    run: RunSettings = RunSettings()
     log: LogSettings = LogSettings()
 
     @model_validator(mode="after")

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from botbridge.settings import Settings
 
 
+EXIT_DEAF = 3
+EXIT_BY_SIGNAL = 128
+"""Plus the signal's number, as shells have it."""
+
+
 def run() -> None:
     """Start the bot: every platform that has a token; with none, a chat in this terminal. Ctrl-C or SIGTERM ends it."""
     import asyncio
@@ -32,22 +37,69 @@ def run() -> None:
 async def _serve(settings: Settings, *, with_chat: bool) -> None:
     import asyncio
     import gc
-    import signal
 
     from botbridge.app import build
 
-    told_to_stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
+    told_to_stop = _told_to_stop()
     async with build(settings) as app:
         gc.freeze()  # what was loaded stays for good, and to look through it for garbage takes 0.1 s each time
         ends = [asyncio.create_task(told_to_stop.wait()), asyncio.create_task(app.failed())]
         if with_chat:
             ends.append(asyncio.create_task(_chat(app)))
+        if settings.run.exit_when_deaf_s is not None:
+            ends.append(asyncio.create_task(_leave_when_deaf(app, settings.run.exit_when_deaf_s)))
         done, running = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         await _cancelled(running)
         for task in done:
             task.result()
+
+
+def _told_to_stop() -> asyncio.Event:
+    """Set by the first SIGTERM or Ctrl-C, which stops everything in order; the second one ends the process at once.
+
+    Nothing is lost by that: the database is always as after a power cut, and
+    the worker leaves because its pipe breaks.
+    """
+    import asyncio
+    import os
+    import signal
+
+    from botbridge.cli.printing import note
+
+    told = asyncio.Event()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+
+    def leave_at_once(number: int, _frame: object) -> None:
+        os._exit(EXIT_BY_SIGNAL + number)
+
+    def stop(loop: asyncio.AbstractEventLoop) -> None:
+        for number in numbers:
+            # The interpreter's own handler: the event loop may be what hangs.
+            loop.remove_signal_handler(number)
+            signal.signal(number, leave_at_once)
+        note("Stopping; a second signal leaves at once.")
+        told.set()
+
+    loop = asyncio.get_running_loop()
+    for number in numbers:
+        loop.add_signal_handler(number, stop, loop)
+    return told
+
+
+async def _leave_when_deaf(app: App, after_s: float) -> None:
+    """Raise when the model could not run for too long, so that whoever watches the service learns of it.
+
+    Raises:
+        typer.Exit: with the code that means this and nothing else.
+    """
+    import typer
+
+    from botbridge.cli.printing import note
+    from botbridge.running import deaf
+
+    reason = await deaf(app.generator, after_s)
+    note(f"The model could not run for {after_s:g} s, so I leave (RUN__EXIT_WHEN_DEAF_S): {reason}")
+    raise typer.Exit(EXIT_DEAF)
 
 
 async def _chat(app: App) -> None:
