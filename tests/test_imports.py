@@ -12,6 +12,8 @@ CASES = [
     ("botbridge.app", ["torch", "transformers", "openai"]),
     ("botbridge.cli", ["pydantic", "torch", "transformers", "telegram", "discord", "sqlalchemy"]),
     ("botbridge.conversation.service", ["torch", "transformers", "telegram", "discord", "sqlalchemy"]),
+    # A10: whoever kills the service while the worker imports these must find it watching its parent already.
+    ("botbridge.inference.worker", ["torch", "transformers", "openvino", "llama_cpp"]),
     ("botbridge.inference.client", ["torch", "transformers", "telegram", "discord", "sqlalchemy"]),
 ]
 

@@ -64,8 +64,10 @@ async def test_an_answer_comes_back_word_by_word_with_where_it_came_from(client:
     ("word", "reason"),
     [
         ("!segv", "SIGSEGV"),
+        ("!abort", "SIGABRT"),
         ("!oom", "SIGKILL, perhaps by the system for want of memory"),
         ("!exit0", "ended with exit code 0"),
+        ("!exit3", "ended with exit code 3"),
         ("!hang", "computed no token"),
         ("!garbage", "sent a dict"),
         ("!undecodable", "cannot be read"),
@@ -75,7 +77,7 @@ async def test_an_answer_comes_back_word_by_word_with_where_it_came_from(client:
 async def test_a_fault_fails_the_request_it_hit_and_the_next_worker_answers(
     client: WorkerClient, word: str, reason: str
 ) -> None:
-    """Each way for a worker to go wrong is named, and ends it."""
+    """A7, A9, A12, B2: each way for a worker to go wrong is named, and ends it."""
     pid = client.worker_pid
     with pytest.raises(WorkerDied, match=reason):
         await ask(client, prompt_of(f"{word} {LONG}"))
@@ -116,7 +118,7 @@ async def test_what_a_condemned_worker_still_sends_is_dropped() -> None:
 
 
 async def test_a_late_message_of_an_older_generation_changes_nothing(client: WorkerClient) -> None:
-    """It is dropped; neither the request nor the worker suffers."""
+    """B3: it is dropped; neither the request nor the worker suffers."""
     pid = client.worker_pid
     assert (await ask(client, prompt_of("!late but right"))).text == "!late but right"
     assert client.worker_pid == pid
@@ -126,7 +128,7 @@ async def test_a_late_message_of_an_older_generation_changes_nothing(client: Wor
 async def test_an_idle_worker_that_is_killed_or_stopped_is_replaced(
     client: WorkerClient, number: signal.Signals
 ) -> None:
-    """Killed inside `get` it would hold the lock of its queue for ever: the next one has its own."""
+    """A6, A9, B1: killed inside `get` it would hold the lock of its queue for ever: the next one has its own."""
     pid = client.worker_pid
     assert pid is not None
     os.kill(pid, number)
@@ -139,7 +141,7 @@ async def test_an_idle_worker_that_is_killed_or_stopped_is_replaced(
 async def test_a_worker_that_is_killed_or_stopped_while_it_answers_fails_the_answer(
     client: WorkerClient, number: signal.Signals
 ) -> None:
-    """The waiter learns of it instead of waiting."""
+    """A6, A9: the waiter learns of it instead of waiting."""
 
     async def read_and_strike() -> None:
         async for event in client.stream(prompt_of(f"!slow:0.01 {LONG}")):
@@ -164,7 +166,7 @@ async def test_many_generations_leave_no_thread_and_no_descriptor_behind(client:
 
 
 async def test_a_full_pipe_to_a_stopped_worker_does_not_block_the_event_loop(client: WorkerClient) -> None:
-    """A megabyte that nobody reads is written by a thread of the queue."""
+    """B4: a megabyte that nobody reads is written by a thread of the queue."""
     assert client.worker_pid is not None
     os.kill(client.worker_pid, signal.SIGSTOP)
     asking = asyncio.create_task(ask(client, prompt_of("x" * 1_000_000)))
@@ -243,7 +245,7 @@ async def test_leaving_while_the_worker_hangs_leaves_no_process_either() -> None
 
 
 async def test_a_model_that_cannot_be_had_is_said_and_tried_again() -> None:
-    """The third attempt succeeds by itself."""
+    """A13: the third attempt succeeds by itself."""
     attempts = []
 
     async def prepare() -> ModelFiles:
@@ -298,14 +300,14 @@ async def test_a_worker_that_cannot_be_started_is_said_and_tried_again() -> None
 
 
 async def test_a_model_that_cannot_be_loaded_is_said() -> None:
-    """The engine's reason reaches the status."""
+    """A13: the engine's reason reaches the status."""
     async with WorkerClient(None, EngineOptions(engine="abacus"), patience=QUICK) as client:
         await until_state(client, "unavailable")
         assert "there is no engine named 'abacus'" in client.status().detail
 
 
 async def test_a_worker_that_dies_again_and_again_makes_the_model_unavailable(client: WorkerClient) -> None:
-    """After three deaths without an answer between them people can be told; then it recovers."""
+    """A13: after three deaths without an answer between them people can be told; then it recovers."""
     for _ in range(3):
         await until_state(client, "ready")
         with pytest.raises(WorkerDied):
@@ -316,7 +318,7 @@ async def test_a_worker_that_dies_again_and_again_makes_the_model_unavailable(cl
 
 @pytest.mark.parametrize("moment", ["starting", "idle", "hanging"])
 def test_a_parent_that_is_killed_takes_its_worker_along(moment: str) -> None:
-    """Also when the worker reads no queue, because it is not so far yet or because it hangs."""
+    """A10: also when the worker reads no queue, because it is not so far yet or because it hangs."""
     script = f"""
 import asyncio
 from botbridge.inference.client import WorkerClient

@@ -139,7 +139,7 @@ def describe(error: BaseException) -> str:
     >>> describe(ValueError("no such\nthing"))
     'ValueError: no such thing'
     """
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).split()) or ("out of memory" if isinstance(error, MemoryError) else "")
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
 
 

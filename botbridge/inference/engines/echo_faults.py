@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from botbridge.answers import RequestId, Sampling
 from botbridge.inference.engines.base import EnginePrompt, TokenEvent
 from botbridge.inference.engines.echo import EchoEngine
-from botbridge.inference.protocol import Failed, FailureKind
+from botbridge.inference.protocol import DeltaMessage, Failed, FailureKind
+
+MEBIBYTE = 2**20
+POURED_MESSAGES = 256
 
 
 class Undecodable:
@@ -29,11 +33,13 @@ class FaultyEchoEngine(EchoEngine):
     """Echoes, but a message that begins with a fault word has its fault before the first word is said.
 
     `!slow:SECONDS` pauses before every word, `!hang` never returns, `!segv`
-    `!oom` `!exit0` end the process (as a fault in C code, as the kernel short of
-    memory, as a library that calls exit), `!raise` raises,
-    `!garbage` `!undecodable` `!unknown` `!late` send what the protocol forbids:
-    no message at all, one that cannot be read, one for a request that nobody
-    made, and one of the generation before.
+    `!abort` `!oom` `!exit0` `!exit3` end the process (as a fault in C code, as a
+    failed assertion there, as the kernel short of memory, as a library that
+    calls exit, as Python code that does), `!raise` raises, `!eat` takes all the
+    memory there is, `!pour` sends 256 MiB of words at once,
+    `!garbage` `!undecodable` `!unknown` `!twice` `!late` send what the protocol
+    forbids: no message at all, one that cannot be read, one for a request that
+    nobody made, a second end of a request, and one of the generation before.
     """
 
     def __init__(self, generation: int, send: Callable[[object], None]) -> None:
@@ -70,19 +76,46 @@ class FaultyEchoEngine(EchoEngine):
         match fault:
             case "!hang":
                 threading.Event().wait()
-            case "!segv":
-                os.kill(os.getpid(), signal.SIGSEGV)
-            case "!oom":
-                os.kill(os.getpid(), signal.SIGKILL)
-            case "!exit0":
-                os._exit(0)
             case "!raise":
                 raise RuntimeError("asked to fail")
+            case "!eat":
+                eaten: list[bytearray] = []
+                while True:
+                    eaten.append(bytearray(MEBIBYTE))
+            case "!segv" | "!abort" | "!oom" | "!exit0" | "!exit3":
+                _end_process(fault)
+            case _:
+                for message in self._forbidden(request_id, fault):
+                    self._send(message)
+
+    def _forbidden(self, request_id: RequestId, fault: str) -> Iterator[object]:
+        """What the protocol forbids, or what no pipe holds."""
+        match fault:
             case "!garbage":
-                self._send({"request": "unheard of"})
+                yield {"request": "unheard of"}
             case "!undecodable":
-                self._send(Undecodable())
+                yield Undecodable()
             case "!unknown":
-                self._send(Failed(self._generation, RequestId("nobody's"), FailureKind.ENGINE, "unheard of"))
+                yield Failed(self._generation, RequestId("nobody's"), FailureKind.ENGINE, "unheard of")
+            case "!twice":
+                for _ in range(2):
+                    yield Failed(self._generation, request_id, FailureKind.ENGINE, "asked to fail twice")
             case "!late":
-                self._send(Failed(self._generation - 1, request_id, FailureKind.ENGINE, "from the past"))
+                yield Failed(self._generation - 1, request_id, FailureKind.ENGINE, "from the past")
+            case "!pour":
+                for number in range(POURED_MESSAGES):
+                    yield DeltaMessage(self._generation, request_id, "x" * MEBIBYTE, number)
+
+
+def _end_process(fault: str) -> None:
+    match fault:
+        case "!segv":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case "!abort":
+            os.abort()
+        case "!oom":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "!exit0":
+            os._exit(0)
+        case _:
+            sys.exit(3)
