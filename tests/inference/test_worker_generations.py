@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -78,6 +79,8 @@ async def test_a_worker_that_ends_in_the_middle_of_a_message_is_replaced(
     with pytest.raises(WorkerDied):
         await read_and_strike()
     assert (await ask(client, prompt_of("hello"))).text == "hello"
+    readers = [thread.name for thread in threading.enumerate() if thread.name.endswith("-reader")]
+    assert len(readers) == 1  # nobody waits any more for the rest
 
 
 async def test_a_request_that_is_ended_twice_ends_the_worker_and_not_the_next_request(unhurried: WorkerClient) -> None:

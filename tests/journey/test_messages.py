@@ -212,3 +212,18 @@ async def test_whoever_manages_a_discord_server_resets_there_and_others_do_not(t
     assert (await town.discord.wait_for_reply(refused)).text.startswith("You may not reset that")
     done = await town.discord.slash("reset", person="boss", channel="reset", options={"person": "ben"})
     assert (await town.discord.wait_for_reply(done)).text == "Done. 1 conversation was reset."
+
+
+async def test_the_last_question_is_answered_again_on_both_platforms(town: Town) -> None:
+    """On Discord by a slash command; each person's own."""
+    sara = town.somebody()
+    said = await town.telegram.say(sara, "what is a town?")
+    answer = await town.telegram.wait_for_reply(sara, after=said.message_id, until=says("what is a town?"))
+    await town.telegram.say(sara, "/again")
+    await town.telegram.wait_for_reply(sara, after=answer.message_id, until=says("what is a town?"))
+    asked = await town.discord.say("what is a village?", person="dan", channel="again")
+    await town.discord.wait_for_reply(asked, until=lambda text: text == "what is a village?")
+    again = await town.discord.slash("again", person="dan", channel="again")
+    assert (await town.discord.wait_for_reply(again)).text == "what is a village?"
+    stranger = await town.discord.slash("again", person="eve", channel="again")
+    assert (await town.discord.wait_for_reply(stranger)).text.startswith("There is no question of yours here")

@@ -24,6 +24,7 @@ MODEL = {
 }
 LONG = "Write a very long story about a ship, a storm and a lighthouse."
 ANSWER_TIMEOUT_S = 180.0
+SARA = Person(42)
 
 
 async def test_nothing_is_lost_or_doubled_when_everything_is_killed_in_mid_answer(
@@ -52,6 +53,22 @@ async def test_sigterm_in_mid_answer_leaves_no_process_and_the_next_start_answer
     await each_has_one_answer(town)
 
 
+async def test_sigterm_while_the_model_is_loaded_leaves_no_process_and_the_next_start_answers(
+    new_bridge: NewBridge, model_home: Path, telegram: FakeTelegram
+) -> None:
+    """A11."""
+    bridge = new_bridge(models=model_home / "models", **MODEL)
+    await telegram.say(SARA, "Say hello.")
+    await bridge.start()
+    await bridge.until(lambda: bridge.database.exists() and bool(bridge.rows("SELECT id FROM inbox")))
+    await bridge.logged("Worker 1 started")
+    assert await bridge.terminate() == 0
+    assert bridge.processes() == []
+    assert [row["state"] for row in bridge.rows("SELECT state FROM inbox")] == ["queued"]
+    await bridge.start()
+    await bridge.until(lambda: all_settled(bridge, messages=1), ANSWER_TIMEOUT_S)
+
+
 async def test_the_worker_leaves_when_the_service_alone_is_killed_while_the_model_is_loaded(
     new_bridge: NewBridge, model_home: Path
 ) -> None:
@@ -74,9 +91,8 @@ async def test_weights_that_cannot_be_loaded_are_said_to_be_so_and_the_message_w
     bridge = new_bridge(**MODEL | {"INFERENCE__MODEL": str(directory), "INFERENCE__ENGINE": "transformers"})
     await bridge.start()
     await bridge.logged("could not load the model", timeout_s=60)
-    sara = Person(42)
-    said = await telegram.say(sara, "are you there?")
-    await telegram.wait_for_reply(sara, after=said.message_id, until=lambda sent: "cannot run" in sent.text)
+    said = await telegram.say(SARA, "are you there?")
+    await telegram.wait_for_reply(SARA, after=said.message_id, until=lambda sent: "cannot run" in sent.text)
     assert [row["state"] for row in bridge.rows("SELECT state FROM inbox")] == ["queued"]
     health = await bridge.ask("health")
     assert (health["ok"], health["state"]) == (False, "unavailable")

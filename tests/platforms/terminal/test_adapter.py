@@ -192,3 +192,12 @@ def test_a_reply_is_one_part_however_long() -> None:
 def test_the_local_person_has_the_same_id_every_time() -> None:
     assert local_person() == local_person()
     assert local_person().user_id
+
+
+async def test_the_last_question_is_answered_again(desktop: Desktop) -> None:
+    """Also after a command, which is no question."""
+    await desktop.start()
+    await desktop.ask("hello")
+    await desktop.ask("/whoami")
+    shown = await desktop.ask("/again")
+    assert shown[-1] == Shown("echo: hello", is_final=True, ending=InboxState.ANSWERED)

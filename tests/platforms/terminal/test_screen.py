@@ -149,6 +149,17 @@ async def test_our_own_lines_stay_lines(desktop: Desktop, keyboard: PipeInput, q
     assert line in [shown.strip() for shown in stdout.getvalue().splitlines()]
 
 
+async def test_a_models_line_break_is_what_markdown_says_after_again(desktop: Desktop, keyboard: PipeInput) -> None:
+    """The command stands for a question."""
+    stdout = Stdout(is_terminal=True)
+    await desktop.start()
+    desktop.generator.enqueue(["It holds\nthe names."], ["It still holds\nthe names."])
+    await desktop.ask("/etc/passwd holds what?")
+    keyboard.send_text(f"/again{ENTER}{CTRL_D}")
+    await asyncio.wait_for(screen(desktop, keyboard, stdout).converse(), timeout=10)
+    assert "It still holds the names." in stdout.getvalue()
+
+
 async def test_a_models_line_break_is_what_markdown_says(desktop: Desktop, keyboard: PipeInput) -> None:
     """Also where the question only looks like a command."""
     stdout = Stdout(is_terminal=True)
