@@ -32,6 +32,7 @@ from botbridge.conversation.service import ConversationService, Policy
 from botbridge.conversation.texts import Texts, load_texts
 from botbridge.conversation.waits import Waits
 from botbridge.errors import ConfigError, ModelNotFound, StorageUnavailable
+from botbridge.faults import NO_FAULTS, Faults
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.options import EngineOptions
 from botbridge.inference.remote import RemoteGenerator
@@ -98,6 +99,7 @@ def build(
     platforms: Collection[str] | None = None,
     pull_missing: bool = False,
     telegram_clock: Callable[[], float] = time.monotonic,
+    faults: Faults = NO_FAULTS,
 ) -> App:
     """Make a botbridge.
 
@@ -109,14 +111,15 @@ def build(
         pull_missing: Fetch the model whichever it is; otherwise only the
             default one is fetched without being asked for.
         telegram_clock: Monotonic seconds, by which Telegram's rate rules are kept.
+        faults: What happens at the moments that `faults.Point` names.
     """
     texts = load_texts()
-    storage = in_memory_storage() if in_memory else sql_storage(settings)
+    storage = in_memory_storage() if in_memory else sql_storage(settings, faults)
     terminal = TerminalPlatform()
     here = make_platforms(settings, storage, texts, terminal, platforms, telegram_clock=telegram_clock)
     generator = make_generator(settings, storage.state, pull_missing=pull_missing)
     room, waits = Room(time.monotonic), Waits()
-    delivery = Delivery(storage.outbox, here, texts)
+    delivery = Delivery(storage.outbox, here, texts, faults)
     acts = Acts(
         inbox=storage.inbox,
         history=storage.history,
@@ -222,7 +225,7 @@ def make_generator(settings: Settings, state: State, *, pull_missing: bool) -> O
             raise ConfigError("the engine remote is not installed; `pip install 'botbridge[remote]'` adds it")
         return RemoteGenerator(remote_options(settings), state)
     options = engine_options(settings)
-    if options.engine == "echo":
+    if options.engine in {"echo", "echo-faults"}:
         return WorkerClient(None, options)
     prepare = partial(
         ensure,
@@ -323,7 +326,7 @@ def make_policy(settings: Settings) -> Policy:
     )
 
 
-def sql_storage(settings: Settings) -> Storage:
+def sql_storage(settings: Settings, faults: Faults = NO_FAULTS) -> Storage:
     """Make the ports over the SQLite file, which only one process may hold."""
     database = Database(database_path(settings.database_url))
 
@@ -331,7 +334,7 @@ def sql_storage(settings: Settings) -> Storage:
     async def opened() -> AsyncIterator[None]:
         make_home(settings.home)
         with DatabaseLock(database.path):
-            done = await upgrade(settings.database_url, settings.home / "backups")
+            done = await upgrade(settings.database_url, settings.home / "backups", faults=faults)
             if note := sqlite_note():
                 log.warning(note)
             if done.before != done.after:
@@ -340,7 +343,7 @@ def sql_storage(settings: Settings) -> Storage:
                 yield
 
     return Storage(
-        inbox=SqlInbox(database),
+        inbox=SqlInbox(database, faults),
         history=SqlHistory(database),
         outbox=SqlOutbox(database),
         people=SqlPeople(database),

@@ -13,6 +13,7 @@ context.configure(
     # SQLite changes schemas inside transactions, which Alembic does not expect of it.
     transactional_ddl=True,
     render_as_batch=True,
+    on_version_apply=lambda **_facts: context.config.attributes["migrated"](),
 )
 
 with context.begin_transaction():

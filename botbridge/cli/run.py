@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterable
 
+    from botbridge.faults import Faults
     from botbridge.running import App
     from botbridge.settings import Settings
 
@@ -34,14 +35,15 @@ def run() -> None:
     asyncio.run(_serve(settings, with_chat=with_chat))
 
 
-async def _serve(settings: Settings, *, with_chat: bool) -> None:
+async def _serve(settings: Settings, *, with_chat: bool, faults: Faults | None = None) -> None:
     import asyncio
     import gc
 
     from botbridge.app import build
+    from botbridge.faults import NO_FAULTS
 
     told_to_stop = _told_to_stop()
-    async with build(settings) as app:
+    async with build(settings, faults=faults or NO_FAULTS) as app:
         gc.freeze()  # what was loaded stays for good, and to look through it for garbage takes 0.1 s each time
         ends = [asyncio.create_task(told_to_stop.wait()), asyncio.create_task(app.failed())]
         if with_chat:

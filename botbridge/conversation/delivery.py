@@ -35,6 +35,7 @@ from botbridge.errors import (
     ReplyRejected,
     StorageError,
 )
+from botbridge.faults import NO_FAULTS, Faults, Point
 from botbridge.messages import ChatId, MessageId, OutboxPart, Part, PartState, PlatformName
 from botbridge.ports import Outbox, Platform
 
@@ -57,10 +58,17 @@ def chat_of(part: OutboxPart) -> Chat:
 class Delivery:
     """Sends what is due; `wake` it after every commit that added parts."""
 
-    def __init__(self, outbox: Outbox, platforms: Mapping[PlatformName, Platform], texts: Texts) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        platforms: Mapping[PlatformName, Platform],
+        texts: Texts,
+        faults: Faults = NO_FAULTS,
+    ) -> None:
         self._outbox = outbox
         self._platforms = platforms
         self._texts = texts
+        self._faults = faults
         self._awake = asyncio.Event()
         self._lanes: dict[Chat, asyncio.Task[None]] = {}
         self._passed_over: set[Chat] = set()
@@ -146,6 +154,7 @@ class Delivery:
         """Send once: None when the part is done with, else the seconds to wait (0: the usual ones)."""
         platform = self._platforms[part.address.platform]
         await self._note(part, PartState.SENDING)
+        self._faults.reached(Point.SEND_PRE)
         try:
             try:
                 message_id = await platform.send(part)
@@ -164,6 +173,7 @@ class Delivery:
             log.warning("reply refused by the platform", part_id=part.id, error=str(error))
             await self._note(part, PartState.UNDELIVERABLE, str(error))
         else:
+            self._faults.reached(Point.SEND_POST)
             await self._note(part, PartState.SENT, message_id=message_id)
         return None
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection, Update, insert, or_, select, update
 
+from botbridge.faults import NO_FAULTS, Faults, Point
 from botbridge.messages import (
     Address,
     ConversationKey,
@@ -30,10 +31,11 @@ from botbridge.storage.tables import conversation, identity, inbox, person, utc_
 class SqlInbox:
     """`ports.Inbox` over the database; one object is one start of the service."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, faults: Faults = NO_FAULTS) -> None:
         self._database = database
         # Drawn, and no process id: after a restart another process may bear the old one.
         self._boot_id = secrets.token_hex(8)
+        self._faults = faults
 
     async def accept(self, incoming: IncomingMessage, key: ConversationKey) -> InboxRow | None:
         """Store a message, its sender and its conversation; None when it is already known."""
@@ -57,9 +59,12 @@ class SqlInbox:
                 )
                 .returning(inbox.c.id)
             )
+            self._faults.reached(Point.INGEST_PRE_COMMIT)
             return InboxRow(InboxId(inbox_id), key, epoch, clean, InboxState.RECEIVED)
 
-        return await self._database.write(work)
+        row = await self._database.write(work)
+        self._faults.reached(Point.INGEST_POST_COMMIT)
+        return row
 
     async def ignore(self, address: Address, message_id: MessageId, raw: bytes, reason: str) -> None:
         """Store what could not be understood, with its bytes."""
@@ -107,9 +112,13 @@ class SqlInbox:
         """Store state, turns and parts in one transaction; False when the message was final already."""
 
         def work(connection: Connection) -> bool:
-            return end(connection, inbox_id, outcome)
+            is_first = end(connection, inbox_id, outcome)
+            self._faults.reached(Point.REPLY_PRE_COMMIT)
+            return is_first
 
-        return await self._database.write(work)
+        is_first = await self._database.write(work)
+        self._faults.reached(Point.REPLY_POST_COMMIT)
+        return is_first
 
     async def unfinished(self) -> Sequence[InboxRow]:
         """Return all messages that are not final, oldest first."""

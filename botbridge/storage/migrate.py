@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from alembic import command
@@ -16,6 +17,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, NullPool, create_engine, event
 
 from botbridge.errors import SchemaOutOfDate, StorageUnavailable
+from botbridge.faults import NO_FAULTS, Faults, Point
 from botbridge.storage.backup import copy_verified, damage
 from botbridge.storage.failures import translated
 from botbridge.storage.files import database_path, make_private, unusable
@@ -61,7 +63,12 @@ def migrations_dir() -> Path:
 
 
 async def upgrade(
-    url: str, backup_dir: Path, *, migrations: Path | None = None, busy_timeout_s: float = 5.0
+    url: str,
+    backup_dir: Path,
+    *,
+    migrations: Path | None = None,
+    busy_timeout_s: float = 5.0,
+    faults: Faults = NO_FAULTS,
 ) -> Upgrade:
     """Bring a database to the newest revision, creating it if there is none.
 
@@ -74,6 +81,7 @@ async def upgrade(
         backup_dir: Created if need be; the copy is named after revision and time.
         migrations: The folder of the migrations; None takes this version's own.
         busy_timeout_s: How long to wait for another process's lock.
+        faults: What happens after each migration.
 
     Raises:
         SchemaOutOfDate: a newer version wrote it, or another program.
@@ -81,7 +89,7 @@ async def upgrade(
             as it is.
     """
     script = _script(migrations or migrations_dir())
-    return await asyncio.to_thread(_upgrade, database_path(url), backup_dir, script, busy_timeout_s)
+    return await asyncio.to_thread(_upgrade, database_path(url), backup_dir, script, busy_timeout_s, faults)
 
 
 async def require_newest(url: str) -> None:
@@ -128,7 +136,7 @@ async def check(url: str, *, migrations: Path | None = None) -> Checkup:
     return await asyncio.to_thread(look)
 
 
-def _upgrade(path: Path, backup_dir: Path, script: ScriptDirectory, busy_timeout_s: float) -> Upgrade:
+def _upgrade(path: Path, backup_dir: Path, script: ScriptDirectory, busy_timeout_s: float, faults: Faults) -> Upgrade:
     make_private(path)
     head = _head(script)
     with translated(path), closing(_open(path)) as connection:
@@ -149,7 +157,7 @@ def _upgrade(path: Path, backup_dir: Path, script: ScriptDirectory, busy_timeout
         raise SchemaOutOfDate(message)
     copy = None if before is None else _back_up(path, backup_dir, before)
     with translated(path):
-        _migrate(path, script, busy_timeout_s)
+        _migrate(path, script, busy_timeout_s, faults)
     return Upgrade(before, head, copy)
 
 
@@ -181,12 +189,13 @@ def _back_up(path: Path, backup_dir: Path, revision: str) -> Path:
     return copy
 
 
-def _migrate(path: Path, script: ScriptDirectory, busy_timeout_s: float) -> None:
+def _migrate(path: Path, script: ScriptDirectory, busy_timeout_s: float, faults: Faults) -> None:
     with _transaction(path, busy_timeout_s) as connection:
         config = Config()
         # Percent signs begin a substitution in Alembic's configuration.
         config.set_main_option("script_location", script.dir.replace("%", "%%"))
         config.attributes["connection"] = connection
+        config.attributes["migrated"] = partial(faults.reached, Point.MIGRATE)
         command.upgrade(config, "head")
         if broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first():
             message = f"database {path}: the upgrade would break references of {broken[0]}; nothing was changed"

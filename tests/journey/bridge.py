@@ -22,6 +22,7 @@ import psutil
 from botbridge.control import ControlClient
 
 PREFIX = "BOTBRIDGE_"
+SERVICE = ("-m", "botbridge", "run")
 STOP_TIMEOUT_S = 30.0
 """More than the sum of what botbridge waits for when it stops."""
 
@@ -88,17 +89,20 @@ class Bridge:
         """Kill what still runs."""
         await self.kill_tree()
 
-    async def start(self, *, command_prefix: Sequence[str] = (), **changes: str) -> None:
+    async def start(
+        self, *, command_prefix: Sequence[str] = (), program: Sequence[str] = SERVICE, **changes: str
+    ) -> None:
         """Start the service; returns at once.
 
         Args:
             command_prefix: A command that starts the command.
+            program: What Python runs: another program that holds the service.
             changes: Settings that are other ones from now on.
         """
         self.settings |= changes
         self._lines = []
         self._process = await asyncio.create_subprocess_exec(
-            *(*command_prefix, sys.executable, "-m", "botbridge", "run"),
+            *(*command_prefix, sys.executable, *program),
             cwd=self.home,  # no `.env` lies there
             env=clean_environment(self.home, self.settings),
             stdin=asyncio.subprocess.DEVNULL,

@@ -1,0 +1,26 @@
+"""How a service is started that kills itself at a fault point."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+from botbridge.faults import Point
+from tests.journey.bridge import Bridge
+
+SERVE = str(Path(__file__).with_name("serve.py"))
+
+
+def dying_at(point: Point, *, after: int = 0) -> tuple[str, ...]:
+    """The program that dies at a point, when it was there so many times."""
+    return (SERVE, "--die-at", point, "--after", str(after))
+
+
+async def died(bridge: Bridge) -> None:
+    """Return when the service has killed itself and left nothing behind.
+
+    Raises:
+        TimeoutError: It lives, or its worker does.
+    """
+    assert await bridge.exited() == -signal.SIGKILL, bridge.log
+    await bridge.until(lambda: bridge.processes() == [], timeout_s=5)
