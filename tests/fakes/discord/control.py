@@ -130,7 +130,7 @@ class Control:
         return web.json_response({})
 
     async def _plan(self, request: web.Request) -> web.Response:
-        wanted = await request.json()
+        wanted = await request.json() if request.can_read_body else None
         if wanted is None:
             self._faults.clear()
         else:

@@ -1,0 +1,310 @@
+"""Lets people talk on both platforms while everything is killed again and again, then asks the oracle.
+
+`python -m tests.faults.soak --minutes 10 --seed 1` writes `soak-report.json`, prints
+a table, and exits 1 when something was lost, doubled or shown to others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.fakes.discord import FakeDiscord
+from tests.fakes.telegram.client import Chat, FakeTelegram, Person, Record
+from tests.faults.chaos import Chaos
+from tests.faults.load import Load, Saying, spoken
+from tests.faults.oracle import ENDS, Accepted, Owed, Said, Shown, Verdict, judge
+from tests.journey.bridge import Bridge
+from tests.journey.town import settings_of
+
+ACTS_A_SECOND = 1.8
+QUIET_S = 180.0
+SAMPLE_EVERY_S = 1.0
+WARM_S = 4.0
+"""A process younger than this still grows."""
+
+SETTINGS = {
+    "LIMITS__MESSAGES_PER_MINUTE": "1000",  # every refusal is to be seen, and this one is told once a minute
+    "LIMITS__WAIT_S": "120",
+    "INFERENCE__MAX_NEW_TOKENS": "4000",
+    "LOG__FORMAT": "json",
+}
+
+OPEN = (
+    "SELECT (SELECT count(*) FROM inbox WHERE finished_at IS NULL)"
+    " + (SELECT count(*) FROM outbox WHERE settled_at IS NULL) AS open"
+)
+WAITS = """
+SELECT (julianday(max(outbox.settled_at)) - julianday(inbox.accepted_at)) * 86400 AS wait_s
+FROM inbox JOIN outbox ON outbox.inbox_id = inbox.id
+WHERE inbox.state = 'answered' AND outbox.state = 'sent' AND NOT outbox.is_status GROUP BY inbox.id
+"""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One look at the main process."""
+
+    pid: int
+    age_s: float
+    rss_bytes: int
+    descriptors: int
+    threads: int
+    wal_bytes: int
+
+
+@dataclass
+class Soak:
+    """One run."""
+
+    bridge: Bridge
+    telegram: FakeTelegram
+    discord: FakeDiscord
+    seed: int
+    said: list[Said] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.chaos = Chaos(self.bridge, self.telegram, self.discord, random.Random(self.seed))
+        self._speaking: set[asyncio.Task[None]] = set()
+
+    async def run(self, seconds: float) -> dict[str, Any]:
+        """Talk and kill for so long, wait until everything has ended; the report."""
+        await self.chaos.start()
+        await self.discord.wait_until("ready")
+        keeping = asyncio.create_task(self.chaos.keep_up())
+        talking = asyncio.create_task(self._talk())
+        sampling = asyncio.create_task(self._sample())
+        try:
+            await self.chaos.run(seconds)
+            await _ended(talking)
+            await asyncio.gather(*self._speaking)
+            is_quiet = await self._until_quiet()
+            await _ended(sampling)
+        finally:
+            await _ended(keeping, talking, sampling)
+        return await self._report(seconds, is_quiet=is_quiet)
+
+    async def _talk(self) -> None:
+        chance = random.Random(self.seed + 1)
+        for act in Load(chance).acts():
+            task = asyncio.create_task(self._perform(act))
+            self._speaking.add(task)
+            task.add_done_callback(self._speaking.discard)
+            await asyncio.sleep(chance.expovariate(ACTS_A_SECOND))
+
+    async def _perform(self, act: Sequence[Saying]) -> None:
+        for saying in act:
+            await asyncio.sleep(saying.pause_s)
+            await (self._on_telegram(saying) if saying.platform == "telegram" else self._on_discord(saying))
+
+    async def _on_telegram(self, saying: Saying) -> None:
+        person, text = Person(1_000 + saying.person), spoken(saying)
+        chat = person.chat
+        if saying.group is not None:
+            chat = Chat(-5_000 - saying.group)
+            name = self.telegram.bot_username
+            text = f"{text}@{name}" if text.startswith("/") else f"@{name} {text}"
+        made = await self.telegram.say(person, text, chat=chat)
+        self.said.append(Said(saying.number, f"telegram:{chat.id}", str(made.message_id)))
+
+    async def _on_discord(self, saying: Saying) -> None:
+        where: dict[str, Any] = {"direct": True}
+        if saying.group is not None:
+            where = {"channel": f"channel{saying.group}"}
+        message_id = await self.discord.say(spoken(saying), person=f"person{saying.person}", **where)
+        self.said.append(Said(saying.number, "discord:", message_id))  # the ledger knows where
+
+    async def _sample(self) -> None:
+        wal = self.bridge.database.with_name(self.bridge.database.name + "-wal")
+        while True:
+            with suppress(psutil.Error, OSError):
+                process = psutil.Process(self.bridge.pid)
+                self.samples.append(
+                    Sample(
+                        process.pid,
+                        time.time() - process.create_time(),
+                        process.memory_info().rss,
+                        process.num_fds(),
+                        process.num_threads(),
+                        wal.stat().st_size if wal.exists() else 0,
+                    )
+                )
+            await asyncio.sleep(SAMPLE_EVERY_S)
+
+    async def _until_quiet(self) -> bool:
+        try:
+            await self.bridge.until(lambda: self.bridge.rows(OPEN) == [{"open": 0}], timeout_s=QUIET_S)
+            await self.telegram.wait_until(lambda record: record.unconfirmed == (), timeout_s=QUIET_S)
+            await self.bridge.until(lambda: self.bridge.rows(OPEN) == [{"open": 0}], timeout_s=QUIET_S)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _report(self, seconds: float, *, is_quiet: bool) -> dict[str, Any]:
+        record = self.chaos.record
+        exit_code = await self.bridge.terminate()
+        if exit_code != 0:
+            record.defects.append(f"the last service was asked to stop and ended with {exit_code}")
+        if left := self.bridge.processes():
+            record.defects.append(f"processes are left: {[process.pid for process in left]}")
+        if (integrity := self.bridge.rows("PRAGMA integrity_check")) != [{"integrity_check": "ok"}]:
+            record.defects.append(f"the database is damaged: {integrity}")
+        if not is_quiet:
+            record.defects.append(f"not everything had ended {QUIET_S:g} s after the last kill")
+        verdict = await self._verdict()
+        unknown = {row["id"] for row in self.bridge.rows("SELECT id FROM outbox WHERE state = 'delivery_unknown'")}
+        waits_s = [row["wait_s"] for row in self.bridge.rows(WAITS)]
+        ends = {name: verdict.ends[name] for name in (*ENDS, "unknown")}
+        return {
+            "seed": self.seed,
+            "seconds": round(seconds),
+            "said": len(self.said),
+            "accepted": sum(verdict.ends.values()),
+            **ends,
+            "lost": len(verdict.lost),
+            "doubled": len(verdict.doubled),
+            "in_a_wrong_chat": len(verdict.in_a_wrong_chat),
+            "unheard_by_discord": verdict.unheard,
+            "status_lines_left": verdict.leftovers,
+            "kills": {kind: record.kills[kind] for kind in ("worker", "main", "network")},
+            "stops": record.kills["stop"],
+            "ways": dict(sorted(record.ways.items())),
+            "kills_in_a_send": record.kills_in_a_send,
+            "unknown_parts": len(unknown),
+            "sends_cut": len(record.cut_sends),
+            "unknown_parts_unexplained": len(unknown - record.cut_sends),
+            "wait_p50_s": _quantile(waits_s, 0.5),
+            "wait_p95_s": _quantile(waits_s, 0.95),
+            **growth(self.samples),
+            "defects": record.defects,
+            "findings": verdict.lost + verdict.doubled + verdict.in_a_wrong_chat,
+        }
+
+    async def _verdict(self) -> Verdict:
+        telegram, discord = await self.telegram.ledger(), await self.discord.ledger("said", "sent", "edited")
+        channels = {entry["message_id"]: f"discord:{entry['channel_id']}" for entry in discord}
+        said = [
+            one if one.place.startswith("telegram") else Said(one.number, channels[one.message_id], one.message_id)
+            for one in self.said
+        ]
+        accepted = [
+            Accepted(row["id"], f"{row['platform']}:{row['chat_id']}", row["message_id"], row["state"])
+            for row in self.bridge.rows("SELECT id, platform, chat_id, message_id, state FROM inbox")
+        ]
+        owed = [
+            Owed(row["inbox_id"], row["state"], row["text"], row["message_id"], bool(row["is_status"]))
+            for row in self.bridge.rows("SELECT inbox_id, state, text, message_id, is_status FROM outbox ORDER BY id")
+        ]
+        return judge(said, accepted, owed, [*_on_telegram(telegram), *_on_discord(discord)])
+
+
+def _on_telegram(record: Record) -> list[Shown]:
+    return [Shown(f"telegram:{sent.chat_id}", str(sent.message_id), sent.text) for sent in record.sent]
+
+
+def _on_discord(ledger: Sequence[dict[str, Any]]) -> list[Shown]:
+    now = {
+        entry["message_id"]: Shown(f"discord:{entry['channel_id']}", entry["message_id"], entry["content"])
+        for entry in ledger
+        if entry["kind"] != "said"
+    }
+    return list(now.values())
+
+
+def growth(samples: Sequence[Sample]) -> dict[str, float | None]:
+    """How the main process grew while it lived, over all its lives.
+
+    The slope is that of the least squares with an intercept of its own for each
+    life, over what was seen of processes that are warm.
+    """
+    warm = [sample for sample in samples if sample.age_s > WARM_S]
+    lives = [[sample for sample in warm if sample.pid == pid] for pid in {sample.pid for sample in warm}]
+
+    def slope(value: Callable[[Sample], float]) -> float | None:
+        covariance = variance = 0.0
+        for life in lives:
+            ages, values = [sample.age_s for sample in life], [value(sample) for sample in life]
+            age, middle = statistics.fmean(ages), statistics.fmean(values)
+            covariance += sum((x - age) * (y - middle) for x, y in zip(ages, values, strict=True))
+            variance += sum((x - age) ** 2 for x in ages)
+        return round(covariance / variance * 60, 2) if variance else None
+
+    return {
+        "rss_slope_mb_a_minute": slope(lambda sample: sample.rss_bytes / 1e6),
+        "rss_most_mb": round(max((sample.rss_bytes for sample in samples), default=0) / 1e6, 1),
+        "descriptors_slope_a_minute": slope(lambda sample: sample.descriptors),
+        "descriptors_most": max((sample.descriptors for sample in samples), default=0),
+        "threads_most": max((sample.threads for sample in samples), default=0),
+        "wal_most_mb": round(max((sample.wal_bytes for sample in samples), default=0) / 1e6, 1),
+        "longest_life_s": round(max((sample.age_s for sample in samples), default=0)),
+    }
+
+
+def _quantile(values: Sequence[float], share: float) -> float | None:
+    return round(sorted(values)[int(share * (len(values) - 1))], 2) if values else None
+
+
+async def _ended(*tasks: asyncio.Task[None]) -> None:
+    """Cancel tasks; one that failed before says so."""
+    for task in tasks:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def soak(home: Path, seconds: float, seed: int) -> dict[str, Any]:
+    """Run one soak with platforms of its own; the report."""
+    async with FakeTelegram() as telegram, FakeDiscord() as discord:
+        bridge = Bridge(home, settings_of(telegram, discord) | SETTINGS)
+        try:
+            return await Soak(bridge, telegram, discord, seed).run(seconds)
+        finally:
+            await bridge.kill_tree()
+
+
+def is_good(report: dict[str, Any]) -> bool:
+    """Whether the promise was kept."""
+    return not (report["lost"] or report["doubled"] or report["in_a_wrong_chat"] or report["defects"])
+
+
+def table(report: dict[str, Any]) -> str:
+    """The report for people."""
+    left_out = {"ways", "findings", "defects", "kills"}
+    rows = [(name, value) for name, value in report.items() if name not in left_out]
+    rows += [(f"kills of {kind}", number) for kind, number in report["kills"].items()]
+    lines = [f"{name.replace('_', ' '):32}{value}" for name, value in rows]
+    return "\n".join([*lines, *report["defects"], *report["findings"]])
+
+
+def main() -> int:
+    """Run; 0 when the promise was kept."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--report", type=Path, default=Path("soak-report.json"))
+    parser.add_argument("--home", type=Path, help="keep database and log here")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="soak-") as directory:
+        home = options.home or Path(directory) / "home"
+        report = asyncio.run(soak(home, options.minutes * 60, options.seed))
+    options.report.write_text(json.dumps(report, indent=2) + "\n")
+    print(table(report))
+    return 0 if is_good(report) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
