@@ -33,8 +33,8 @@ from tests.journey.town import settings_of
 ACTS_A_SECOND = 1.8
 QUIET_S = 180.0
 SAMPLE_EVERY_S = 1.0
-WARM_S = 4.0
-"""A process younger than this still grows."""
+WARM_S = 15.0
+"""A process younger than this still grows: modules are imported, pools fill, caches warm."""
 
 SETTINGS = {
     "LIMITS__MESSAGES_PER_MINUTE": "1000",  # every refusal is to be seen, and this one is told once a minute
@@ -226,22 +226,14 @@ def _on_discord(ledger: Sequence[dict[str, Any]]) -> list[Shown]:
 
 
 def growth(samples: Sequence[Sample]) -> dict[str, float | None]:
-    """How the main process grew while it lived, over all its lives.
-
-    The slope is that of the least squares with an intercept of its own for each
-    life, over what was seen of processes that are warm.
-    """
-    warm = [sample for sample in samples if sample.age_s > WARM_S]
-    lives = [[sample for sample in warm if sample.pid == pid] for pid in {sample.pid for sample in warm}]
+    """How the main process grew in its last life, which is the longest: least squares over what was seen of it warm."""
+    life = [sample for sample in samples if sample.pid == samples[-1].pid and sample.age_s > WARM_S]
 
     def slope(value: Callable[[Sample], float]) -> float | None:
-        covariance = variance = 0.0
-        for life in lives:
-            ages, values = [sample.age_s for sample in life], [value(sample) for sample in life]
-            age, middle = statistics.fmean(ages), statistics.fmean(values)
-            covariance += sum((x - age) * (y - middle) for x, y in zip(ages, values, strict=True))
-            variance += sum((x - age) ** 2 for x in ages)
-        return round(covariance / variance * 60, 2) if variance else None
+        if len(life) < 2:
+            return None
+        line = statistics.linear_regression([sample.age_s for sample in life], [value(sample) for sample in life])
+        return round(line.slope * 60, 2)
 
     return {
         "rss_slope_mb_a_minute": slope(lambda sample: sample.rss_bytes / 1e6),
@@ -250,7 +242,7 @@ def growth(samples: Sequence[Sample]) -> dict[str, float | None]:
         "descriptors_most": max((sample.descriptors for sample in samples), default=0),
         "threads_most": max((sample.threads for sample in samples), default=0),
         "wal_most_mb": round(max((sample.wal_bytes for sample in samples), default=0) / 1e6, 1),
-        "longest_life_s": round(max((sample.age_s for sample in samples), default=0)),
+        "last_life_s": round(samples[-1].age_s) if samples else 0,
     }
 
 
