@@ -113,31 +113,31 @@ class Chaos:
         while (next_s := next_s + self._chance.uniform(*PAUSE_S)) < ends_s:
             await asyncio.sleep(max(0.0, next_s - now_s()))
             (kind,) = self._chance.choices(list(shares), weights=list(shares.values()))
-            match kind:
-                case "main":
-                    self._kill_main()
-                case "worker":
-                    self._kill_worker()
-                case _:
-                    await self._disturb_network()
+            killed = (kind == "main" and self._kill_main()) or (kind == "worker" and self._kill_worker())
+            if not killed:  # the network is always there
+                await self._disturb_network()
 
-    def _kill_main(self) -> None:
+    def _kill_main(self) -> bool:
         stops = not self._calm and self._chance.random() < STOPPED_SHARE
         number = signal.SIGTERM if stops else signal.SIGKILL
         with suppress(ProcessLookupError, psutil.NoSuchProcess):
             process = psutil.Process(self._bridge.pid)
             if stops and READY not in self._bridge.log:
-                return  # asked to stop before it listens to that, Python ends it like a kill
-            self._expects = {0} if stops else {-signal.SIGKILL}
+                return False  # asked to stop before it listens to that, Python ends it like a kill
+            self._expects.add(0 if stops else -signal.SIGKILL)  # asked to stop, then killed, it may do either
             process.send_signal(number)
             self._count("stop" if stops else "main", number.name)
+            return True
+        return False
 
-    def _kill_worker(self) -> None:
+    def _kill_worker(self) -> bool:
         with suppress(ValueError, psutil.NoSuchProcess):  # there is none at this moment
             worker = self._bridge.worker()
             is_frozen = self._chance.random() < FROZEN_SHARE
             worker.send_signal(signal.SIGSTOP if is_frozen else signal.SIGKILL)
             self._count("worker", "frozen" if is_frozen else "killed")
+            return True
+        return False
 
     async def _disturb_network(self) -> None:
         ways: dict[Network, int] = {

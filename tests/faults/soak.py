@@ -31,7 +31,7 @@ from tests.journey.bridge import Bridge
 from tests.journey.town import settings_of
 
 ACTS_A_SECOND = 1.8
-QUIET_S = 180.0
+START_S, QUIET_S = 90.0, 180.0
 SAMPLE_EVERY_S = 1.0
 WARM_S = 15.0
 """A process younger than this still grows: modules are imported, pools fill, caches warm."""
@@ -84,7 +84,7 @@ class Soak:
     async def run(self, seconds: float) -> dict[str, Any]:
         """Talk and kill for so long, wait until everything has ended; the report."""
         await self.chaos.start()
-        await self.discord.wait_until("ready")
+        await self.discord.wait_until("ready", timeout_s=START_S)
         keeping = asyncio.create_task(self.chaos.keep_up())
         talking = asyncio.create_task(self._talk())
         sampling = asyncio.create_task(self._sample())
