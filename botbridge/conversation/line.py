@@ -47,12 +47,15 @@ class Entry:
         cost: What its answer is thought to take, in reply tokens (`rates` weighs prompt tokens); above 0.
         arrived: The virtual time when it joined.
         alone: It is answered while nobody else is, because it may be what ended the last worker.
+        is_computed: Its answer is there and about to be stored, which can take long (a chat that does not take its
+            last status text, a database that is away): it takes no slot any more, but still its person's turn.
     """
 
     row: InboxRow
     cost: float
     arrived: float = 0.0
     alone: bool = False
+    is_computed: bool = False
 
     @property
     def person(self) -> PersonKey:
@@ -73,6 +76,11 @@ class Line:
     running: tuple[Entry, ...] = ()
     virtual_time: float = 0.0
     tags: Mapping[PersonKey, float] = field(default_factory=dict)
+
+    @property
+    def computing(self) -> tuple[Entry, ...]:
+        """Those that take a slot."""
+        return tuple(entry for entry in self.running if not entry.is_computed)
 
 
 def person_of(row: InboxRow) -> PersonKey:
@@ -109,8 +117,16 @@ def put_back(line: Line, inbox_id: InboxId, *, alone: bool = False) -> Line:
         if entry.row.id == inbox_id:
             running = tuple(other for other in line.running if other is not entry)
             tags = {**line.tags, entry.person: line.tags[entry.person] - entry.cost}
-            return _with_waiting(replace(line, running=running, tags=tags), replace(entry, alone=alone))
+            return _with_waiting(
+                replace(line, running=running, tags=tags), replace(entry, alone=alone, is_computed=False)
+            )
     return line
+
+
+def computed(line: Line, inbox_id: InboxId) -> Line:
+    """The line after the model has done with a message."""
+    running = (replace(entry, is_computed=True) if entry.row.id == inbox_id else entry for entry in line.running)
+    return replace(line, running=tuple(running))
 
 
 def leave(line: Line, inbox_id: InboxId, spent: float) -> Line:
@@ -135,10 +151,10 @@ def leave(line: Line, inbox_id: InboxId, spent: float) -> Line:
 
 def next_entry(line: Line, slots: int) -> Entry | None:
     """The message to answer now; None when all slots are busy, nobody can be served, or somebody has to be alone."""
-    if not line.waiting or len(line.running) >= slots or any(entry.alone for entry in line.running):
+    if not line.waiting or len(line.computing) >= slots or any(entry.alone for entry in line.computing):
         return None
     entry = _Contest(line).take()
-    return None if entry is not None and entry.alone and line.running else entry
+    return None if entry is not None and entry.alone and line.computing else entry
 
 
 def forecast(
@@ -157,7 +173,10 @@ def forecast(
     """
     contest = _Contest(line)
     # All running answers advance alike, so one number tells how far any of them has come.
-    ends = [(_left(entry, spent), entry.row.id, entry) for entry in line.running]
+    ends = [(_left(entry, spent), entry.row.id, entry) for entry in line.computing]
+    for entry in line.running:
+        if entry.is_computed:
+            contest.release(entry)
     heapq.heapify(ends)
     advanced, now_s = 0.0, 0.0
     begun: list[tuple[InboxRow, float]] = []

@@ -56,7 +56,7 @@ class Room:
     @property
     def streams(self) -> int:
         """How many answers are being made."""
-        return len(self._line.running)
+        return len(self._line.computing)
 
     def join(self, row: InboxRow, live: Live, cost: float) -> OpenTurn:
         """Let a message wait whose answer is thought to cost so much, in reply tokens."""
@@ -74,8 +74,8 @@ class Room:
         turn = self._turns[entry.row.id]
         turn.started_at_s = self._now_s()
         turn.text, turn.progress, turn.had_company = "", Progress(), False
-        if len(self._line.running) > 1:
-            for running in self._line.running:
+        if len(self._line.computing) > 1:
+            for running in self._line.computing:
                 self._turns[running.row.id].had_company = True
         return turn
 
@@ -88,6 +88,10 @@ class Room:
         """
         turn.task, turn.started_at_s = None, None
         self._line = lines.put_back(self._line, turn.row.id, alone=alone)
+
+    def computed(self, inbox_id: InboxId) -> None:
+        """Give a message's slot to others: the model has done with it."""
+        self._line = lines.computed(self._line, inbox_id)
 
     def leave(self, inbox_id: InboxId) -> None:
         """Forget a message that is done; its person is charged what it really took."""

@@ -310,6 +310,9 @@ class ConversationService:
 
     async def _end(self, row: InboxRow, state: InboxState, text: str, *, answer: Answer | None = None) -> None:
         """Store how a message ended and what the chat is told; waits for the database as long as it takes."""
+        # What is left to do waits for the platform and the database, and nobody else shall wait for those.
+        self._room.computed(row.id)
+        self._awake.set()
         turn = self._room.turn(row.id)
         edits = row.status_message_id if turn is None else await turn.live.close()
         parts = self._platforms[row.key.platform].render(text) if text else ()

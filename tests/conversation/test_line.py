@@ -165,6 +165,17 @@ def test_a_message_that_crashed_a_worker_before_a_restart_is_answered_alone() ->
     assert lines.next_entry(lines.start(line, suspect), 4) is None
 
 
+def test_an_answer_that_is_computed_gives_up_its_slot_and_not_its_persons_turn() -> None:
+    line = begun(filled(row(1, "a"), row(2, "a"), row(3, "b")), 1)
+    assert lines.next_entry(line, slots=1) is None
+    line = lines.computed(line, InboxId(1))
+    following = lines.next_entry(line, slots=1)
+    assert following is not None
+    assert following.row.id == 3
+    assert forecast(line) == [(3, 0.0), (2, 10.0)]
+    assert lines.next_entry(begun(line, 3), slots=2) is None
+
+
 def test_nothing_is_kept_of_people_who_left() -> None:
     line = filled(row(1, "a"), row(2, "b"))
     for inbox_id in (1, 2):

@@ -14,7 +14,7 @@ from botbridge.conversation.limits import Limits
 from botbridge.conversation.rates import Rates, decode_rates, encode_rates
 from botbridge.conversation.scope import Scope, key_for
 from botbridge.errors import GenerationFailed, GenerationTimeout, PromptTooLong, WorkerDied
-from botbridge.messages import MessageKind, PlatformName, UserId
+from botbridge.messages import ChatId, InboxState, MessageKind, PlatformName, UserId
 from botbridge.storage.memory import InMemoryInbox
 from tests.conversation.conftest import OPERATOR, World
 from tests.fakes.in_memory_platform import InMemoryPlatform
@@ -106,6 +106,20 @@ async def test_whoever_waits_sees_a_place_and_a_wait_edited_into_the_reply(world
     world.generator.release()
     await world.until(lambda: world.platform.texts("2") == ["echo: second"])
     assert len(world.platform.ledger) == 2
+
+
+async def test_an_answer_that_cannot_be_shown_keeps_nobody_else_waiting(world: World) -> None:
+    """Its status message hangs on the platform while there is one slot, and it was to be answered alone."""
+    world.platform.stuck.add(ChatId("1"))
+    world.generator.enqueue(WorkerDied("once"))
+    world.generator.hold()
+    await world.start()
+    await world.say("first", user="1")
+    await world.platform.sending.wait()
+    await world.say("second", user="2")
+    world.generator.release()
+    await world.until(lambda: world.platform.texts("2") == ["echo: second"])
+    assert await world.unfinished() == {"first": InboxState.RUNNING}
 
 
 async def test_a_wait_that_was_told_is_compared_with_the_real_one(world: World) -> None:

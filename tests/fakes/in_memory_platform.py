@@ -50,6 +50,7 @@ class InMemoryPlatform:
         unrenderable: Texts at which rendering has a bug.
         sending: Set once a send has begun.
         takes: While it is cleared, sends take for ever.
+        stuck: Chats in which sends take for ever.
     """
 
     def __init__(self, name: str = "telegram", *, edit_interval_s: float = 0.0, repeats_safely: bool = False) -> None:
@@ -62,6 +63,7 @@ class InMemoryPlatform:
         self.sending = asyncio.Event()
         self.takes = asyncio.Event()
         self.takes.set()
+        self.stuck: set[ChatId] = set()
         self.typed = 0
         self._edit_interval_s = edit_interval_s
         self._ids = itertools.count(1000)
@@ -122,6 +124,8 @@ class InMemoryPlatform:
     async def send(self, part: OutboxPart) -> MessageId:
         self.sending.set()
         await self.takes.wait()
+        if part.address.chat_id in self.stuck:
+            await asyncio.Event().wait()
         if self.faults:
             fault = self.faults.popleft()
             await self._tell()
