@@ -15,6 +15,8 @@ from pydantic_settings import NoDecode
 DEFAULT_MODEL: Final = "smollm2-135m-instruct"
 """The one model that is fetched without being asked for."""
 
+TELEGRAM_CLOUD: Final = "https://api.telegram.org"
+
 TELEGRAM_SERVICE_IDS: Final = frozenset({777000, 136817688, 1087968824})
 """Senders that stand for many people: Telegram itself, channels, anonymous group admins.
 
@@ -79,6 +81,28 @@ def _is_header_value(secret: SecretStr | None) -> SecretStr | None:
     return secret
 
 
+def _is_webhook_url(url: SecretStr | None) -> SecretStr | None:
+    """Its path is secret, too: whoever knows it may knock."""
+    if url is None:
+        return None
+    parts = urlsplit(url.get_secret_value())
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        reason = "must be an address that begins with https://"
+        raise ValueError(reason)
+    if not re.fullmatch(r"/[A-Za-z0-9._~/-]+", parts.path):
+        reason = "must hold a path that is hard to guess, such as https://bot.example.org/hook-7Hw2pXq9"
+        raise ValueError(reason)
+    return url
+
+
+def _is_webhook_secret(secret: SecretStr | None) -> SecretStr | None:
+    """Source: https://core.telegram.org/bots/api#setwebhook; 16 characters cannot be guessed over a network."""
+    if secret is not None and not re.fullmatch(r"[A-Za-z0-9_-]{16,256}", secret.get_secret_value()):
+        reason = "must be 16 to 256 characters of A-Z, a-z, 0-9, _ and -"
+        raise ValueError(reason)
+    return secret
+
+
 def _is_sqlite(url: str) -> str:
     if not re.match(r"sqlite(\+aiosqlite)?:///(?!:memory:).", url):
         reason = "must name a file, as in sqlite:////var/lib/botbridge/botbridge.db"
@@ -94,6 +118,8 @@ _Secret = Annotated[SecretStr | None, BeforeValidator(_stripped)]
 _HttpUrl = Annotated[str, _is_url("http", "https")]
 _ServerUrl = Annotated[_HttpUrl, AfterValidator(_is_server)]
 _Key = Annotated[_Secret, AfterValidator(_is_header_value)]
+_WebhookUrl = Annotated[_Secret, AfterValidator(_is_webhook_url)]
+_WebhookSecret = Annotated[_Secret, AfterValidator(_is_webhook_secret)]
 _SocketUrl = Annotated[str, _is_url("ws", "wss")]
 _Scope = Literal["user", "chat", "thread"]
 
@@ -108,7 +134,18 @@ class TelegramSettings(Group):
     """How to reach Telegram."""
 
     token: _Secret = Field(default=None, description="Bot token from @BotFather; without it Telegram is off")
-    api_base_url: _HttpUrl = Field(default="https://api.telegram.org", description="Own Bot API server")
+    api_base_url: _HttpUrl = Field(default=TELEGRAM_CLOUD, description="Own Bot API server")
+    mode: Literal["polling", "webhook"] = Field(
+        default="polling", description="polling: we ask Telegram; webhook: Telegram comes to WEBHOOK_URL"
+    )
+    webhook_url: _WebhookUrl = Field(
+        default=None,
+        description="Where Telegram reaches us, as https://bot.example.org/hook-7Hw2pXq9; a proxy hands it "
+        "to WEB__PORT under the same path",
+    )
+    webhook_secret: _WebhookSecret = Field(
+        default=None, description="What Telegram shows at the webhook, e.g. of `openssl rand -hex 32`"
+    )
 
 
 class DiscordSettings(Group):
@@ -258,6 +295,13 @@ class RunSettings(Group):
         le=604_800,
         description="Leave with exit code 3 when the model could not run for so long, in seconds; unset: never",
     )
+
+
+class WebSettings(Group):
+    """Where we listen, for the proxy that speaks TLS; only in TELEGRAM__MODE=webhook."""
+
+    host: str = Field(default="127.0.0.1", min_length=1, max_length=255, description="Address that is listened on")
+    port: int = Field(default=8080, ge=1, le=65_535, description="Port that is listened on")
 
 
 class LogSettings(Group):

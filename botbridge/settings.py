@@ -31,6 +31,7 @@ from pydantic_settings import (
 
 from botbridge.errors import ConfigError
 from botbridge.setting_groups import (
+    TELEGRAM_CLOUD,
     AccessSettings,
     AdminSettings,
     DatabaseSettings,
@@ -43,6 +44,7 @@ from botbridge.setting_groups import (
     RunSettings,
     ScopeSettings,
     TelegramSettings,
+    WebSettings,
 )
 
 PREFIX: Final = "BOTBRIDGE_"
@@ -115,6 +117,7 @@ class Settings(BaseSettings):
     hub: HubSettings = HubSettings()
     scope: ScopeSettings = ScopeSettings()
     run: RunSettings = RunSettings()
+    web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
 
     @model_validator(mode="after")
@@ -127,6 +130,27 @@ class Settings(BaseSettings):
             raise ValueError(reason)
         return self
 
+    @model_validator(mode="after")
+    def _webhook_is_whole(self) -> Self:
+        telegram = self.telegram
+        if telegram.mode == "polling":
+            return self
+        for name, value, purpose in (
+            ("WEBHOOK_URL", telegram.webhook_url, "the https:// address at which Telegram reaches this bot"),
+            ("WEBHOOK_SECRET", telegram.webhook_secret, "else anybody could speak in anybody's name"),
+        ):
+            if value is None:
+                reason = f"{PREFIX}TELEGRAM__MODE=webhook needs {PREFIX}TELEGRAM__{name}: {purpose}"
+                raise ValueError(reason)
+        url = telegram.webhook_url.get_secret_value() if telegram.webhook_url else ""
+        if telegram.token is not None and telegram.token.get_secret_value() in url:
+            reason = f"{PREFIX}TELEGRAM__WEBHOOK_URL must not hold the token: proxies log addresses"
+            raise ValueError(reason)
+        if telegram.api_base_url == TELEGRAM_CLOUD and not url.startswith("https://"):
+            reason = f"{PREFIX}TELEGRAM__WEBHOOK_URL must begin with https://: Telegram comes to nothing else"
+            raise ValueError(reason)
+        return self
+
     @property
     def database_url(self) -> str:
         """The address of the database file."""
@@ -135,7 +159,11 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every secret that is set, for the log's redaction and for nothing else."""
-        values = (self.telegram.token, self.discord.token, self.hub.token, self.inference.remote_key)
+        telegram = self.telegram
+        values = (
+            *(telegram.token, telegram.webhook_url, telegram.webhook_secret),
+            *(self.discord.token, self.hub.token, self.inference.remote_key),
+        )
         return tuple(value.get_secret_value() for value in values if value is not None)
 
     @classmethod
@@ -300,5 +328,7 @@ def _problem_lines(error: ValidationError, sources: Mapping[str, Source]) -> Ite
         if not path:  # a rule between settings, which names them itself
             yield reason
             continue
-        told = "" if name.endswith(("TOKEN", "KEY", "URL", "ENDPOINT")) else f" {str(problem['input'])[:80]!r}"
+        told = (
+            "" if name.endswith(("TOKEN", "KEY", "SECRET", "URL", "ENDPOINT")) else f" {str(problem['input'])[:80]!r}"
+        )
         yield f"{name}{told} ({sources.get(name, Source.DEFAULT)}): {reason}"

@@ -182,6 +182,14 @@ def test_a_whole_group_as_json_is_an_unknown_name(monkeypatch: pytest.MonkeyPatc
         ("ADMINS__TELEGRAM", "136817688", "service account"),
         ("TELEGRAM__API_BASE_URL", "localhost:8081", "must be an address that begins with http:// or https://"),
         ("TELEGRAM__API_BASE_URL", "http://[", "Invalid IPv6 URL"),
+        ("TELEGRAM__MODE", "push", "should be 'polling' or 'webhook'"),
+        ("TELEGRAM__WEBHOOK_URL", "bot.example.org/hook", "must be an address that begins with https://"),
+        ("TELEGRAM__WEBHOOK_URL", "https://bot.example.org", "must hold a path that is hard to guess"),
+        ("TELEGRAM__WEBHOOK_URL", "https://bot.example.org/{x}", "must hold a path that is hard to guess"),
+        ("TELEGRAM__WEBHOOK_SECRET", "short", "must be 16 to 256 characters"),
+        ("TELEGRAM__WEBHOOK_SECRET", "sécret-of-many-characters", "must be 16 to 256 characters"),
+        ("WEB__PORT", "0", "should be greater than or equal to 1"),
+        ("WEB__PORT", "65536", "should be less than or equal to 65535"),
         ("DISCORD__GATEWAY_URL", "https://gateway", "must be an address that begins with ws:// or wss://"),
         ("DATABASE__URL", "postgresql://x", "must name a file, as in sqlite:////"),
         ("DATABASE__URL", "sqlite:///:memory:", "must name a file"),
@@ -202,6 +210,49 @@ def test_a_value_out_of_bounds_is_one_line_naming_the_variable(
 def test_each_of_several_mistakes_is_told() -> None:
     told = problem_of({"LIMITS__QUEUE": "0", "INFERENCE__SLOTS": "0"})
     assert [line.split()[0] for line in told.splitlines()] == ["BOTBRIDGE_LIMITS__QUEUE", "BOTBRIDGE_INFERENCE__SLOTS"]
+
+
+WEBHOOK: dict[str, str | None] = {
+    "TELEGRAM__MODE": "webhook",
+    "TELEGRAM__TOKEN": "7:canary-t",
+    "TELEGRAM__WEBHOOK_URL": "https://bot.example.org/canary-path",
+    "TELEGRAM__WEBHOOK_SECRET": "canary-of-many-characters",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            {"TELEGRAM__WEBHOOK_SECRET": None},
+            "BOTBRIDGE_TELEGRAM__MODE=webhook needs BOTBRIDGE_TELEGRAM__WEBHOOK_SECRET",
+        ),
+        (
+            {"TELEGRAM__WEBHOOK_SECRET": " "},
+            "BOTBRIDGE_TELEGRAM__MODE=webhook needs BOTBRIDGE_TELEGRAM__WEBHOOK_SECRET",
+        ),
+        ({"TELEGRAM__WEBHOOK_URL": None}, "BOTBRIDGE_TELEGRAM__MODE=webhook needs BOTBRIDGE_TELEGRAM__WEBHOOK_URL"),
+        ({"TELEGRAM__WEBHOOK_URL": "http://bot.example.org/canary"}, "must begin with https://"),
+        ({"TELEGRAM__TOKEN": "canary-path"}, "must not hold the token"),
+    ],
+    ids=["no secret", "blank secret", "no address", "no TLS", "token in the address"],
+)
+def test_a_webhook_that_anybody_could_use_is_refused_at_the_start(change: dict[str, str | None], told: str) -> None:
+    problem = problem_of(WEBHOOK | change)
+    assert told in problem
+    assert "\n" not in problem
+    assert "canary" not in problem
+
+
+def test_a_webhook_keeps_its_address_and_its_secret_to_itself() -> None:
+    settings = load_settings(WEBHOOK)
+    assert "canary" not in repr(settings) + settings.model_dump_json()
+    assert {"https://bot.example.org/canary-path", "canary-of-many-characters"} < set(settings.secrets)
+
+
+def test_an_own_server_may_come_to_a_webhook_without_tls() -> None:
+    own = {"TELEGRAM__API_BASE_URL": "http://localhost:8081", "TELEGRAM__WEBHOOK_URL": "http://localhost:8080/hook"}
+    assert load_settings(WEBHOOK | own).telegram.mode == "webhook"
 
 
 def test_lists_are_split_at_commas_and_white_space() -> None:
