@@ -66,6 +66,7 @@ COMES_WITH = {
     "httpx2": "huggingface-hub",
     "pyromark": "telegramify-markdown",
     "safetensors": "transformers",
+    "starlette": "fastapi",
     "tokenizers": "transformers",
     "yarl": "discord-py",
 }

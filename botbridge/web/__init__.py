@@ -1,0 +1,1 @@
+"""What botbridge serves over HTTP: so far Telegram's webhook."""
