@@ -12,31 +12,37 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from http import HTTPStatus
+from functools import partial
 from types import TracebackType
-from typing import Any, Self
-from urllib.parse import urlencode
+from typing import Self, TypeVar
 
 import structlog
 from telegram import Bot
 
-from botbridge.errors import BadToken, PlatformError, PlatformUnavailable, RateLimited
+from botbridge.errors import BadToken, PlatformError, RateLimited
 from botbridge.messages import Address, ChatKind, MessageId, OutboxPart, Part, PlatformName, UserId
-from botbridge.platforms.telegram.errors import BotRequest, platform_errors
-from botbridge.platforms.telegram.ingest import Backoff, Ignore, Ingest
+from botbridge.platforms.telegram.backoff import Backoff
+from botbridge.platforms.telegram.errors import BotRequest
+from botbridge.platforms.telegram.ingest import Ingest
 from botbridge.platforms.telegram.pacing import Pacing
+from botbridge.platforms.telegram.polling import Polls
+from botbridge.platforms.telegram.pulse import Pulse
+from botbridge.platforms.telegram.reception import Ignore, Reception
 from botbridge.platforms.telegram.render import clip, render
 from botbridge.platforms.telegram.sending import Sender
-from botbridge.platforms.telegram.start import Menus, introduce, set_menus
-from botbridge.platforms.telegram.translate import TELEGRAM, Identity
+from botbridge.platforms.telegram.start import Menus, introduce, remove_webhook, set_menus
+from botbridge.platforms.telegram.translate import TELEGRAM
+from botbridge.platforms.telegram.webhook import Deliveries, Hook, HookWatch
 from botbridge.ports import Intake
 
 CLOUD = "https://api.telegram.org"
 PRIVATE_EDIT_INTERVAL_S = 1.2
 GROUP_EDIT_INTERVAL_S = 3.75
 """Sixteen a minute, which leaves four of a group's twenty for what else is said there."""
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -49,12 +55,19 @@ class Timing:
         poll_s: How long one `getUpdates` stays open while nothing comes.
         connect_s: Until a connection stands.
         answer_s: Until a request is answered, beyond `poll_s` for a poll.
+        check_s: Between two looks at whether Telegram's deliveries to a webhook succeed.
     """
 
     poll_s: int = 30
     connect_s: float = 10.0
     answer_s: float = 20.0
+    check_s: float = 60.0
     backoff: Backoff = field(default_factory=Backoff)
+
+    @property
+    def stall_s(self) -> float:
+        """After how long a poll that neither returned nor failed is given up."""
+        return self.poll_s + self.connect_s + self.answer_s
 
 
 class TelegramPlatform:
@@ -67,6 +80,7 @@ class TelegramPlatform:
         ignore: Ignore,
         menus: Menus,
         api_base_url: str | None = None,
+        hook: Hook | None = None,
         timing: Timing | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -78,6 +92,7 @@ class TelegramPlatform:
             menus: What the command menus show.
             api_base_url: A Bot API server of one's own, such as
                 `http://localhost:8081`; None is Telegram's.
+            hook: Where Telegram brings updates; None asks Telegram for them.
             timing: None takes the usual times.
             clock: Monotonic seconds, for the pace.
         """
@@ -95,7 +110,10 @@ class TelegramPlatform:
             get_updates_request=self._poll_request,
         )
         self._sender = Sender(self._bot, Pacing(clock))
-        self._ingest: Ingest | None = None
+        self._hook = hook
+        self._deliveries = Deliveries()
+        patience_s = self._timing.stall_s if hook is None else 3 * self._timing.check_s
+        self._pulse = Pulse(patience_s, time.monotonic)
 
     def _new_request(self, connections: int, answer_s: float) -> BotRequest:
         timing = self._timing
@@ -129,14 +147,28 @@ class TelegramPlatform:
 
     @property
     def is_on(self) -> bool:
-        """True while polls are answered."""
-        patience_s = self._timing.poll_s + self._timing.connect_s + self._timing.answer_s
-        return self.last_success_s is not None and time.monotonic() - self.last_success_s < patience_s
+        """True while polls are answered, or Telegram says that its deliveries to the webhook succeed."""
+        return self._pulse.is_alive
 
     @property
     def last_success_s(self) -> float | None:
-        """When Telegram last answered a poll, on the monotonic clock; None before the first and while polls fail."""
-        return self._ingest.last_success_s if self._ingest else None
+        """When Telegram was last heard, on the monotonic clock; None before the first time."""
+        return self._pulse.last_success_s
+
+    @property
+    def trouble(self) -> str:
+        """What keeps updates from coming in, as a sentence; empty while nothing does."""
+        return self._pulse.trouble
+
+    async def take_delivery(self, body: bytes) -> None:
+        """Store an update that Telegram brought to the webhook; it may be acknowledged when this returns.
+
+        Raises:
+            Undecodable: There is no update in it; a `ValueError`.
+            StorageUnavailable: The database is away.
+            PlatformUnavailable: The bot has not come so far yet.
+        """
+        await self._deliveries.take(body)
 
     def render(self, text: str) -> tuple[Part, ...]:
         """Format Markdown and split it at 4,096 UTF-16 units."""
@@ -183,38 +215,29 @@ class TelegramPlatform:
         Raises:
             BadToken: Telegram does not know the token.
         """
-        me = await self._introduced()
+        me = await self._until_done(partial(introduce, self._bot))
         await set_menus(self._bot, self._menus)
-        self._ingest = Ingest(self._fetch, me, intake, self._ignore, self._timing.backoff)
-        await self._ingest.run()
+        self._pulse.beat()
+        reception = Reception(me, intake, self._ignore)
+        timing = self._timing
+        if self._hook is not None:
+            watch = HookWatch(self._bot, self._hook, self._pulse, timing.backoff, timing.check_s)
+            with self._deliveries.open_to(reception):
+                await watch.run()
+        await self._until_done(partial(remove_webhook, self._bot))
+        fetch = Polls(self._bot, self._poll_request, timing.poll_s).fetch
+        await Ingest(fetch, reception, self._pulse, timing.backoff, timing.stall_s).run()
 
-    async def _introduced(self) -> Identity:
-        failures = 0
+    async def _until_done(self, act: Callable[[], Awaitable[T]]) -> T:
         while True:
             try:
-                return await introduce(self._bot)
+                return await act()
             except BadToken:
                 raise
             except PlatformError as error:
-                failures += 1
+                failures = self._pulse.miss(str(error))
                 pause_s = self._timing.backoff.pause_s(failures)
                 if isinstance(error, RateLimited):
                     pause_s = error.retry_after_s
                 log.warning("Telegram cannot be reached", error=str(error), failures=failures, next_try_in_s=pause_s)
                 await asyncio.sleep(pause_s)
-
-    async def _fetch(self, offset: int | None, limit: int) -> bytes:
-        """Poll once, raw: the library's `get_updates` lets one malformed update spoil a batch."""
-        query: dict[str, Any] = {"timeout": self._timing.poll_s, "limit": limit, "allowed_updates": '["message"]'}
-        if offset is not None:
-            query["offset"] = offset
-        with platform_errors(repeatable=True):
-            address = f"{self._bot.base_url}/getUpdates?{urlencode(query)}"
-            status, body = await self._poll_request.do_request(address, "GET")
-        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND):
-            raise BadToken("Telegram does not know this token")
-        if status == HTTPStatus.CONFLICT:
-            raise PlatformUnavailable("somebody else polls with the same token (409)")
-        if status != HTTPStatus.OK:
-            raise PlatformUnavailable(f"getUpdates was answered with {status}")
-        return body

@@ -1,4 +1,4 @@
-"""The body of an answer to `getUpdates`, taken apart so that one bad update spoils no other."""
+"""Updates as they come: out of the answer to `getUpdates`, so that one bad update spoils no other, or one by one."""
 
 from __future__ import annotations
 
@@ -47,6 +47,26 @@ def updates_in(body: bytes) -> tuple[RawUpdate, ...]:
         for update in result
         if isinstance(update, Mapping) and type(update.get("update_id")) is int
     )
+
+
+def update_in(body: bytes) -> RawUpdate:
+    """The one update that a webhook brought.
+
+    >>> update_in(b'{"update_id": 7}').update_id
+    7
+
+    Raises:
+        Undecodable: It cannot be read, or has no id.
+    """
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        message = f"an update cannot be read: {type(error).__name__}"
+        raise Undecodable(message) from error
+    if not isinstance(content, Mapping) or type(content.get("update_id")) is not int:
+        message = "an update tells no id"
+        raise Undecodable(message)
+    return RawUpdate(content["update_id"], content, body)
 
 
 def lone_update_id(body: bytes) -> int | None:

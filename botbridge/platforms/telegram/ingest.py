@@ -6,8 +6,8 @@ otherwise; a crash at any moment makes Telegram tell us again.
 
 Covered: malformed updates and whole bodies that cannot be read (kept with their
 bytes, the others go on); a database that is away (the batch is tried again, the
-offset stays); a second poller, refused connections, silence, 5xx and 429
-(capped backoff, for ever).
+offset stays); a second poller, refused connections, silence, polls that stall,
+5xx and 429 (capped backoff, for ever).
 
 Not covered: a wrong token; `BadToken` leaves.
 """
@@ -15,28 +15,16 @@ Not covered: a wrong token; `BadToken` leaves.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
 import structlog
 
-from botbridge.errors import BadToken, PlatformError, RateLimited, StorageUnavailable
-from botbridge.messages import Address, MessageId
-from botbridge.platforms.telegram.batch import (
-    RawUpdate,
-    Undecodable,
-    lone_update_id,
-    place_of,
-    record_id,
-    updates_in,
-)
-from botbridge.platforms.telegram.fields import Malformed
-from botbridge.platforms.telegram.translate import Identity, to_incoming
-from botbridge.ports import Intake
-
-Ignore = Callable[[Address, MessageId, bytes, str], Awaitable[None]]
-"""Returns once what could not be understood is stored: address, id, bytes, reason."""
+from botbridge.errors import BadToken, PlatformError, PlatformUnavailable, RateLimited, StorageUnavailable
+from botbridge.messages import Address
+from botbridge.platforms.telegram.backoff import Backoff
+from botbridge.platforms.telegram.batch import RawUpdate, Undecodable, lone_update_id, updates_in
+from botbridge.platforms.telegram.pulse import Pulse
+from botbridge.platforms.telegram.reception import Reception
 
 Fetch = Callable[[int | None, int], Awaitable[bytes]]
 """The body of a successful getUpdates, given the offset and how many updates at most."""
@@ -46,31 +34,21 @@ BATCH = 100
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """Pauses that double from the first to the longest, in seconds."""
-
-    first_s: float = 0.5
-    longest_s: float = 60.0
-
-    def pause_s(self, failures: int) -> float:
-        """The pause after so many failures in a row, counted from 1."""
-        return min(self.longest_s, self.first_s * 2.0 ** min(failures - 1, 30))
-
-
 class Ingest:
-    """Takes updates in, each at least once."""
+    """Takes updates in, each at least once.
 
-    def __init__(self, fetch: Fetch, me: Identity, intake: Intake, ignore: Ignore, backoff: Backoff) -> None:
+    Args:
+        stall_s: After how long a poll that neither returns nor fails is given up.
+    """
+
+    def __init__(self, fetch: Fetch, reception: Reception, pulse: Pulse, backoff: Backoff, stall_s: float) -> None:
         self._fetch = fetch
-        self._me = me
-        self._intake = intake
-        self._ignore = ignore
+        self._reception = reception
+        self._pulse = pulse
         self._backoff = backoff
+        self._stall_s = stall_s
         self._offset: int | None = None
         self._limit = BATCH
-        self.last_success_s: float | None = time.monotonic()
-        """When Telegram last answered, on the monotonic clock; it has just told who we are. None while it fails."""
 
     async def run(self) -> None:
         """Poll until cancelled.
@@ -78,27 +56,36 @@ class Ingest:
         Raises:
             BadToken: Telegram does not know the token.
         """
-        failures = 0
         while True:
             try:
-                body = await self._fetch(self._offset, self._limit)
-                self.last_success_s = time.monotonic()
-                await self._take_in(body)
+                await self._take_in(await self._poll())
             except BadToken:
                 raise
             except (PlatformError, Undecodable) as error:
-                failures += 1
-                if failures > 1:
-                    self.last_success_s = None
+                failures = self._pulse.miss(str(error))
                 pause_s = self._backoff.pause_s(failures)
                 if isinstance(error, RateLimited):
                     pause_s = error.retry_after_s
-                log.warning("no updates from Telegram", error=str(error), failures=failures, next_try_in_s=pause_s)
+                # The second in a row is no accident any more: nothing comes in.
+                tell = log.warning if failures == 1 else log.error
+                tell("no updates from Telegram", error=str(error), failures=failures, next_try_in_s=pause_s)
                 await asyncio.sleep(pause_s)
-            else:
-                if failures:
-                    log.info("updates from Telegram again", failures=failures)
-                failures = 0
+
+    async def _poll(self) -> bytes:
+        """Poll once.
+
+        The limits of the HTTP client count from byte to byte, so that a
+        connection that trickles, or one whose end was lost, outlives them all.
+
+        Raises:
+            PlatformUnavailable: The poll stalled.
+        """
+        try:
+            async with asyncio.timeout(self._stall_s):
+                return await self._fetch(self._offset, self._limit)
+        except TimeoutError as error:
+            message = f"a poll neither returned nor failed within {self._stall_s:g} s; it was given up"
+            raise PlatformUnavailable(message) from error
 
     async def _take_in(self, body: bytes) -> None:
         try:
@@ -106,6 +93,8 @@ class Ingest:
         except Undecodable:
             await self._isolate(body)
             return
+        if failures := self._pulse.beat():
+            log.info("updates from Telegram again", failures=failures)
         await self._commit_all(updates)
         if updates:
             # Not the highest id seen ever: after a quiet week Telegram begins anywhere.
@@ -134,7 +123,7 @@ class Ingest:
         while pending:
             lanes: dict[Address, list[RawUpdate]] = {}
             for update in pending:
-                lanes.setdefault(place_of(update.content, self._me), []).append(update)
+                lanes.setdefault(self._reception.place_of(update), []).append(update)
             left = await asyncio.gather(*(self._commit_lane(lane, reason) for lane in lanes.values()))
             pending = [update for lane in left for update in lane]
             if pending:
@@ -147,26 +136,8 @@ class Ingest:
         """Commit one after the other; what is left over when the database is away."""
         for index, update in enumerate(updates):
             try:
-                await self._commit(update, reason)
+                await self._reception.commit(update, reason)
             except StorageUnavailable as error:
                 log.warning("message not stored", update_id=update.update_id, error=str(error))
                 return updates[index:]
         return ()
-
-    async def _commit(self, update: RawUpdate, reason: str) -> None:
-        try:
-            incoming = None if reason else to_incoming(update.content, self._me)
-            if incoming is not None:
-                await self._intake(incoming)
-                return
-        except Malformed as error:
-            reason = f"malformed: {error}"
-        except (StorageUnavailable, asyncio.CancelledError):
-            raise
-        except Exception as error:  # the adapter's callback: one update must not stop the others
-            log.exception("update not understood", update_id=update.update_id)
-            reason = f"internal error: {type(error).__name__}"
-        if reason:
-            log.warning("update put aside", update_id=update.update_id, reason=reason)
-            place = place_of(update.content, self._me)
-            await self._ignore(place, record_id(update.update_id), update.raw, reason)

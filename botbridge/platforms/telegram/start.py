@@ -1,4 +1,4 @@
-"""What is said to Telegram once, before the first poll."""
+"""What is said to Telegram once, before the first update."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 async def introduce(bot: Bot) -> Identity:
-    """Learn who the bot is, and switch a webhook off without losing what waits behind it.
+    """Learn who the bot is.
 
     Raises:
         BadToken: Telegram does not know the token.
@@ -32,9 +32,22 @@ async def introduce(bot: Bot) -> Identity:
     """
     with platform_errors(repeatable=True):
         user = await bot.get_me()
-        await bot.delete_webhook(drop_pending_updates=False)
     log.info("Telegram is on", bot=f"@{user.username}", bot_id=user.id, groups=_privacy(user))
     return Identity(user.id, user.username or "")
+
+
+async def remove_webhook(bot: Bot) -> bool:
+    """Switch a webhook off, so that polls are answered; what waits behind it is kept. False when there was none.
+
+    Raises:
+        PlatformError: Telegram cannot be reached.
+    """
+    with platform_errors(repeatable=True):
+        if not (await bot.get_webhook_info()).url:
+            return False
+        await bot.delete_webhook(drop_pending_updates=False)
+    log.warning("a webhook stood in the way of polling and was removed; what waits behind it comes by polling")
+    return True
 
 
 def _privacy(user: User) -> str:

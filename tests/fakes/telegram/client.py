@@ -106,6 +106,7 @@ class Record:
     early_calls: int
     menus: Json
     webhook_url: str
+    webhook_secret: str
 
     @property
     def unconfirmed(self) -> tuple[int, ...]:
@@ -229,7 +230,7 @@ class FakeTelegram:
             answer.raise_for_status()
 
     async def change(self, **settings: Any) -> None:
-        """Change the world: `limits`, `member`, `shut`, `delete`, `webhook_url`, `sees_all`, `listening`."""
+        """Change the world; `Control.settings` knows the names."""
         await self._post("settings", settings)
 
     async def ledger(self) -> Record:
@@ -244,6 +245,7 @@ class FakeTelegram:
             early_calls=facts["early_calls"],
             menus=facts["menus"],
             webhook_url=facts["webhook_url"],
+            webhook_secret=facts["webhook_secret"],
         )
 
     async def wait_until(self, is_true: Callable[[Record], bool], timeout_s: float = 20.0) -> Record:

@@ -80,11 +80,14 @@ class Control:
         if "delete" in body:
             world.delete(**body["delete"])
         if "webhook_url" in body:
-            world.webhook_url = body["webhook_url"]
+            world.set_webhook({"url": body["webhook_url"]})
+        if "next_update" in body:
+            world.next_update = body["next_update"]
         if "sees_all" in body:
             world.sees_all = body["sees_all"]
         if "listening" in body and self._listening is not None:
             await self._listening(body["listening"])
+        await self._api.notify()
         return web.json_response({})
 
     async def ledger(self, _request: web.Request) -> web.Response:

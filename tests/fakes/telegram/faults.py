@@ -19,6 +19,10 @@ class FaultKind(StrEnum):
     """Never answered, nothing done."""
     ACCEPT_AND_HANG = "accept_and_hang"
     """Done, and never answered."""
+    TRICKLE = "trickle"
+    """Answered with a byte now and then, without end; nothing done."""
+    TWICE = "twice"
+    """Of the method `webhook`: an update is brought twice at the same time."""
     CUT = "cut"
     """The connection is cut, nothing done."""
     GARBAGE = "garbage"
@@ -27,7 +31,7 @@ class FaultKind(StrEnum):
 
 @dataclass
 class Fault:
-    """One kind of trouble for the next `times` calls of a method (`*` is any)."""
+    """One kind of trouble for the next `times` calls of a method (`*` is any, `webhook` are deliveries)."""
 
     method: str
     kind: FaultKind

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 
 from tests.fakes.telegram.control import Control
+from tests.fakes.telegram.deliveries import bring_updates
 from tests.fakes.telegram.server import BotApi
 from tests.fakes.telegram.world import World
 
@@ -39,7 +41,12 @@ async def serving(world: World, token: str, port: int) -> AsyncIterator[tuple[st
     )
     async with _listening(bot_app, port) as bot_port, _listening(control_app, 0) as control_port:
         control.on_listening(bot_port.set_open)
-        yield bot_port.url, control_port.url
+        bringing = asyncio.create_task(bring_updates(api))
+        try:
+            yield bot_port.url, control_port.url
+        finally:
+            bringing.cancel()
+            await asyncio.gather(bringing, return_exceptions=True)
 
 
 class _Port:

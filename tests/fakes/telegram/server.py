@@ -69,6 +69,8 @@ class BotApi:
                 await asyncio.Event().wait()
             case FaultKind.HANG:
                 await asyncio.Event().wait()
+            case FaultKind.TRICKLE:
+                return await _trickle(request)
             case FaultKind.GARBAGE:
                 return web.Response(text="<html>", content_type="text/html")
             case FaultKind.CUT:
@@ -105,10 +107,13 @@ class BotApi:
                 world.ledger.note("menu", scope=scope)
                 return True
             case "setwebhook":
-                world.webhook_url = str(parameters.get("url", ""))
+                world.set_webhook(parameters)
                 return True
+            case "getwebhookinfo":
+                world.ledger.note("webhook_looked_at")
+                return world.webhook_info()
             case "deletewebhook":
-                world.webhook_url = ""
+                world.set_webhook({})
                 if parameters.get("drop_pending_updates") == "true":
                     world.confirm(max(world.waiting, default=0) + 1)
                 return True
@@ -151,6 +156,14 @@ class BotApi:
         never = asyncio.get_running_loop().create_future()
         await self._until(lambda: len(self.world.ledger.events) > length, timeout_s, never)
         never.cancel()
+
+
+async def _trickle(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse()
+    await response.prepare(request)
+    while True:
+        await response.write(b" ")
+        await asyncio.sleep(0.05)
 
 
 async def _parameters(request: web.Request) -> Json:

@@ -55,13 +55,17 @@ class World:
     waiting: dict[int, str] = field(default_factory=dict)
     """Unconfirmed updates by id, as the JSON text that goes out."""
     webhook_url: str = ""
+    webhook_secret: str = ""
+    webhook_error: tuple[int, str] | None = None
+    """When a delivery last failed, in seconds of the epoch, and how."""
+    allowed_updates: list[str] = field(default_factory=list)
     menus: dict[str, list[Json]] = field(default_factory=dict)
     _chats: dict[int, Json] = field(default_factory=dict)
     _messages: dict[tuple[int, int], Json] = field(default_factory=dict)
     _topics: set[tuple[int, int]] = field(default_factory=set)
     _members: dict[tuple[int, int], str] = field(default_factory=dict)
     _shut: dict[int, str] = field(default_factory=dict)
-    _next_update: int = 500_001
+    next_update: int = 500_001
     _next_message: int = 101
 
     @property
@@ -97,7 +101,7 @@ class World:
 
     def offer(self, content: str) -> int:
         """Queue an update, given as the text of a JSON object without an id; whatever is in it goes out as it is."""
-        update_id, self._next_update = self._next_update, self._next_update + 1
+        update_id, self.next_update = self.next_update, self.next_update + 1
         separator = "" if content.strip() == "{}" else ","
         self.waiting[update_id] = f'{{"update_id":{update_id}{separator}' + content.strip().removeprefix("{")
         self.ledger.updates[update_id] = {"update_id": update_id, "content": content, "is_confirmed": False}
@@ -129,6 +133,36 @@ class World:
             del self.waiting[update_id]
             self.ledger.updates[update_id]["is_confirmed"] = True
             self.ledger.note("confirmed", update_id=update_id)
+
+    def confirm_one(self, update_id: int) -> None:
+        """Forget an update that a webhook took."""
+        del self.waiting[update_id]
+        self.ledger.updates[update_id]["is_confirmed"] = True
+        self.ledger.note("confirmed", update_id=update_id)
+
+    def set_webhook(self, parameters: Json) -> None:
+        """`setWebhook` and `deleteWebhook`."""
+        self.webhook_url = str(parameters.get("url", ""))
+        self.webhook_secret = str(parameters.get("secret_token", ""))
+        self.allowed_updates = parameters.get("allowed_updates") or []
+        self.ledger.note(
+            "webhook",
+            url=self.webhook_url,
+            has_secret=bool(self.webhook_secret),
+            allowed_updates=self.allowed_updates,
+            drops=parameters.get("drop_pending_updates") == "true",
+        )
+
+    def webhook_info(self) -> Json:
+        """`getWebhookInfo`."""
+        info: Json = {
+            "url": self.webhook_url,
+            "has_custom_certificate": False,
+            "pending_update_count": len(self.waiting),
+        }
+        if self.webhook_error is not None:
+            info["last_error_date"], info["last_error_message"] = self.webhook_error
+        return info
 
     def send(self, parameters: Json) -> Json:
         """`sendMessage`."""
@@ -216,6 +250,7 @@ class World:
             "early_calls": self.flood.early_calls,
             "menus": self.menus,
             "webhook_url": self.webhook_url,
+            "webhook_secret": self.webhook_secret,
         }
 
     def _open_chat(self, parameters: Json) -> Json:

@@ -14,7 +14,7 @@ import pytest
 from botbridge.errors import StorageUnavailable
 from botbridge.messages import Address, InboxId, IncomingMessage, MessageId, OutboxPart, Part, PartId, PartState
 from botbridge.platforms.telegram.adapter import TelegramPlatform, Timing
-from botbridge.platforms.telegram.ingest import Backoff
+from botbridge.platforms.telegram.backoff import Backoff
 from tests.fakes.telegram.client import ROOT, FakeTelegram, server_command
 
 QUICK = Timing(poll_s=5, connect_s=2.0, answer_s=2.0, backoff=Backoff(first_s=0.05, longest_s=0.2))

@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 from botbridge.errors import BadToken
 from botbridge.messages import ChatKind, MessageKind
 from botbridge.platforms.telegram.adapter import Timing
-from botbridge.platforms.telegram.ingest import Backoff
+from botbridge.platforms.telegram.backoff import Backoff
 from tests.fakes.telegram.client import Chat, FakeTelegram, Person
-from tests.platforms.telegram.conftest import Taken, listening, platform_on
+from tests.platforms.telegram.conftest import QUICK, Taken, listening, platform_on
 
 SARA = Person(42, "Sara", "sara", "ar")
 
@@ -38,6 +38,7 @@ async def test_what_came_while_the_bot_was_away_is_not_dropped(telegram: FakeTel
     await telegram.say(SARA, "second")
     async with platform_on(telegram, taken) as platform, listening(platform, taken):
         await taken.until(lambda taken: len(taken.accepted) == 2)
+        assert (await telegram.ledger()).count("webhook", url="", drops=False) == 1
     assert [message.text for message in taken.accepted] == ["first", "second"]
 
 
@@ -167,6 +168,57 @@ async def test_a_poll_that_is_never_answered_is_given_up(telegram: FakeTelegram,
     await telegram.say(SARA, "hello?")
     async with platform_on(telegram, taken, timing=impatient) as platform, listening(platform, taken):
         await taken.until(lambda taken: len(taken.accepted) == 1)
+
+
+async def test_a_poll_that_trickles_for_ever_is_given_up(telegram: FakeTelegram, taken: Taken) -> None:
+    """Each byte is in time for the HTTP client, so that only the watchdog ends it."""
+    impatient = Timing(poll_s=0, connect_s=0.2, answer_s=0.3, backoff=Backoff(0.05, 0.1))
+    await telegram.break_calls("getUpdates", "trickle")
+    await telegram.say(SARA, "hello?")
+    with capture_logs() as lines:
+        async with platform_on(telegram, taken, timing=impatient) as platform, listening(platform, taken):
+            await taken.until(lambda taken: len(taken.accepted) == 1)
+            assert platform.is_on
+    assert "a poll neither returned nor failed within 0.5 s; it was given up" in [line.get("error") for line in lines]
+
+
+async def test_a_second_poller_that_stays_is_told_aloud_and_outlived(telegram: FakeTelegram, taken: Taken) -> None:
+    """Never alive but deaf: health knows it and says why, the pauses stay short, and it ends by itself."""
+    await telegram.break_calls("getUpdates", "status", times=10_000, status=409, description="Conflict: terminated")
+    with capture_logs() as lines:
+        async with platform_on(telegram, taken) as platform, listening(platform, taken) as task:
+            await telegram.wait_until(lambda record: record.count("refused", code=409) >= 8)
+            assert not task.done()
+            assert not platform.is_on
+            assert platform.last_success_s is not None
+            assert "another program polls with this bot's token" in platform.trouble
+            await telegram.mend()
+            await telegram.say(SARA, "at last")
+            await taken.until(lambda taken: len(taken.accepted) == 1)
+            assert platform.is_on
+            assert platform.trouble == ""
+    told = [line for line in lines if line["event"] == "no updates from Telegram"]
+    assert [line["log_level"] for line in told[:3]] == ["warning", "error", "error"]
+    assert max(line["next_try_in_s"] for line in told) == QUICK.backoff.longest_s
+
+
+async def test_a_webhook_that_is_set_while_the_bot_polls_is_removed(telegram: FakeTelegram, taken: Taken) -> None:
+    async with platform_on(telegram, taken) as platform, listening(platform, taken):
+        await telegram.say(SARA, "before")
+        await taken.until(lambda taken: len(taken.accepted) == 1)
+        await telegram.change(webhook_url="https://example.org/hook")
+        await telegram.say(SARA, "after")
+        await taken.until(lambda taken: len(taken.accepted) == 2)
+        assert (await telegram.ledger()).webhook_url == ""
+
+
+async def test_update_ids_may_jump_fall_and_begin_anywhere(telegram: FakeTelegram, taken: Taken) -> None:
+    async with platform_on(telegram, taken) as platform, listening(platform, taken):
+        for number, update_id in enumerate((500_001, 900_000, 12, 2_000_000_000, 11), start=1):
+            await telegram.change(next_update=update_id)
+            await telegram.say(SARA, f"{number}")
+            await telegram.wait_until(lambda record: not record.unconfirmed)
+    assert [message.text for message in taken.accepted] == ["1", "2", "3", "4", "5"]
 
 
 async def test_a_second_poller_does_not_stop_the_first_for_good(telegram: FakeTelegram, taken: Taken) -> None:

@@ -1,0 +1,67 @@
+"""One poll, raw: the library's `get_updates` lets one malformed update spoil a batch.
+
+Covered: what Telegram's answer means, and a webhook that somebody set while we
+poll, which is removed, since polls are refused as long as it stands.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlencode
+
+from telegram import Bot
+
+from botbridge.errors import BadToken, PlatformUnavailable
+from botbridge.platforms.telegram.errors import BotRequest, platform_errors
+from botbridge.platforms.telegram.start import remove_webhook
+
+SECOND_POLLER = (
+    "another program polls with this bot's token, and messages go to it (409): "
+    "stop it, or have @BotFather revoke the token"
+)
+
+
+class Polls:
+    """Asks Telegram for updates.
+
+    Args:
+        request: A client of its own, since a poll keeps its connection.
+        poll_s: How long Telegram may wait for something to tell, in seconds.
+    """
+
+    def __init__(self, bot: Bot, request: BotRequest, poll_s: int) -> None:
+        self._bot = bot
+        self._request = request
+        self._poll_s = poll_s
+
+    async def fetch(self, offset: int | None, limit: int) -> bytes:
+        """Poll once; the body of a successful answer.
+
+        Raises:
+            BadToken: Telegram does not know the token.
+            PlatformError: It did not answer, or with something else.
+        """
+        query: dict[str, Any] = {"timeout": self._poll_s, "limit": limit, "allowed_updates": '["message"]'}
+        if offset is not None:
+            query["offset"] = offset
+        with platform_errors(repeatable=True):
+            address = f"{self._bot.base_url}/getUpdates?{urlencode(query)}"
+            status, body = await self._request.do_request(address, "GET")
+        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND):
+            raise BadToken("Telegram does not know this token")
+        if status == HTTPStatus.CONFLICT:
+            await self._after_conflict()
+        if status != HTTPStatus.OK:
+            raise PlatformUnavailable(f"getUpdates was answered with {status}")
+        return body
+
+    async def _after_conflict(self) -> None:
+        """Remove what can be removed from the way.
+
+        Raises:
+            PlatformUnavailable: Always; the sentence says who is in the way.
+        """
+        if await remove_webhook(self._bot):
+            raise PlatformUnavailable("a webhook was set while this bot polls (409); it is removed")
+        raise PlatformUnavailable(SECOND_POLLER)
