@@ -33,6 +33,7 @@ from botbridge.conversation.texts import Texts, load_texts
 from botbridge.conversation.waits import Waits
 from botbridge.errors import ConfigError, ModelNotFound, StorageUnavailable
 from botbridge.faults import NO_FAULTS, Faults
+from botbridge.hooks import telegram_hook, web_server
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.options import EngineOptions
 from botbridge.inference.remote import RemoteGenerator
@@ -178,6 +179,7 @@ def build(
         terminal=terminal,
         operations=operations,
         control=None if in_memory else partial(ControlServer, settings.home / "control.sock"),
+        web=web_server(settings, here.get(TELEGRAM)),
     )
 
 
@@ -199,6 +201,7 @@ def make_platforms(
             menus=telegram_menus(texts),
             api_base_url=settings.telegram.api_base_url,
             clock=telegram_clock,
+            hook=telegram_hook(settings.telegram),
         )
     if settings.discord.token is not None:
         made[DISCORD] = DiscordPlatform(

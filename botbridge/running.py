@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import structlog
 
@@ -97,6 +97,20 @@ class Operations:
         return self.terminal.late_replies(local_person())
 
 
+class Site(Protocol):
+    """What listens for HTTP: entered, it holds its port, which is a `ConfigError` when it is taken."""
+
+    async def __aenter__(self) -> object: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    async def run(self) -> None:
+        """Answer until cancelled."""
+        ...
+
+
 class App:
     """Everything, made and wired; runs as long as its `async with` block does."""
 
@@ -111,6 +125,7 @@ class App:
         terminal: TerminalPlatform,
         operations: Operations,
         control: Callable[[Mapping[str, Act | Feed]], ControlServer] | None,
+        web: Site | None = None,
     ) -> None:
         self.generator = generator
         self.service = service
@@ -120,6 +135,7 @@ class App:
         self._delivery = delivery
         self._operations = operations
         self._control = control
+        self._web = web
         self._refused: dict[PlatformName, str] = {}
         self._core: list[asyncio.Task[None]] = []
         self._stack = AsyncExitStack()
@@ -130,6 +146,7 @@ class App:
         Raises:
             StorageError: the database cannot be used; nothing was accepted.
             ControlError: the control socket cannot be served.
+            ConfigError: the port for the webhook cannot be had.
         """
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._opened_storage())
@@ -141,6 +158,9 @@ class App:
             self._core = [self._begin(stack, self._delivery.run()), self._begin(stack, self.service.run())]
             if self._control is not None:
                 await stack.enter_async_context(self._control(self._verbs().handlers()))
+            if self._web is not None:
+                await stack.enter_async_context(self._web)
+                self._core.append(self._begin(stack, self._web.run()))
             for platform in self.platforms.values():
                 self._begin(stack, self._take_in(platform))
             self._stack = stack.pop_all()
