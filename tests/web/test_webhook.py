@@ -117,6 +117,17 @@ async def test_who_does_not_know_the_secret_is_refused_unread(
     assert not site.store.asked.is_set()
 
 
+@pytest.mark.parametrize("path", [PATH, "/elsewhere"])
+async def test_a_refusal_ends_the_connection_so_that_nothing_more_is_sent(site: Site, path: str) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+    writer.write(f"POST {path} HTTP/1.1\r\nHost: bot\r\nContent-Length: {200 * MIB_BYTES}\r\n\r\n".encode())
+    async with asyncio.timeout(10):
+        answer = (await reader.read()).lower()
+    assert answer.split()[1] in (b"401", b"404")
+    assert b"connection: close" in answer
+    writer.close()
+
+
 @pytest.mark.parametrize("path", ["/", "/hook", PATH + "/", PATH + "/more", "/docs", "/openapi.json", "/%2e%2e/etc"])
 async def test_other_paths_are_not_found(site: Site, path: str) -> None:
     assert await site.answer(sized(b"{}"), b"{}", path=path) == 404

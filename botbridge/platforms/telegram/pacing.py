@@ -2,7 +2,9 @@
 
 Covered: about one message a second in a private chat, 20 a minute in a group,
 30 a second overall, each with a little room for a burst; a pause that Telegram
-asks for holds for that chat alone, and exactly as long.
+asks for holds for that chat alone, and exactly as long. When all chats together
+are too fast, each is given a turn of its own, so that they come one after the
+other and none is overtaken by whoever asks more often.
 
 Nothing waits here: what comes too early is told how long it has to wait, so
 that its sender can note that nothing was sent.
@@ -16,7 +18,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from botbridge.errors import RateLimited
-from botbridge.messages import Address, ChatKind
+from botbridge.messages import Address, ChatId, ChatKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,9 @@ GROUP = Rate(burst=4, per_s=16 / 60)
 PRIVATE = Rate(burst=3, per_s=1)
 OVERALL = Rate(burst=10, per_s=20)
 TYPING = Rate(burst=1, per_s=1 / 4)
+
+TURN_KEPT_S = 2.0
+"""Whoever comes later than this after its turn has lost it, so that old turns cannot be used all at once."""
 
 _MANY = 1000
 _NO_TIME_S = 1e-6
@@ -71,20 +76,37 @@ class Pacing:
         self._clock = clock
         self._overall = _Bucket(OVERALL, clock())
         self._buckets: dict[Hashable, _Bucket] = {}
+        self._turns_s: dict[ChatId, float] = {}
 
     def take(self, address: Address) -> None:
         """Use up one message of a chat's budget.
 
         Raises:
-            RateLimited: It is too early; nothing was used up.
+            RateLimited: It is too early; nothing of the chat's budget was used up.
         """
         now_s = self._clock()
         bucket = self._chat(address, now_s)
-        wait_s = max(bucket.wait_s(now_s), self._overall.wait_s(now_s))
+        # First the chat's own: while that is closed it must not hold a turn among the others.
+        wait_s = bucket.wait_s(now_s)
+        if wait_s <= _NO_TIME_S:
+            wait_s = self._until_turn_s(address.chat_id, now_s)
         if wait_s > _NO_TIME_S:
             raise RateLimited(wait_s)
         bucket.take()
-        self._overall.take()
+
+    def _until_turn_s(self, chat_id: ChatId, now_s: float) -> float:
+        """Seconds until a chat may use up one of all chats' messages; 0 uses it up."""
+        turn_s = self._turns_s.get(chat_id)
+        if turn_s is None or now_s > turn_s + TURN_KEPT_S:
+            turn_s = now_s + self._overall.wait_s(now_s)
+            self._overall.take()
+            if len(self._turns_s) >= _MANY:
+                self._turns_s = {chat: turn for chat, turn in self._turns_s.items() if now_s <= turn + TURN_KEPT_S}
+            self._turns_s[chat_id] = turn_s
+        if turn_s - now_s > _NO_TIME_S:
+            return turn_s - now_s
+        del self._turns_s[chat_id]
+        return 0.0
 
     def take_typing(self, address: Address) -> bool:
         """Use up the chat's next sign of typing; False when it would be too much."""

@@ -26,7 +26,7 @@ class Pulse:
     """
 
     def __init__(self, patience_s: float, clock: Callable[[], float]) -> None:
-        self._patience_s = patience_s
+        self.patience_s = patience_s
         self._clock = clock
         self.last_success_s: float | None = None
         """When Telegram was last heard, by the clock; None before the first time."""
@@ -44,7 +44,7 @@ class Pulse:
     def is_alive(self) -> bool:
         """True while Telegram is heard; one failure alone is forgiven."""
         age_s = self.age_s
-        return age_s is not None and age_s <= self._patience_s and self.failures <= 1
+        return age_s is not None and age_s <= self.patience_s and self.failures <= 1
 
     def beat(self) -> int:
         """Note that Telegram was heard; how many failures that ended."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
 from botbridge.errors import RateLimited
 from botbridge.messages import Address, BotId, ChatId, ChatKind, ThreadId
-from botbridge.platforms.telegram.pacing import GROUP, PRIVATE, Pacing
+from botbridge.platforms.telegram.pacing import GROUP, OVERALL, PRIVATE, Pacing
 from botbridge.platforms.telegram.translate import TELEGRAM
 
 SARA = Address(TELEGRAM, BotId("7"), ChatId("42"), ChatKind.PRIVATE)
@@ -70,6 +71,64 @@ def test_all_chats_together_get_no_more_than_thirty_in_a_second(pacing: Pacing, 
             pacing.take(chat)
         sent += 1
     assert sent <= 30
+
+
+def test_a_crowd_is_served_one_after_the_other_and_nobody_is_asked_to_come_a_third_time(
+    pacing: Pacing, clock: Clock
+) -> None:
+    """At twenty a second after the first ten; else all would come back at the same moment, again and again."""
+    waiting: list[tuple[float, Address]] = []
+    sent_s: list[float] = []
+    begin_s = clock.now_s
+    for chat in [replace(SARA, chat_id=ChatId(str(number))) for number in range(200)]:
+        try:
+            pacing.take(chat)
+            sent_s.append(clock.now_s)
+        except RateLimited as wait:
+            waiting.append((clock.now_s + wait.retry_after_s, chat))
+    for turn_s, chat in waiting:
+        clock.now_s = turn_s
+        pacing.take(chat)
+        sent_s.append(clock.now_s)
+    assert [turn_s for turn_s, _ in waiting] == sorted({turn_s for turn_s, _ in waiting})
+    assert sent_s[-1] - begin_s == pytest.approx((200 - OVERALL.burst) / OVERALL.per_s)
+    assert max(sum(1 for other in sent_s if 0 <= other - one < 1) for one in sent_s) <= 30
+
+
+def test_whoever_asks_often_is_not_served_before_who_waits(pacing: Pacing, clock: Clock) -> None:
+    for number in range(int(OVERALL.burst)):
+        pacing.take(replace(SARA, chat_id=ChatId(str(number))))
+    with pytest.raises(RateLimited) as first:
+        pacing.take(SARA)
+    for _ in range(5):
+        with pytest.raises(RateLimited) as second:
+            pacing.take(OMAR)
+    assert second.value.retry_after_s == pytest.approx(first.value.retry_after_s + 1 / OVERALL.per_s)
+    clock.now_s += first.value.retry_after_s
+    pacing.take(SARA)
+
+
+def test_a_chat_in_a_pause_takes_no_turn_from_the_others(pacing: Pacing) -> None:
+    pacing.pause(SARA, 30)
+    for _ in range(100):
+        with pytest.raises(RateLimited):
+            pacing.take(SARA)
+    pacing.take(OMAR)
+
+
+def test_a_turn_that_was_not_used_is_lost(pacing: Pacing, clock: Clock) -> None:
+    """Else a hundred old turns could be used in one second."""
+    chats = [replace(SARA, chat_id=ChatId(str(number))) for number in range(100)]
+    for chat in chats:
+        with suppress(RateLimited):
+            pacing.take(chat)
+    clock.now_s += 60
+    sent = 0
+    for chat in chats:
+        with suppress(RateLimited):
+            pacing.take(chat)
+            sent += 1
+    assert sent == OVERALL.burst
 
 
 def test_a_pause_holds_its_chat_to_the_second_and_no_other(pacing: Pacing, clock: Clock) -> None:
