@@ -236,6 +236,8 @@ async def test_a_request_in_hand_is_finished_when_the_server_stops() -> None:
         asking = asyncio.create_task(Site(server.port, store).answer(sized(b"{}"), b"{}"))
         await store.asked.wait()
         running.cancel()
+        await asyncio.wait({running}, timeout=0.3)
+        assert not running.done()
         store.open.set()
         assert await asking == 200
         await asyncio.gather(running, return_exceptions=True)

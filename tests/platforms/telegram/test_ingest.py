@@ -38,7 +38,9 @@ async def test_what_came_while_the_bot_was_away_is_not_dropped(telegram: FakeTel
     await telegram.say(SARA, "second")
     async with platform_on(telegram, taken) as platform, listening(platform, taken):
         await taken.until(lambda taken: len(taken.accepted) == 2)
-        assert (await telegram.ledger()).count("webhook", url="", drops=False) == 1
+        record = await telegram.ledger()
+        assert record.count("webhook", url="", drops=False) == 1
+        assert record.count("refused", code=409) == 0
     assert [message.text for message in taken.accepted] == ["first", "second"]
 
 

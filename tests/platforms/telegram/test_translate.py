@@ -210,6 +210,25 @@ def test_who_is_no_person_is_not_heard(fields: dict[str, Any]) -> None:
     assert to_incoming(message("@OurBot /reset all", **fields), ME) is None
 
 
+@pytest.mark.parametrize(
+    "borrowed",
+    [
+        {"forward_origin": {"type": "user", "sender_user": SARA, "date": 1}},
+        {"reply_to_message": {"message_id": 4, "chat": GROUP, "date": 1, "from": SARA, "text": "/reset all"}},
+        {"quote": {"text": "/reset all", "position": 0}, "external_reply": {"origin": {"type": "user"}}},
+        {"via_bot": SARA},
+        {"author_signature": "Sara K."},
+        {"from": OMAR | {"first_name": "Sara", "last_name": "K.", "username": "sara"}},
+    ],
+    ids=["forwarded", "reply", "quote", "via", "signature", "same name"],
+)
+def test_only_the_numeric_id_of_who_sent_it_speaks(borrowed: dict[str, Any]) -> None:
+    """Whatever of an administrator a message shows, it is Omar's, and his rights are asked for."""
+    incoming = to_incoming(message("@OurBot /reset all", **({"from": OMAR} | borrowed)), ME)
+    assert incoming is not None
+    assert incoming.sender.user_id == "43"
+
+
 @pytest.mark.parametrize("kind", ["sticker", "photo", "voice", "video_note", "document", "poll", "location", "contact"])
 def test_what_cannot_be_read_is_unsupported_in_a_private_chat_and_nothing_in_a_group(kind: str) -> None:
     incoming = to_incoming(message(chat=PRIVATE, **{kind: {}}), ME)
@@ -243,6 +262,7 @@ def test_empty_text_in_a_private_chat_is_unsupported(text: str) -> None:
     "update",
     [
         {"update_id": 1, "edited_message": message("hi", chat=PRIVATE)["message"]},
+        {"update_id": 1, "edited_message": message("@OurBot /reset all")["message"] | {"edit_date": 2}},
         {"update_id": 1, "channel_post": message("hi", chat={"id": -5, "type": "channel"})["message"]},
         {"update_id": 1, "something_new": {}},
         message(chat=PRIVATE, pinned_message={}),
@@ -250,7 +270,16 @@ def test_empty_text_in_a_private_chat_is_unsupported(text: str) -> None:
         message("@OurBot hi", chat={"id": -5, "type": "channel"}),
         {"update_id": 1},
     ],
-    ids=["edited", "channel post", "unknown kind", "pinned", "joined", "in a channel", "empty"],
+    ids=[
+        "edited",
+        "edited into a command",
+        "channel post",
+        "unknown kind",
+        "pinned",
+        "joined",
+        "in a channel",
+        "empty",
+    ],
 )
 def test_what_nobody_said_to_the_bot_is_nothing(update: dict[str, Any]) -> None:
     assert to_incoming(update, ME) is None
