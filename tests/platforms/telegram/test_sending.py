@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import nullcontext
@@ -203,26 +202,6 @@ async def test_a_failed_handshake_of_tls_may_be_tried_again(chats: FakeTelegram,
         with pytest.raises(PlatformUnavailable):
             await platform.send(outbox_part(PRIVATE, "hello"))
     assert (await chats.ledger()).sent == ()
-
-
-@pytest.mark.slow
-async def test_a_storm_of_429_delays_each_chat_as_told_and_loses_nothing(
-    chats: FakeTelegram, platform: TelegramPlatform
-) -> None:
-    """Each round a chat comes back when it was told to, and no send falls into a pause."""
-    await chats.break_calls("sendMessage", "flood", times=3, retry_after=1, chat_id=42)
-    waits_s = []
-    for _ in range(3):
-        with pytest.raises(RateLimited) as told:
-            await platform.send(outbox_part(PRIVATE, "hello"))
-        waits_s.append(told.value.retry_after_s)
-        await platform.send(outbox_part(OTHER, "meanwhile"))
-        await asyncio.sleep(told.value.retry_after_s)
-    await platform.send(outbox_part(PRIVATE, "hello"))
-    record = await chats.ledger()
-    assert waits_s == [1, 1, 1]
-    assert record.early_calls == 0
-    assert [sent.chat_id for sent in record.sent] == [43, 43, 43, 42]
 
 
 @pytest.mark.parametrize("status", [500, 502, 504])
