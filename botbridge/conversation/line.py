@@ -174,9 +174,9 @@ def forecast(
     contest = _Contest(line)
     # All running answers advance alike, so one number tells how far any of them has come.
     ends = [(_left(entry, spent), entry.row.id, entry) for entry in line.computing]
-    for entry in line.running:
-        if entry.is_computed:
-            contest.release(entry)
+    for done in line.running:
+        if done.is_computed:
+            contest.release(done)
     heapq.heapify(ends)
     advanced, now_s = 0.0, 0.0
     begun: list[tuple[InboxRow, float]] = []
