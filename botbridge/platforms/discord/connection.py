@@ -2,7 +2,8 @@
 
 Covered: a login or connection that fails is tried again with growing pauses;
 only a refusal that no waiting cures ends `run`; what is in hand then is handed
-over before it returns, and sending stays possible until `aclose`.
+over before it returns, and sending stays possible until `aclose`; a new session
+begins with what was missed before it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ import discord
 import structlog
 
 from botbridge.errors import BadToken, PlatformUnavailable, StorageError
+from botbridge.messages import BotId
+from botbridge.platforms.discord.catch_up import Missed, missed_since
 from botbridge.platforms.discord.commands import Interaction, SlashCommand, grow, sync_if_changed
+from botbridge.platforms.discord.cursors import Cursors
 from botbridge.platforms.discord.endpoint import point_at
 from botbridge.platforms.discord.failures import FOREIGN
 from botbridge.platforms.discord.ingest import IngestClient
@@ -58,7 +62,9 @@ class Connection:
     ) -> None:
         self._token = token
         self._state = state
-        self._reception = Reception(ignore)
+        self._cursors = Cursors(state)
+        self._reception = Reception(ignore, self._cursors)
+        self._catching_up: asyncio.Task[None] | None = None
         self._commands = commands
         self._message_content = message_content
         self._urls = api_base_url, gateway_url
@@ -97,15 +103,21 @@ class Connection:
         """
         point_at(*self._urls)
         receiving = asyncio.create_task(self._reception.run(intake, lambda: self.client), name="discord-reception")
+        writing = asyncio.create_task(self._cursors.run(), name="discord-cursors")
         try:
             await self._stay()
         finally:
+            if self._catching_up is not None:
+                self._catching_up.cancel()
+            self._reception.release(())
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LAST_WORDS_S):
                     await self._hang_up()
             self._reception.take(None)
             await asyncio.wait([receiving], timeout=LAST_WORDS_S)
-            receiving.cancel()
+            for task in (receiving, writing):
+                task.cancel()
+            await self._cursors.write()
 
     async def aclose(self) -> None:
         """Leave Discord; nothing can be sent afterwards."""
@@ -128,7 +140,7 @@ class Connection:
     async def _once(self) -> bool:
         """Log in and stay as long as discord.py can; whether we were connected at the end."""
         await self.aclose()
-        client = IngestClient(self._reception.take, message_content=self._message_content)
+        client = IngestClient(self._reception.take, message_content=self._message_content, begun=self._session_begun)
         try:
             await self._log_in(client)
             await client.connect()
@@ -137,12 +149,30 @@ class Connection:
                 raise BadToken(last_words(error)) from error
             log.error(NO_MESSAGE_CONTENT)
             self._message_content = False
+        except StorageError as error:
+            log.error("database not usable, discord waits for it", error=str(error))
         except Exception as error:  # noqa: BLE001 - discord.py lets out whatever a broken answer caused in it
             log.warning("discord not reachable, trying again", error=repr(error))
         finally:
             if self._client is not client:
                 await client.close()
         return client.is_ready()
+
+    def _session_begun(self) -> None:
+        """Fetch what no event will tell; what arrives in the meantime stands behind it."""
+        self._reception.hold()
+        if self._catching_up is not None:
+            self._catching_up.cancel()
+        self._catching_up = asyncio.create_task(self._catch_up(), name="discord-catch-up")
+
+    async def _catch_up(self) -> None:
+        missed: list[Missed] = []
+        try:
+            if self._client is not None:
+                missed = await missed_since(self._client, self._cursors)
+        except Exception:
+            log.exception("missed discord messages cannot be found")
+        self._reception.release(missed)
 
     async def _log_in(self, client: IngestClient) -> None:
         async def chosen(
@@ -152,6 +182,8 @@ class Connection:
 
         tree = grow(client, self._commands, chosen)
         await client.login(self._token)
+        assert client.user is not None
+        await self._cursors.load(BotId(str(client.user.id)))
         self._client = client
         try:
             await sync_if_changed(tree, self._state)

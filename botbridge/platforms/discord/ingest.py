@@ -2,8 +2,8 @@
 
 Covered: events are handed on in the order in which the gateway sent them; one
 that discord.py cannot read is handed on as it is, the connection lives on.
-Not covered: what is said while no session exists is not fetched afterwards; a
-session that is resumed brings it by itself.
+Not covered: what is said while no session exists, see `catch_up`; a session
+that is resumed brings it by itself.
 """
 
 from __future__ import annotations
@@ -58,9 +58,23 @@ class Unreadable:
 
 
 class IngestClient(discord.Client):
-    """Hands every message, and what it cannot read, to `take` and does nothing else."""
+    """Hands every message, and what it cannot read, to `take`.
 
-    def __init__(self, take: Callable[[discord.Message | Unreadable], None], *, message_content: bool) -> None:
+    Args:
+        take: Is given each.
+        message_content: Ask for the privileged intent.
+        begun: Is called when a new session begins, before any of its messages is taken in.
+        heartbeat_timeout_s: A gateway that is silent for longer is left.
+    """
+
+    def __init__(
+        self,
+        take: Callable[[discord.Message | Unreadable], None],
+        *,
+        message_content: bool,
+        begun: Callable[[], None] = lambda: None,
+        heartbeat_timeout_s: float = 60.0,
+    ) -> None:
         super().__init__(
             intents=intents(message_content=message_content),
             allowed_mentions=discord.AllowedMentions.none(),
@@ -68,11 +82,42 @@ class IngestClient(discord.Client):
             member_cache_flags=discord.MemberCacheFlags.none(),
             chunk_guilds_at_startup=False,
             max_ratelimit_timeout=MAX_RATELIMIT_WAIT_S,
+            heartbeat_timeout=heartbeat_timeout_s,
         )
         self._take = take
+        self._begun = begun
         # An exception of a parser would leave connect() and end the session, with all that it could replay.
         parsers: dict[str, Callable[[Any], None]] = self._connection.parsers
         self._connection.parsers = survivable(parsers, take)
+
+    async def close(self) -> None:
+        """Leave Discord, and leave nothing running."""
+        # Between READY and the last server's arrival discord.py waits in a task that its own `close` forgets.
+        if (ready := self._connection._ready_task) is not None:  # noqa: SLF001 - see above
+            ready.cancel()
+        await super().close()
+
+    async def written_after(
+        self, channel_id: int, after_id: int, limit: int
+    ) -> list[tuple[int, discord.Message | Unreadable]]:
+        """The first messages of a channel behind an id, oldest first, each with its own id.
+
+        Raises:
+            discord.HTTPException: the channel is gone, or closed to us.
+        """
+        place = self.get_partial_messageable(channel_id)
+        page = await self.http.logs_from(channel_id, limit, after=after_id)
+        return [(int(data["id"]), self._message(place, data)) for data in reversed(page)]
+
+    def _message(self, place: discord.PartialMessageable, data: Any) -> discord.Message | Unreadable:  # noqa: ANN401
+        try:
+            return self._connection.create_message(channel=place, data=data)
+        except Exception as error:  # noqa: BLE001 - one unreadable message must not stop the others
+            return Unreadable("MESSAGE_CREATE", data, repr(error))
+
+    async def on_connect(self) -> None:
+        """Tell that a new session has begun: what was said before it comes by no event."""
+        self._begun()
 
     async def on_message(self, message: discord.Message) -> None:
         """Take a message in."""
@@ -135,4 +180,5 @@ def facts_of(message: discord.Message, place: Place) -> MessageFacts:
         from_program=message.author.bot or message.webhook_id is not None,
         mentioned=tuple(person_of(user) for user in message.mentions),
         reply_author=person_of(replied.author) if isinstance(replied, discord.Message) else None,
+        was_edited=message.edited_at is not None,
     )

@@ -1,18 +1,18 @@
 """Hands over what arrived from Discord, one after the other.
 
-Covered: the order of the gateway; a command is acknowledged after it is stored
-and never before; a database that is away is waited for; one bad event costs no
-other.
-Not covered: what is still here when the process is killed; Discord sends
-nothing twice.
+Covered: the order of the gateway, with what was missed before it; a command is
+acknowledged after it is stored and never before; a database that is away is
+waited for; one bad event costs no other; what is still here when the process
+is killed lies behind the cursors, and is fetched by the next one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 
 import discord
 import structlog
@@ -20,14 +20,16 @@ import structlog
 from botbridge.errors import StorageUnavailable
 from botbridge.messages import Address, BotId, IncomingMessage, MessageId
 from botbridge.platforms.discord.answers import handle_of
+from botbridge.platforms.discord.catch_up import Missed
 from botbridge.platforms.discord.commands import Interaction
+from botbridge.platforms.discord.cursors import Cursors
 from botbridge.platforms.discord.failures import FOREIGN
 from botbridge.platforms.discord.ingest import Unreadable, facts_of, person_of, place_of
 from botbridge.platforms.discord.translate import Place, to_command, to_incoming
 from botbridge.ports import Intake
 
 STORAGE_PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
-"""How long a message waits for the database, all in all about 40 s: Discord sends it only once."""
+"""How long a message waits for the database between two tries; the last counts for all that follow."""
 
 LOOK_UP_S = 10.0
 FIRST_RESPONSE_S = 3.0
@@ -54,7 +56,7 @@ class Chosen:
     person: discord.User | discord.Member | None
 
 
-Arrival = discord.Message | Chosen | Unreadable
+Arrival = discord.Message | Chosen | Unreadable | Missed
 
 
 class Reception:
@@ -62,18 +64,35 @@ class Reception:
 
     Args:
         ignore: Stores a message that cannot be understood.
+        cursors: Are moved by what is handed over.
     """
 
-    def __init__(self, ignore: Ignore) -> None:
+    def __init__(self, ignore: Ignore, cursors: Cursors) -> None:
         self._ignore = ignore
+        self._cursors = cursors
+        self._held: list[discord.Message] | None = None
         self._arrivals: asyncio.Queue[Arrival | None] = asyncio.Queue()
         self._unacknowledged: dict[str, asyncio.Event] = {}
 
     def take(self, arrival: Arrival | None) -> None:
         """Take something in; None lets `run` end once all before it is handed over."""
+        if isinstance(arrival, discord.Message) and self._held is not None:
+            self._held.append(arrival)
+            return
         if isinstance(arrival, Chosen):
             self._unacknowledged[handle_of(arrival.interaction)] = asyncio.Event()
         self._arrivals.put_nowait(arrival)
+
+    def hold(self) -> None:
+        """Keep back the messages that arrive until `release`; commands, which have 3 s, are not kept."""
+        self._held = self._held or []
+
+    def release(self, missed: Sequence[Missed]) -> None:
+        """Take in what was missed, and behind it what was kept back."""
+        held, self._held = self._held or [], None
+        arrivals: list[Arrival] = [*missed, *held]
+        for arrival in arrivals:
+            self._arrivals.put_nowait(arrival)
 
     async def acknowledged(self, handle: str) -> None:
         """Return once a command that is being taken in was acknowledged: only then can it be answered."""
@@ -91,10 +110,13 @@ class Reception:
                 match arrived:
                     case Chosen():
                         await self._command(arrived, intake, client())
+                    case Missed():
+                        await self._missed(arrived, intake, client())
                     case Unreadable():
                         await self._put_aside(arrived, client())
                     case _:
-                        await _message(arrived, intake, client())
+                        place = await _whereabouts(arrived.channel, client())
+                        await self._message(arrived, place, intake, client())
             except Exception:
                 log.exception("discord event not taken in", kind=type(arrived).__name__)
 
@@ -115,6 +137,7 @@ class Reception:
                 sent_at=interaction.created_at,
             )
             await _commit(incoming, intake)
+            await self._cursors.advance(place, interaction.id, addressed=True)
             async with asyncio.timeout(FIRST_RESPONSE_S):
                 await interaction.response.defer(ephemeral=True)
         except FOREIGN as error:
@@ -124,17 +147,26 @@ class Reception:
             if (pending := self._unacknowledged.pop(handle, None)) is not None:
                 pending.set()
 
+    async def _missed(self, missed: Missed, intake: Intake, client: discord.Client) -> None:
+        if isinstance(missed.message, Unreadable):
+            await self._put_aside(missed.message, client)
+        else:
+            await self._message(missed.message, missed.place, intake, client)
+
+    async def _message(
+        self, message: discord.Message, place: Place | None, intake: Intake, client: discord.Client
+    ) -> None:
+        if place is None:
+            return
+        incoming = to_incoming(facts_of(message, place), _bot_id(client))
+        if incoming is not None:
+            await _commit(incoming, intake)
+        await self._cursors.advance(place, message.id, addressed=incoming is not None)
+
     async def _put_aside(self, unreadable: Unreadable, client: discord.Client) -> None:
         log.error("unreadable discord event skipped", event_name=unreadable.event, reason=unreadable.reason)
         if unreadable.event in ADDRESSED_EVENTS:
             await self._ignore(*unreadable.address(_bot_id(client)), unreadable.raw, unreadable.reason)
-
-
-async def _message(message: discord.Message, intake: Intake, client: discord.Client) -> None:
-    place = await _whereabouts(message.channel, client)
-    incoming = to_incoming(facts_of(message, place), _bot_id(client)) if place is not None else None
-    if incoming is not None:
-        await _commit(incoming, intake)
 
 
 async def _whereabouts(channel: object, client: discord.Client) -> Place | None:
@@ -154,10 +186,11 @@ def _bot_id(client: discord.Client) -> BotId:
 
 async def _commit(incoming: IncomingMessage, intake: Intake) -> None:
     """Hand a message over; Discord cannot be told to keep it, so a database that is away is waited for."""
-    for pause_s in STORAGE_PAUSES_S:
+    for pause_s in chain(STORAGE_PAUSES_S, repeat(STORAGE_PAUSES_S[-1])):
         try:
-            return await intake(incoming)
+            await intake(incoming)
         except StorageUnavailable as error:
             log.error("database not usable, message waits", message_id=incoming.message_id, error=str(error))
             await asyncio.sleep(pause_s)
-    return await intake(incoming)
+        else:
+            return

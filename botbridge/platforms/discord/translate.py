@@ -46,6 +46,7 @@ class MessageFacts:
         from_program: A bot or a webhook wrote it.
         mentioned: Everybody whom it mentions; a reply mentions its receiver unless the ping was off.
         reply_author: Who wrote the message that it replies to.
+        was_edited: It once said something else. Only a message that is found late can be.
     """
 
     message_id: MessageId
@@ -57,6 +58,7 @@ class MessageFacts:
     from_program: bool = False
     mentioned: tuple[Person, ...] = ()
     reply_author: Person | None = None
+    was_edited: bool = False
 
 
 def to_incoming(facts: MessageFacts, bot_id: BotId) -> IncomingMessage | None:
@@ -65,7 +67,7 @@ def to_incoming(facts: MessageFacts, bot_id: BotId) -> IncomingMessage | None:
     In private all is; in a channel what mentions the bot or replies to it. A
     reply whose ping was switched off comes without its text (Discord withholds
     it) and is passed on as unsupported, so that it can be answered with a
-    sentence.
+    sentence. What became a command by an edit is none.
     """
     is_private = facts.place.kind is ChatKind.PRIVATE
     meant = {person.user_id for person in (*facts.mentioned, facts.reply_author) if person is not None}
@@ -75,6 +77,8 @@ def to_incoming(facts: MessageFacts, bot_id: BotId) -> IncomingMessage | None:
     text = _without_mention_of(bot_id, whole(facts.content))
     target = None
     if text.startswith("/"):
+        if facts.was_edited:
+            return None
         target, text = _target_of(facts, text, bot_id)
         kind = MessageKind.COMMAND
     else:
@@ -87,7 +91,7 @@ def to_incoming(facts: MessageFacts, bot_id: BotId) -> IncomingMessage | None:
             facts.place.chat_id,
             facts.place.kind,
             facts.place.thread_id,
-            reply_to=None if is_private else facts.message_id,
+            reply_to=facts.message_id,
         ),
         message_id=facts.message_id,
         kind=kind,

@@ -124,7 +124,8 @@ class FakeDiscord:
             text: What is said; the mention of the bot is put before it.
             mention: Mention the bot (a direct message needs none).
             where: `channel` (general), `thread`, `guild` (harbour), `direct`;
-                `reply_to` with `ping`; `webhook`, `bot`, `attachments`, `type`.
+                `reply_to` with `ping`; `webhook`, `bot`, `attachments`, `type`,
+                `edited` (True, or when, as Discord would write it); `ago_s` dates it back.
         """
         wanted = {"text": text, "person": person, "mention": mention and not where.get("direct"), **where}
         return str((await self._call("POST", "say", wanted))["message_id"])
@@ -151,8 +152,12 @@ class FakeDiscord:
         await self._call("POST", "faults", None)
 
     async def upset_gateway(self, how: Upset, code: int = 4000) -> None:
-        """Cut (`drop`), ask to `reconnect`, `invalidate` or `close` the bot's connection."""
+        """Cut (`drop`), ask to `reconnect`, `invalidate`, `close`, `mute` or `deafen` the bot's connection."""
         await self._call("POST", "gateway", {"how": how, "code": code})
+
+    async def beat_every(self, interval_ms: int) -> None:
+        """Ask those who connect from now on for a heartbeat this often."""
+        await self._call("POST", "gateway", {"heartbeat_interval_ms": interval_ms})
 
     async def advance(self, seconds: float) -> None:
         """Let the server's clock run ahead."""

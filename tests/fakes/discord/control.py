@@ -13,7 +13,7 @@ from tests.fakes.discord import payloads
 from tests.fakes.discord.faults import Fault, Faults
 from tests.fakes.discord.gateway import Gateway
 from tests.fakes.discord.ledger import Ledger
-from tests.fakes.discord.world import MESSAGE, Channel, Guild, Json, Message, User, World
+from tests.fakes.discord.world import MESSAGE, Channel, Guild, Json, Message, User, World, iso_now
 
 USER_OPTION = 6
 
@@ -73,6 +73,8 @@ class Control:
             mentions=rung,
             type=int(wanted.get("type", MESSAGE)),
             attachments=int(wanted.get("attachments", 0)),
+            ago_s=float(wanted.get("ago_s", 0.0)),
+            edited=iso_now() if wanted.get("edited") is True else wanted.get("edited"),
             webhook_id=self._world.next_id() if wanted.get("webhook") else None,
         )
         self._ledger.add("said", message_id=posted.id, channel_id=place.id, user_id=author.id, content=text)
@@ -139,7 +141,10 @@ class Control:
 
     async def _upset(self, request: web.Request) -> web.Response:
         wanted = await request.json()
-        await self._gateway.upset(wanted["how"], int(wanted.get("code", 4000)))
+        if (interval_ms := wanted.get("heartbeat_interval_ms")) is not None:
+            self._gateway.heartbeat_interval_ms = int(interval_ms)
+        if wanted.get("how"):
+            await self._gateway.upset(wanted["how"], int(wanted.get("code", 4000)))
         return web.json_response({})
 
     async def _advance(self, request: web.Request) -> web.Response:

@@ -17,15 +17,16 @@ from aiohttp import WSMsgType, web
 
 from tests.fakes.discord import payloads
 from tests.fakes.discord.ledger import Ledger
-from tests.fakes.discord.world import Json, World
+from tests.fakes.discord.world import Channel, Json, World
 
 DISPATCH, HEARTBEAT, IDENTIFY, RESUME, RECONNECT, INVALID_SESSION, HELLO, ACK = 0, 1, 2, 6, 7, 9, 10, 11
 HEARTBEAT_INTERVAL_MS = 41_250
+"""What Discord says at this time; a test may want it shorter."""
 
 GUILDS, GUILD_MESSAGES, DIRECT_MESSAGES, MESSAGE_CONTENT = 1 << 0, 1 << 9, 1 << 12, 1 << 15
 PRIVILEGED = 1 << 1 | 1 << 8 | MESSAGE_CONTENT
 
-Upset = Literal["drop", "reconnect", "invalidate", "close"]
+Upset = Literal["drop", "reconnect", "invalidate", "close", "mute", "deafen"]
 
 
 class Connection:
@@ -71,6 +72,8 @@ class Gateway:
         self._ledger = ledger
         self._token = token
         self.granted_intents = granted_intents
+        self.heartbeat_interval_ms = HEARTBEAT_INTERVAL_MS
+        self._unacknowledging: set[Connection] = set()
         self._sessions: dict[str, Session] = {}
         self._close_next_with: int | None = None
 
@@ -78,7 +81,7 @@ class Gateway:
         """Hold one client's connection."""
         connection = Connection(request)
         await connection.socket.prepare(request)
-        await connection.send(HELLO, {"heartbeat_interval": HEARTBEAT_INTERVAL_MS})
+        await connection.send(HELLO, {"heartbeat_interval": self.heartbeat_interval_ms})
         session: Session | None = None
         async for frame in connection.socket:
             if frame.type is not WSMsgType.TEXT:
@@ -90,7 +93,8 @@ class Gateway:
                 await connection.socket.close(code=4002, message=b"Decode error.")
                 break
             if op == HEARTBEAT:
-                await connection.send(ACK)
+                if connection not in self._unacknowledging:
+                    await connection.send(ACK)
             elif op in (IDENTIFY, RESUME):
                 if session is not None:
                     await connection.socket.close(code=4005, message=b"Already authenticated.")
@@ -112,13 +116,23 @@ class Gateway:
             if (seen := _as_seen(event, data, session.intents, self._world.bot.id)) is not None:
                 await self._tell(session, event, seen)
 
+    def shown(self, place: Channel, message: Json) -> Json:
+        """A message as REST gives it: what the portal grants decides, not what a session asked for."""
+        if place.guild_id is None or self.granted_intents & MESSAGE_CONTENT:
+            return message
+        return dict(_withheld(message, self._world.bot.id))
+
     async def dispatch_as_given(self, event: str, data: Any) -> None:
         """Tell every session, whatever it asked for."""
         for session in self._sessions.values():
             await self._tell(session, event, data)
 
     async def upset(self, how: Upset, code: int = 4000) -> None:
-        """Disturb all connections, as Discord or the network does."""
+        """Disturb all connections, as Discord or the network does.
+
+        A muted one acknowledges no heartbeat any more; one that is deafened
+        brings no events either, but stays open: a zombie.
+        """
         connected = [session for session in self._sessions.values() if session.connection is not None]
         if not connected and how == "close":
             self._close_next_with = code
@@ -130,6 +144,10 @@ class Gateway:
                 connection.cut()
             elif how == "reconnect":
                 await connection.send(RECONNECT)
+            elif how in ("mute", "deafen"):
+                self._unacknowledging.add(connection)
+                if how == "deafen":
+                    session.connection = None
             elif how == "invalidate":
                 del self._sessions[session.id]
                 await connection.send(INVALID_SESSION, False)
@@ -206,8 +224,11 @@ def _as_seen(event: str, data: Any, intents: int, bot_id: str) -> Any | None:
     in_guild = "guild_id" in data
     if not intents & (GUILD_MESSAGES if in_guild else DIRECT_MESSAGES):
         return None
+    return data if not in_guild or intents & MESSAGE_CONTENT else _withheld(data, bot_id)
+
+
+def _withheld(data: Any, bot_id: str) -> Any:
+    """A message of a server, without its content if it is not the app's own and does not mention it."""
     mentioned = any(user.get("id") == bot_id for user in data.get("mentions", ()))
     own = data.get("author", {}).get("id") == bot_id
-    if not in_guild or mentioned or own or intents & MESSAGE_CONTENT:
-        return data
-    return data | {"content": "", "attachments": [], "embeds": [], "components": []}
+    return data if mentioned or own else data | {"content": "", "attachments": [], "embeds": [], "components": []}

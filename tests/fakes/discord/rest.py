@@ -21,6 +21,7 @@ from tests.fakes.discord.world import Channel, Json, Message, World, iso_now
 CONTENT_LIMIT = 2000
 """Counted in UTF-16 units, the stricter of the two readings of "characters"."""
 
+HISTORY_LIMIT = 100
 NONCE_LIMIT = 25
 NONCE_LIVES_S = 300.0
 
@@ -135,13 +136,16 @@ class Rest:
         return web.Response(status=204)
 
     async def _history(self, request: web.Request) -> web.Response:
-        place = self._place(request)
-        after, limit = int(request.query.get("after", 0)), int(request.query.get("limit", 50))
-        found = [
-            m for m in self._world.messages.values() if m.channel is place and int(m.id) > after and not m.only_for
-        ]
-        newest_first = sorted(found, key=lambda message: int(message.id), reverse=True)
-        return web.json_response([payloads.message(message) for message in newest_first[:limit]])
+        """The page next to `after` or `before`, else the newest; newest first in each case."""
+        place, limit = self._place(request), int(request.query.get("limit", 50))
+        if not 1 <= limit <= HISTORY_LIMIT:
+            raise ApiError(400, 50035, "Invalid Form Body")
+        after, before = int(request.query.get("after", 0)), int(request.query.get("before", 1 << 63))
+        found = [m for m in self._world.messages.values() if m.channel is place and not m.only_for]
+        ordered = sorted((m for m in found if after < int(m.id) < before), key=lambda message: int(message.id))
+        page = ordered[:limit] if "after" in request.query else ordered[-limit:]
+        self._ledger.add("history_read", channel_id=place.id, after=str(after), limit=limit, given=len(page))
+        return web.json_response([self._gateway.shown(place, payloads.message(one)) for one in reversed(page)])
 
     async def _send(self, request: web.Request) -> web.Response:
         place, body = self._place(request), await request.json()

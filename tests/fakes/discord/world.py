@@ -166,10 +166,11 @@ class World:
         self.channels[channel.id] = channel
         return channel
 
-    def post(self, channel: Channel, author: User, content: str, **details: Any) -> Message:
-        """Store a message; who is mentioned is read off its text."""
+    def post(self, channel: Channel, author: User, content: str, *, ago_s: float = 0.0, **details: Any) -> Message:
+        """Store a message, as if it had been written `ago_s` earlier; who is mentioned is read off its text."""
         named = [self.users[found] for found in re.findall(r"<@!?(\d+)>", content) if found in self.users]
-        message = Message(self.next_id(), channel, author, content, timestamp=iso_now(), **details)
+        message_id = str(int(self.next_id()) - (int(ago_s * 1000) << 22))
+        message = Message(message_id, channel, author, content, timestamp=iso_now(), **details)
         if message.reply_to is not None and message.type == MESSAGE:
             message.type = REPLY
         message.mentions = tuple({user.id: user for user in (*named, *message.mentions)}.values())

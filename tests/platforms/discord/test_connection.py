@@ -27,7 +27,7 @@ async def test_a_connection_that_breaks_is_resumed_and_loses_nothing(server: Fak
 
 
 async def test_a_session_that_discord_has_forgotten_is_begun_anew(server: FakeDiscord, bot: Bot) -> None:
-    """Op 9: what was said in between is gone, what follows is heard."""
+    """Op 9; what was said in between: `test_catch_up`."""
     await server.upset_gateway("invalidate")
     first = (await server.ledger("ready"))[0]["number"]
     await server.wait_until("ready", after=first)

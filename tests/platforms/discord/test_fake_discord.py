@@ -78,6 +78,24 @@ async def test_content_is_withheld_from_whom_it_is_not_meant_for(caller: Caller)
     await socket.close()
 
 
+async def test_a_history_is_read_from_where_it_is_asked_and_shows_what_a_session_would(caller: Caller) -> None:
+    """Behind an id come the oldest, else the newest; the newest is first in each page."""
+    first = await caller.server.say("0")
+    for number in range(1, 5):
+        await caller.server.say(f"{number}", mention=number == 4)
+    channel = (await caller.server.wait_until("said"))["channel_id"]
+
+    async def page(query: str) -> list[str]:
+        _, messages = await caller.call("GET", f"/channels/{channel}/messages?{query}")
+        return [one["content"].split()[-1] if one["content"] else "" for one in messages]
+
+    assert await page(f"after={first}&limit=2") == ["", ""]
+    assert await page(f"after={first}") == ["4", "", "", ""]
+    assert await page("limit=2") == ["4", ""]
+    assert await page(f"after={first}&limit=100&before={first}") == []
+    assert (await caller.call("GET", f"/channels/{channel}/messages?limit=101"))[0] == 400
+
+
 async def test_an_unknown_session_cannot_be_resumed(caller: Caller) -> None:
     socket = await caller.http.ws_connect(caller.server.gateway_url)
     await socket.receive_json()

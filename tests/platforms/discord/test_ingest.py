@@ -63,12 +63,12 @@ async def test_a_thread_that_was_never_announced_is_looked_up(server: FakeDiscor
     assert thread.address.thread_id not in (None, channel.address.chat_id)
 
 
-async def test_a_direct_message_needs_no_mention_and_quotes_nothing(server: FakeDiscord, bot: Bot) -> None:
-    await server.say("hello", direct=True)
+async def test_a_direct_message_needs_no_mention(server: FakeDiscord, bot: Bot) -> None:
+    message_id = await server.say("hello", direct=True)
     heard = await bot.next()
     assert heard.text == "hello"
     assert heard.address.chat_kind is ChatKind.PRIVATE
-    assert heard.address.reply_to is None
+    assert heard.address.reply_to == message_id
 
 
 async def test_a_reply_with_the_ping_off_is_passed_on_as_unsupported(server: FakeDiscord, bot: Bot) -> None:

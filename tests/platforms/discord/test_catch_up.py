@@ -1,0 +1,274 @@
+"""What was said while nobody listened is answered once, within bounds, and nothing before that."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import pytest
+from structlog.testing import capture_logs
+
+from botbridge.errors import StorageUnavailable
+from botbridge.messages import BotId, ChatId, ChatKind, MessageKind
+from botbridge.platforms.discord.catch_up import MISSED_IN_ALL, MISSED_PER_CHANNEL, bounded
+from botbridge.platforms.discord.cursors import KNOWN_CHANNELS, Cursors
+from botbridge.platforms.discord.translate import Place
+from tests.fakes.discord import FakeDiscord
+from tests.platforms.discord.conftest import Bot, InMemoryState, OpenBot
+
+TOO_OLD_S = 31 * 60.0
+
+
+@pytest.fixture
+def state() -> InMemoryState:
+    """What outlives a restart."""
+    return InMemoryState()
+
+
+async def known(server: FakeDiscord, open_bot: OpenBot, state: InMemoryState, *wheres: dict[str, object]) -> None:
+    """Speak to the bot in some places, and stop it."""
+    async with open_bot(server, state=state) as bot:
+        for where in wheres:
+            await server.say("before", **where)  # type: ignore[arg-type]
+            await bot.next()
+
+
+async def heard_until(bot: Bot, text: str) -> list[str]:
+    """What the bot hears, up to and with a text."""
+    texts = [(await bot.next()).text]
+    while texts[-1] != text:
+        texts.append((await bot.next()).text)
+    return texts
+
+
+async def test_what_was_said_while_the_bot_was_down_is_heard_once_and_oldest_first(
+    server: FakeDiscord, open_bot: OpenBot, state: InMemoryState
+) -> None:
+    places: tuple[dict[str, object], ...] = ({}, {"thread": "boats"}, {"direct": True})
+    await known(server, open_bot, state, *places)
+    said = [f"{number}" for number in range(6)]
+    ids = [await server.say(text, **place) for text, place in zip(said, places * 2, strict=True)]  # type: ignore[arg-type]
+    async with open_bot(server, state=state) as bot:
+        missed = [await bot.next() for _ in said]
+        await server.say("live")
+        assert (await bot.next()).text == "live"
+    assert [one.text for one in missed] == said
+    assert [one.message_id for one in missed] == ids
+    assert [one.address.chat_kind for one in missed[:3]] == [ChatKind.GROUP, ChatKind.GROUP, ChatKind.PRIVATE]
+    assert missed[1].address.thread_id is not None
+    assert missed[1].address.chat_id == missed[0].address.chat_id
+    async with open_bot(server, state=state) as bot:
+        await server.say("again")
+        assert await heard_until(bot, "again") == ["again"]
+
+
+async def test_what_was_said_between_two_sessions_of_one_process_is_heard(server: FakeDiscord, bot: Bot) -> None:
+    """Op 9: the session cannot be resumed, so no event tells of it."""
+    await server.say("one")
+    await bot.next()
+    await server.upset_gateway("invalidate")
+    await server.say("two")
+    first = (await server.ledger("ready"))[0]["number"]
+    await server.wait_until("ready", after=first)
+    await server.say("three")
+    assert await heard_until(bot, "three") == ["two", "three"]
+
+
+async def test_after_a_resume_no_history_is_read(server: FakeDiscord, bot: Bot) -> None:
+    await server.say("one")
+    await bot.next()
+    await server.upset_gateway("drop")
+    await server.say("two")
+    await server.wait_until("resumed")
+    assert (await bot.next()).text == "two"
+    assert await server.ledger("history_read") == []
+
+
+async def test_a_channel_in_which_nobody_spoke_to_the_bot_is_never_read(
+    server: FakeDiscord, open_bot: OpenBot, state: InMemoryState
+) -> None:
+    """Else a bot that is invited to a server would answer what was said before it came."""
+    async with open_bot(server, state=state):
+        await server.say("among others", mention=False, channel="elsewhere")
+    await server.say("at night", channel="elsewhere")
+    async with open_bot(server, state=state) as bot:
+        await server.say("live")
+        assert await heard_until(bot, "live") == ["live"]
+    assert await server.ledger("history_read") == []
+
+
+async def test_what_is_older_than_half_an_hour_is_left(
+    server: FakeDiscord, open_bot: OpenBot, state: InMemoryState
+) -> None:
+    await known(server, open_bot, state, {})
+    ((name, _),) = [(name, value) for name, value in state.facts.items() if "cursors" in name]
+    state.facts[name] = state.facts[name].rpartition(",")[0] + ", 1]]"
+    await server.say("too late", ago_s=TOO_OLD_S)
+    await server.say("in time", ago_s=TOO_OLD_S - 120)
+    async with open_bot(server, state=state) as bot:
+        await server.say("live")
+        texts = await heard_until(bot, "live")
+    assert "too late" not in texts
+    assert "in time" in texts
+
+
+async def test_no_more_than_fifty_of_a_channel_are_heard_and_the_rest_is_logged(
+    server: FakeDiscord, open_bot: OpenBot, state: InMemoryState
+) -> None:
+    await known(server, open_bot, state, {})
+    for number in range(MISSED_PER_CHANNEL + 3):
+        await server.say(f"{number}")
+    with capture_logs() as logs:
+        async with open_bot(server, state=state) as bot:
+            texts = await heard_until(bot, f"{MISSED_PER_CHANNEL - 1}")
+            await server.say("live")
+            assert await heard_until(bot, "live") == ["live"]
+    assert texts == [f"{number}" for number in range(MISSED_PER_CHANNEL)]
+    assert [line["left_out"] for line in logs if "left_out" in line] == [3]
+
+
+def test_the_bounds_starve_no_channel() -> None:
+    pages = [[(channel, number) for number in range(80)] for channel in range(4)]
+    chosen = bounded(pages, MISSED_PER_CHANNEL, MISSED_IN_ALL)
+    assert len(chosen) == MISSED_IN_ALL == 100
+    assert {channel: sum(1 for one in chosen if one[0] == channel) for channel in range(4)} == dict.fromkeys(
+        range(4), 25
+    )
+    assert len(bounded(pages[:1], MISSED_PER_CHANNEL, MISSED_IN_ALL)) == MISSED_PER_CHANNEL == 50
+    assert bounded([], 1, 1) == []
+
+
+async def test_others_and_programs_stay_unheard_and_move_the_cursor(
+    server: FakeDiscord, open_bot: OpenBot, state: InMemoryState
+) -> None:
+    """The same rules as for what is live; what is withheld live is withheld here, too."""
+    await known(server, open_bot, state, {})
+    await server.say("among others", mention=False)
+    await server.say("a bot", person="robot", bot=True)
+    await server.say("a webhook", webhook=True)
+    await server.say("for you")
+    async with open_bot(server, state=state) as bot:
+        assert (await bot.next()).text == "for you"
+        last = await server.say("a talk", mention=False)
+        await server.say("live")
+        await bot.next()
+    assert int(last) < int(state.facts[next(name for name in state.facts if "cursors" in name)].rstrip("]").split()[-1])
+
+
+async def test_what_became_a_command_by_an_edit_is_no_command(
+    server: FakeDiscord, open_bot: OpenBot, state: InMemoryState
+) -> None:
+    await known(server, open_bot, state, {"direct": True})
+    await server.say("/reset all confirm", direct=True, edited=True)
+    await server.say("/help", direct=True)
+    await server.say("a better word", direct=True, edited=True)
+    async with open_bot(server, state=state) as bot:
+        heard = [await bot.next() for _ in range(2)]
+    assert [(one.kind, one.text) for one in heard] == [
+        (MessageKind.COMMAND, "/help"),
+        (MessageKind.TEXT, "a better word"),
+    ]
+
+
+async def test_a_channel_that_cannot_be_read_costs_no_other(
+    server: FakeDiscord, open_bot: OpenBot, state: InMemoryState
+) -> None:
+    await known(server, open_bot, state, {"channel": "closed"}, {"channel": "open"}, {"channel": "broken"})
+    for channel in ("closed", "open", "broken"):
+        await server.say(channel, channel=channel)
+    asked = [entry["channel_id"] for entry in await server.ledger("said")]
+    await server.fail("refuse", method="GET", path=f"/channels/{asked[0]}/messages", status=403, code=50001)
+    await server.fail("refuse", method="GET", path=f"/channels/{asked[2]}/messages", status=400, code=50035)
+    with capture_logs() as logs:
+        async with open_bot(server, state=state) as bot:
+            await server.say("live")
+            assert await heard_until(bot, "live") == ["open", "live"]
+    assert any(str(line.get("channel_id")) == asked[2] for line in logs)
+    assert asked[0] not in "".join(state.facts.values())
+
+
+async def test_a_message_that_cannot_be_read_is_put_aside_and_costs_no_other(
+    server: FakeDiscord, open_bot: OpenBot, state: InMemoryState
+) -> None:
+    await known(server, open_bot, state, {})
+    await server.say("one")
+    await server.say("broken", edited="at no time")
+    await server.say("two")
+    async with open_bot(server, state=state) as bot:
+        assert await heard_until(bot, "two") == ["one", "two"]
+        assert len(bot.ignored) == 1
+
+
+async def test_a_message_that_was_not_stored_when_the_process_ended_is_heard_by_the_next(
+    server: FakeDiscord, open_bot: OpenBot, state: InMemoryState
+) -> None:
+    """The cursor stands still until the commit."""
+    await known(server, open_bot, state, {})
+    entered = asyncio.Event()
+
+    async def hanging(_: object) -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    first = Bot(server, state=state)
+    running = asyncio.create_task(first.platform.run(hanging))
+    await server.wait_until("ready", after=len(await server.ledger()))
+    await server.say("important")
+    await entered.wait()
+    await first.platform.aclose()
+    running.cancel()
+    async with open_bot(server, state=state) as bot:
+        assert (await bot.next()).text == "important"
+    await asyncio.wait([running])
+
+
+async def test_live_messages_stand_behind_the_missed_ones_and_commands_do_not_wait(
+    server: FakeDiscord, open_bot: OpenBot, state: InMemoryState
+) -> None:
+    await known(server, open_bot, state, {})
+    await server.say("missed")
+    await server.fail("rate_limit", method="GET", path="/messages", retry_after_s=1.0)
+    async with open_bot(server, state=state) as bot:
+        await server.say("live")
+        await server.slash("help")
+        assert [(await bot.next()).text for _ in range(3)] == ["/help", "missed", "live"]
+        await server.wait_until("deferred")
+
+
+async def test_a_cursor_never_goes_back_and_only_the_latest_channels_are_kept(state: InMemoryState) -> None:
+    cursors = Cursors(state)
+    await cursors.load(BotId("1"))
+    places = [Place(ChatId(str(number)), ChatKind.GROUP) for number in range(KNOWN_CHANNELS + 1)]
+    for number, place in zip(itertools.count(10), places, strict=False):
+        await cursors.advance(place, number, addressed=True)
+    await cursors.advance(places[5], 3, addressed=True)
+    await cursors.advance(Place(ChatId("new"), ChatKind.GROUP), 3, addressed=False)
+    await cursors.write()
+    again = Cursors(state)
+    await again.load(BotId("1"))
+    kept = again.newest_use_first()
+    assert [one.place.chat_id for one in kept][:2] == ["5", "100"]
+    assert kept[0].message_id == 15
+    assert len(kept) == KNOWN_CHANNELS
+    other = Cursors(state)
+    await other.load(BotId("2"))
+    assert other.newest_use_first() == ()
+
+
+async def test_cursors_that_cannot_be_written_are_written_later() -> None:
+    class Sick(InMemoryState):
+        is_sick = True
+
+        async def put(self, name: str, value: str) -> None:
+            if self.is_sick:
+                raise StorageUnavailable("full")
+            await super().put(name, value)
+
+    state = Sick()
+    cursors = Cursors(state)
+    await cursors.load(BotId("1"))
+    await cursors.advance(Place(ChatId("5"), ChatKind.PRIVATE), 7, addressed=True)
+    assert state.facts == {}
+    state.is_sick = False
+    await cursors.write()
+    assert "7" in state.facts["discord.cursors.1"]
