@@ -2,8 +2,8 @@
 
 Covered: nobody is ever pinged by what the bot writes; a send that is repeated
 within minutes makes no second copy (nonce), and later ones look for the first;
-a lost connection is resumed by discord.py, and started anew where it gives up.
-Not covered: messages from the time when no process ran.
+a lost connection is resumed by discord.py, and started anew where it gives up;
+what was missed before a new session is fetched, within the bounds of `catch_up`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import base64
 import contextlib
 import hashlib
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -20,13 +21,14 @@ from typing import Self
 import discord
 import structlog
 
-from botbridge.errors import PlatformError, ReplyRejected
-from botbridge.messages import Address, ChatKind, MessageId, OutboxPart, Part, PlatformName, UserId
+from botbridge.errors import PlatformError, PlatformUnavailable, ReplyRejected
+from botbridge.messages import Address, ChatKind, MessageId, OutboxPart, Part, PartId, PlatformName, UserId
 from botbridge.platforms.discord import render
 from botbridge.platforms.discord.answers import Answers
 from botbridge.platforms.discord.commands import SlashCommand
 from botbridge.platforms.discord.connection import Connection
 from botbridge.platforms.discord.failures import translated
+from botbridge.platforms.discord.pauses import Pauses
 from botbridge.platforms.discord.reception import Ignore
 from botbridge.platforms.discord.translate import DISCORD
 from botbridge.ports import Intake, State
@@ -38,7 +40,12 @@ GROUP_EDIT_S, PRIVATE_EDIT_S = 2.0, 1.5
 Source: https://github.com/discord/discord-api-docs/issues/20
 """
 
-LOOK_BACK_MESSAGES = 50
+LOOK_BACK_MESSAGES = 100
+NONCE_LIVES_S = 60.0
+"""After this a nonce is not relied upon; Discord remembers one for "the past few minutes".
+
+Source: https://discord.com/developers/docs/resources/message#create-message
+"""
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +63,8 @@ class DiscordPlatform:
         gateway_url: Of a compatible server, as `ws://host:3001/gateway`.
         timeout_s: After this a call to Discord is given up and tried again later;
             discord.py waits out limits of up to 30 s within it.
+        heartbeat_timeout_s: A gateway that is silent, or acknowledges no heartbeat, for longer is left.
+        now_s: Monotonic seconds.
     """
 
     def __init__(
@@ -69,8 +78,13 @@ class DiscordPlatform:
         api_base_url: str | None = None,
         gateway_url: str | None = None,
         timeout_s: float = 60.0,
+        heartbeat_timeout_s: float = 60.0,
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._timeout_s = timeout_s
+        self._now_s = now_s
+        self._pauses = Pauses(now_s)
+        self._unsure_since_s: dict[PartId, float] = {}
         self._connection = Connection(
             token,
             state=state,
@@ -79,6 +93,7 @@ class DiscordPlatform:
             message_content=message_content,
             api_base_url=api_base_url,
             gateway_url=gateway_url,
+            heartbeat_timeout_s=heartbeat_timeout_s,
         )
 
     @property
@@ -90,6 +105,11 @@ class DiscordPlatform:
     def is_on(self) -> bool:
         """True while the gateway lets events through."""
         return self._connection.is_on
+
+    @property
+    def heartbeat_age_s(self) -> float | None:
+        """Seconds since the gateway last acknowledged a heartbeat; None while there is no gateway."""
+        return self._connection.heartbeat_age_s
 
     @property
     def repeats_safely(self) -> bool:
@@ -123,7 +143,7 @@ class DiscordPlatform:
             return await answers.send(text, again=part.attempts > 0)
         if part.edits is not None:
             return await self._replace(address, part.edits, text)
-        if part.attempts > 0 and (former := await self._sent_before(part)) is not None:
+        if self._is_beyond_nonce(part) and (former := await self._sent_before(part)) is not None:
             return former
         post = partial(
             self._messageable(address).send,
@@ -133,8 +153,13 @@ class DiscordPlatform:
             suppress_embeds=True,
         )
         quoted = _quoted(address)
-        async with translated(self._timeout_s):
-            sent = await (post() if quoted is None else post(reference=quoted, mention_author=False))
+        try:
+            async with self._pauses.kept(address, self._timeout_s):
+                sent = await (post() if quoted is None else post(reference=quoted, mention_author=False))
+        except PlatformUnavailable:
+            self._unsure_since_s.setdefault(part.id, self._now_s())
+            raise
+        self._unsure_since_s.pop(part.id, None)
         return MessageId(str(sent.id))
 
     async def edit(self, address: Address, message_id: MessageId, text: str) -> None:
@@ -146,7 +171,7 @@ class DiscordPlatform:
         if address.interaction is not None:
             return
         with contextlib.suppress(PlatformError):
-            async with translated(self._timeout_s):
+            async with self._pauses.kept(address, self._timeout_s):
                 await self._messageable(address).typing()
 
     async def is_chat_admin(self, address: Address, user_id: UserId) -> bool:
@@ -190,15 +215,21 @@ class DiscordPlatform:
         return self._connection.client.get_partial_messageable(int(address.thread_id or address.chat_id))
 
     async def _replace(self, address: Address, message_id: MessageId, text: str) -> MessageId:
-        async with translated(self._timeout_s):
+        async with self._pauses.kept(address, self._timeout_s):
             message = self._messageable(address).get_partial_message(int(message_id))
             await message.edit(content=text, allowed_mentions=NOBODY)
         return message_id
 
+    def _is_beyond_nonce(self, part: OutboxPart) -> bool:
+        """Whether an earlier try may have left a message whose nonce Discord has forgotten."""
+        since_s = self._unsure_since_s.get(part.id)
+        # When an earlier process tried it, nobody knows.
+        return part.attempts > 0 if since_s is None else self._now_s() - since_s > NONCE_LIVES_S
+
     async def _sent_before(self, part: OutboxPart) -> MessageId | None:
-        """The message that an earlier try left behind, by its text and what it quotes: nonces live only minutes."""
+        """The message that an earlier try left behind, by its text and what it quotes."""
         client, quoted = self._connection.client, _quoted(part.address)
-        after = discord.Object(quoted.message_id) if quoted is not None and quoted.message_id else None
+        after = None if part.address.reply_to is None else discord.Object(int(part.address.reply_to))
         with contextlib.suppress(ReplyRejected):
             async with translated(self._timeout_s):
                 async for message in self._messageable(part.address).history(limit=LOOK_BACK_MESSAGES, after=after):
@@ -206,7 +237,8 @@ class DiscordPlatform:
                     if (
                         message.author == client.user
                         and message.content.strip() == part.part.text.strip()
-                        and (quoted is None or quotes == quoted.message_id)
+                        # The quotation is missing where the question was deleted first.
+                        and (quoted is None or quotes in (quoted.message_id, None))
                     ):
                         return MessageId(str(message.id))
         return None

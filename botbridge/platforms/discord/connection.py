@@ -28,6 +28,7 @@ from botbridge.platforms.discord.reception import Chosen, Ignore, Reception
 from botbridge.ports import Intake, State
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+LOOKS_PER_TIMEOUT = 4
 LAST_WORDS_S = 5.0
 """How long the messages in hand may take to be committed when we stop."""
 
@@ -59,6 +60,7 @@ class Connection:
         message_content: bool,
         api_base_url: str | None,
         gateway_url: str | None,
+        heartbeat_timeout_s: float,
     ) -> None:
         self._token = token
         self._state = state
@@ -68,6 +70,7 @@ class Connection:
         self._commands = commands
         self._message_content = message_content
         self._urls = api_base_url, gateway_url
+        self._heartbeat_timeout_s = heartbeat_timeout_s
         self._client: IngestClient | None = None
 
     @property
@@ -77,7 +80,13 @@ class Connection:
             return False
         # `is_ready` says so only when every server has been listed, seconds after messages come in.
         gateway = self._client.ws
-        return gateway is not None and gateway.open and gateway.session_id is not None
+        is_open = gateway is not None and gateway.open and gateway.session_id is not None
+        return is_open and not self._client.is_zombie
+
+    @property
+    def heartbeat_age_s(self) -> float | None:
+        """Seconds since the gateway last acknowledged a heartbeat; None while there is no gateway."""
+        return None if self._client is None else self._client.heartbeat_age_s
 
     @property
     def client(self) -> discord.Client:
@@ -104,6 +113,7 @@ class Connection:
         point_at(*self._urls)
         receiving = asyncio.create_task(self._reception.run(intake, lambda: self.client), name="discord-reception")
         writing = asyncio.create_task(self._cursors.run(), name="discord-cursors")
+        watching = asyncio.create_task(self._leave_zombies(), name="discord-watch")
         try:
             await self._stay()
         finally:
@@ -115,7 +125,7 @@ class Connection:
                     await self._hang_up()
             self._reception.take(None)
             await asyncio.wait([receiving], timeout=LAST_WORDS_S)
-            for task in (receiving, writing):
+            for task in (receiving, writing, watching):
                 task.cancel()
             await self._cursors.write()
 
@@ -129,6 +139,15 @@ class Connection:
         if self._client is not None and self._client.ws is not None:
             await self._client.ws.close(code=1000)
 
+    async def _leave_zombies(self) -> None:
+        """Hang up on a gateway that no longer answers; discord.py then resumes the session at another."""
+        while True:
+            await asyncio.sleep(self._heartbeat_timeout_s / LOOKS_PER_TIMEOUT)
+            client = self._client
+            if client is not None and client.is_zombie and client.ws.open:
+                log.warning("discord gateway acknowledges nothing, reconnecting", age_s=client.heartbeat_age_s)
+                await client.ws.close(code=4000)
+
     async def _stay(self) -> None:
         pause_s = FIRST_PAUSE_S
         while True:
@@ -140,7 +159,12 @@ class Connection:
     async def _once(self) -> bool:
         """Log in and stay as long as discord.py can; whether we were connected at the end."""
         await self.aclose()
-        client = IngestClient(self._reception.take, message_content=self._message_content, begun=self._session_begun)
+        client = IngestClient(
+            self._reception.take,
+            message_content=self._message_content,
+            begun=self._session_begun,
+            heartbeat_timeout_s=self._heartbeat_timeout_s,
+        )
         try:
             await self._log_in(client)
             await client.connect()

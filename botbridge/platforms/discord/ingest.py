@@ -9,6 +9,7 @@ that is resumed brings it by itself.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -86,9 +87,29 @@ class IngestClient(discord.Client):
         )
         self._take = take
         self._begun = begun
+        self._heartbeat_timeout_s = heartbeat_timeout_s
         # An exception of a parser would leave connect() and end the session, with all that it could replay.
         parsers: dict[str, Callable[[Any], None]] = self._connection.parsers
         self._connection.parsers = survivable(parsers, take)
+
+    @property
+    def heartbeat_age_s(self) -> float | None:
+        """Seconds since the gateway last acknowledged a heartbeat, or greeted us; None while there is no gateway."""
+        # discord.py tells how quick the last answer was, but not when it came.
+        beating = None if self.ws is None else self.ws._keep_alive  # noqa: SLF001 - see above
+        return None if beating is None else time.perf_counter() - beating._last_ack  # noqa: SLF001 - see above
+
+    @property
+    def is_zombie(self) -> bool:
+        """True when the gateway is open and has acknowledged nothing for longer than a heartbeat and its timeout.
+
+        discord.py minds only a gateway that is silent altogether.
+        Source: https://discord.com/developers/docs/events/gateway#heartbeat-interval
+        """
+        beating, age_s = None if self.ws is None else self.ws._keep_alive, self.heartbeat_age_s  # noqa: SLF001
+        if beating is None or age_s is None:
+            return False
+        return age_s > (beating.interval or 0.0) + self._heartbeat_timeout_s
 
     async def close(self) -> None:
         """Leave Discord, and leave nothing running."""

@@ -150,9 +150,11 @@ async def test_others_and_programs_stay_unheard_and_move_the_cursor(
     async with open_bot(server, state=state) as bot:
         assert (await bot.next()).text == "for you"
         last = await server.say("a talk", mention=False)
-        await server.say("live")
+        await server.say("elsewhere", direct=True)
         await bot.next()
-    assert int(last) < int(state.facts[next(name for name in state.facts if "cursors" in name)].rstrip("]").split()[-1])
+    cursors = Cursors(state)
+    await cursors.load(BotId(server.bot_id))
+    assert str(cursors.newest_use_first()[1].message_id) == last
 
 
 async def test_what_became_a_command_by_an_edit_is_no_command(
@@ -241,6 +243,8 @@ async def test_a_cursor_never_goes_back_and_only_the_latest_channels_are_kept(st
     places = [Place(ChatId(str(number)), ChatKind.GROUP) for number in range(KNOWN_CHANNELS + 1)]
     for number, place in zip(itertools.count(10), places, strict=False):
         await cursors.advance(place, number, addressed=True)
+        # Written at once: nothing else would tell the next process of a new channel.
+        assert f'["{place.chat_id}", "group", null, {number}]' in state.facts["discord.cursors.1"]
     await cursors.advance(places[5], 3, addressed=True)
     await cursors.advance(Place(ChatId("new"), ChatKind.GROUP), 3, addressed=False)
     await cursors.write()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from structlog.testing import capture_logs
@@ -33,6 +34,55 @@ async def test_a_session_that_discord_has_forgotten_is_begun_anew(server: FakeDi
     await server.wait_until("ready", after=first)
     await server.say("again")
     assert (await bot.next()).text == "again"
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Return when something has become true that nobody tells of."""
+    while not condition():  # noqa: ASYNC110 - there is no event
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("how", ["mute", "deafen"])
+async def test_a_gateway_that_stays_open_and_acknowledges_nothing_is_left_and_the_session_resumed(
+    server: FakeDiscord, open_bot: OpenBot, how: str
+) -> None:
+    """A zombie, with and without events; TCP itself would notice after many minutes, or never."""
+    await server.beat_every(100)
+    async with open_bot(server, heartbeat_timeout_s=0.5) as bot:
+        await server.upset_gateway(how)  # type: ignore[arg-type]
+        await server.say("one")
+        await server.wait_until("resumed")
+        await server.say("two")
+        assert [(await bot.next()).text for _ in range(2)] == ["one", "two"]
+    assert len(await server.ledger("identified")) == 1
+
+
+async def test_the_age_of_the_last_acknowledged_heartbeat_is_known(server: FakeDiscord, open_bot: OpenBot) -> None:
+    assert Bot(server).platform.heartbeat_age_s is None
+    await server.beat_every(100)
+    async with open_bot(server) as bot:
+        await server.say("hello")
+        await bot.next()
+        assert bot.platform.is_on
+        age_s = bot.platform.heartbeat_age_s
+        assert age_s is not None
+        await server.upset_gateway("mute")
+        async with asyncio.timeout(5):
+            await until(lambda: (bot.platform.heartbeat_age_s or 0.0) > age_s + 0.3)
+
+
+async def test_an_open_gateway_that_acknowledges_nothing_is_not_called_on(
+    server: FakeDiscord, open_bot: OpenBot
+) -> None:
+    """Between two looks of the watch; health must not call a zombie alive, whatever it still brings."""
+    await server.beat_every(50)
+    async with open_bot(server, heartbeat_timeout_s=1.0) as bot:
+        await server.upset_gateway("mute")
+        off = asyncio.create_task(until(lambda: not bot.platform.is_on))
+        async with asyncio.timeout(10):
+            while not off.done():
+                await server.say("among others", mention=False)
+        assert await server.ledger("disconnected") == []
 
 
 async def test_a_wrong_token_is_told_once_and_not_tried_again(server: FakeDiscord) -> None:

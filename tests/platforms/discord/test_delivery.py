@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from dataclasses import replace
 
 import pytest
@@ -119,6 +120,44 @@ async def test_a_part_tried_long_ago_is_looked_for_before_it_is_sent_again(serve
     assert len(await server.ledger("sent")) == 2
 
 
+async def test_an_equal_text_from_before_the_question_is_no_earlier_try(server: FakeDiscord, bot: Bot) -> None:
+    """In private nothing is quoted: the question's own place in the history tells them apart."""
+    await server.say("hello", direct=True)
+    first = await bot.answer(await bot.next(), "Hello!")
+    await server.say("hello again", direct=True)
+    again = await bot.next()
+    second = await bot.answer(again, "Hello!", attempts=1, number=9)
+    assert second != first
+    await server.advance(3600)
+    assert await bot.answer(again, "Hello!", attempts=1, number=9) == second
+
+
+async def test_an_earlier_try_is_found_when_its_question_was_deleted(server: FakeDiscord, bot: Bot) -> None:
+    await server.delete(await server.say("gone"))
+    incoming = await bot.next()
+    first = await bot.answer(incoming, "hello", number=7)
+    await server.advance(3600)
+    assert await bot.answer(incoming, "hello", number=7, attempts=1) == first
+
+
+async def test_a_send_that_was_not_answered_long_ago_is_looked_for_by_the_same_process(
+    server: FakeDiscord, open_bot: OpenBot
+) -> None:
+    """Discord accepts, the network dies for an hour, the nonce is forgotten."""
+    ahead_s = 0.0
+    async with open_bot(server, timeout_s=0.5, now_s=lambda: time.monotonic() + ahead_s) as bot:
+        await server.say("hello")
+        incoming = await bot.next()
+        await server.fail("swallow", method="POST", path="/messages")
+        with pytest.raises(PlatformUnavailable):
+            await bot.answer(incoming, "once", number=7)
+        assert await server.ledger("history_read") == []
+        ahead_s = 3600.0
+        await server.advance(ahead_s)
+        await bot.answer(incoming, "once", number=7)
+    assert len(await server.ledger("sent")) == 1
+
+
 async def test_a_send_that_is_never_answered_can_be_repeated_as_one_message(
     server: FakeDiscord, open_bot: OpenBot
 ) -> None:
@@ -157,6 +196,43 @@ async def test_a_short_limit_is_waited_out_and_a_long_one_is_told(server: FakeDi
     with pytest.raises(RateLimited) as limited:
         await bot.answer(incoming, "late")
     assert limited.value.retry_after_s == pytest.approx(120.0)
+
+
+@pytest.mark.parametrize("retry_after_s", [8.0, 120.0])
+async def test_a_limited_channel_delays_no_other(server: FakeDiscord, bot: Bot, retry_after_s: float) -> None:
+    """A pause that is waited out inside, and one that is told."""
+    await server.say("hello", channel="limited")
+    await server.say("hello", channel="free")
+    limited, free = await bot.next(), await bot.next()
+    path = f"/channels/{limited.address.chat_id}/messages"
+    await server.fail("rate_limit", path=path, retry_after_s=retry_after_s, times=1)
+    waiting = asyncio.create_task(bot.answer(limited, "later"))
+    await server.wait_until("refused")
+    await bot.answer(free, "now")
+    assert [entry["content"] for entry in await server.ledger("sent")] == ["now"]
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_while_a_channel_is_limited_it_is_not_asked_again(server: FakeDiscord, open_bot: OpenBot) -> None:
+    """10,000 refused calls within ten minutes shut the whole address out."""
+    ahead_s = 0.0
+    async with open_bot(server, now_s=lambda: time.monotonic() + ahead_s) as bot:
+        await server.say("hello")
+        incoming = await bot.next()
+        await server.fail("rate_limit", path="/messages", retry_after_s=120.0)
+        for _ in range(3):
+            with pytest.raises(RateLimited):
+                await bot.answer(incoming, "late", number=7)
+            with pytest.raises(RateLimited) as limited:
+                await bot.platform.edit(incoming.address, MessageId("1"), "late")
+            assert 60.0 < limited.value.retry_after_s <= 120.0
+            await bot.platform.typing(incoming.address)
+        assert len(await server.ledger("refused")) == 1
+        assert await server.ledger("typing") == []
+        ahead_s = 121.0
+        await bot.answer(incoming, "late", number=7)
+    assert len(await server.ledger("sent")) == 1
 
 
 async def test_a_limit_at_the_edge_is_told(server: FakeDiscord, bot: Bot) -> None:
