@@ -19,6 +19,7 @@ import structlog
 from botbridge.answers import Answer, Completion, Delta, FinishReason, Prompt, RequestId, Role, Sampling, Started, Turn
 from botbridge.conversation import scope
 from botbridge.conversation.access import Access
+from botbridge.conversation.cleaning import cleaned
 from botbridge.conversation.commands import Command, parse
 from botbridge.conversation.delivery import Delivery
 from botbridge.conversation.desk import Ask, Desk, Obeyed
@@ -128,7 +129,7 @@ class ConversationService:
         Raises:
             StorageUnavailable: it was not stored, so the platform must not be told that it was.
         """
-        row = await self._inbox.accept(incoming, scope.key_for(incoming, self._policy.scopes))
+        row = await self._inbox.accept(cleaned(incoming), scope.key_for(incoming, self._policy.scopes))
         if row is not None:
             self._take_up(row)
 
