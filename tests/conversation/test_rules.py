@@ -1,6 +1,8 @@
 """Commands, scopes, access and limits: the rules that need no I/O."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from botbridge.conversation.access import Access, AccessMode, Powers, Right, right_to_reset
 from botbridge.conversation.commands import Command, parse
@@ -64,6 +66,38 @@ def test_shared_scopes_put_people_together() -> None:
 def test_the_same_number_on_two_platforms_is_two_conversations() -> None:
     discord = InMemoryPlatform("discord")
     assert key_for(TELEGRAM.message("x", user="5"), {}) != key_for(discord.message("x", user="5"), {})
+
+
+IDS = st.text(max_size=4) | st.sampled_from(["1", "-1", "-", "=1", "/", "1/2", "%2F"])
+KEYS = st.builds(ConversationKey, IDS, IDS, IDS, st.none() | IDS, st.none() | IDS)
+
+
+@given(KEYS, KEYS)
+def test_unequal_conversations_have_unequal_names(one: ConversationKey, other: ConversationKey) -> None:
+    """The name is what the history and the model's cache are found by."""
+    assert (one.text == other.text) == (one == other)
+
+
+@given(st.data())
+def test_two_people_or_places_never_share_a_conversation_by_default(data: st.DataObject) -> None:
+    """Equal numbers on two platforms, a group and a private chat, two threads."""
+    small = st.sampled_from(["1", "2"])
+
+    def drawn() -> tuple[str, str, str | None, str | None]:
+        return data.draw(
+            st.tuples(st.sampled_from(["telegram", "discord"]), small, st.none() | small, st.none() | small)
+        )
+
+    def key(who: tuple[str, str, str | None, str | None]) -> ConversationKey:
+        platform, user, chat, thread = who
+        return key_for(InMemoryPlatform(platform).message("x", user=user, chat=chat, thread=thread), {})
+
+    def meaning(who: tuple[str, str, str | None, str | None]) -> tuple[object, ...]:
+        platform, user, chat, thread = who
+        return platform, user, chat or user, thread
+
+    one, other = drawn(), drawn()
+    assert (key(one) == key(other)) == (meaning(one) == meaning(other))
 
 
 def test_the_speaker_is_named_only_where_several_share() -> None:

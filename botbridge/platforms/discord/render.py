@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from botbridge.messages import Part
-from botbridge.platforms.discord.translate import whole
+from botbridge.platforms.discord.translate import shown
 from botbridge.platforms.splitting import split, utf16_units
 
 MESSAGE_LIMIT = 2000
@@ -17,13 +17,13 @@ _CUT = "…"
 
 def render(text: str) -> tuple[Part, ...]:
     """Cut Markdown into messages; blank text is one blank part, which Discord refuses."""
-    texts = split(whole(text), MESSAGE_LIMIT, utf16_units)
+    texts = split(shown(text), MESSAGE_LIMIT, utf16_units)
     return tuple(Part(text) for text in texts) or (Part(""),)
 
 
 def fit(text: str) -> str:
     """As much of a text as one message holds."""
-    parts = split(whole(text), MESSAGE_LIMIT, utf16_units)
+    parts = split(shown(text), MESSAGE_LIMIT, utf16_units)
     if len(parts) < 2:  # noqa: PLR2004 - one message or none
         return "".join(parts)
-    return split(whole(text), MESSAGE_LIMIT - len(_CUT), utf16_units)[0] + _CUT
+    return split(shown(text), MESSAGE_LIMIT - len(_CUT), utf16_units)[0] + _CUT

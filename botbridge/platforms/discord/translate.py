@@ -25,6 +25,7 @@ from botbridge.messages import (
 
 DISCORD = PlatformName("discord")
 
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _MENTION = re.compile(r"<@!?(\d+)>")
 
 
@@ -137,6 +138,15 @@ def whole(text: str) -> str:
     'a\ufffdb'
     """
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def shown(text: str) -> str:
+    r"""The text as it may be sent: `whole`, without characters that could steer a terminal or a log.
+
+    >>> shown("a\x1b[31m\x00b\n")
+    'a[31mb\n'
+    """
+    return _CONTROLS.sub("", whole(text))
 
 
 def _without_mention_of(bot_id: BotId, text: str) -> str:

@@ -229,6 +229,15 @@ def test_only_the_numeric_id_of_who_sent_it_speaks(borrowed: dict[str, Any]) -> 
     assert incoming.sender.user_id == "43"
 
 
+def test_a_forwarded_order_is_its_forwarders() -> None:
+    """Who first wrote it lends no right to whoever passes it on."""
+    origin = {"type": "user", "sender_user": OMAR, "date": 1}
+    incoming = to_incoming(message("@OurBot /reset all", forward_origin=origin, forward_from=OMAR), ME)
+    assert incoming is not None
+    assert incoming.sender.user_id == str(SARA["id"])
+    assert incoming.target is None
+
+
 @pytest.mark.parametrize("kind", ["sticker", "photo", "voice", "video_note", "document", "poll", "location", "contact"])
 def test_what_cannot_be_read_is_unsupported_in_a_private_chat_and_nothing_in_a_group(kind: str) -> None:
     incoming = to_incoming(message(chat=PRIVATE, **{kind: {}}), ME)
