@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-db_app = typer.Typer(help="Database: upgrade, check, back up.", no_args_is_help=True)
+db_app = typer.Typer(help="Database: upgrade, check, back up, restore.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -67,3 +67,30 @@ def backup(path: Annotated[Path, typer.Argument(help="The copy; there must be no
 
     asyncio.run(carry_out(prepare(quiet=True), Verb.BACKUP, path=str(path.absolute())))
     typer.echo(f"The database was copied to {path}.")
+
+
+@db_app.command()
+def restore(
+    path: Annotated[Path, typer.Argument(help="A backup; it is verified first and left as it is.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Put a backup in the database's place; the old database is kept beside it. Stop the bot first."""
+    import asyncio
+
+    from botbridge.cli.printing import prepare
+    from botbridge.storage.files import database_path, make_home
+    from botbridge.storage.lock import DatabaseLock
+    from botbridge.storage.restore import restore as restore_database
+
+    settings = prepare(quiet=True)
+    make_home(settings.home)
+    with DatabaseLock(database_path(settings.database_url)):
+        done = asyncio.run(restore_database(settings.database_url, path))
+    if as_json:
+        kept = None if done.kept is None else str(done.kept)
+        typer.echo(json.dumps({"revision": done.revision, "kept": kept}))
+        return
+    typer.echo(f"The database is the one of {path} now; messages that waited when that was made wait again.")
+    if done.kept is not None:
+        typer.echo(f"The old one is kept at {done.kept}.")

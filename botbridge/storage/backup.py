@@ -39,9 +39,9 @@ def copy_verified(source: Path, target: Path) -> None:
         unfinished.unlink(missing_ok=True)
         make_private(unfinished)
         _copy(source, unfinished)
-        _flush(unfinished)
+        flush(unfinished)
         unfinished.rename(target)
-        _flush(target.parent)
+        flush(target.parent)
     except OSError as error:
         raise unusable(target, error) from error
     finally:
@@ -53,6 +53,19 @@ def damage(connection: sqlite3.Connection) -> str | None:
     (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     # Several lines, but it becomes a part of one sentence.
     return None if found == "ok" else " ".join(str(found).split())
+
+
+def flush(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk.
+
+    Raises:
+        OSError: as `os.open` and `os.fsync` do.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -70,11 +83,3 @@ def _copy(source: Path, target: Path) -> None:
     if found:
         message = f"backup of {source} is damaged ({found}), and so may be the database"
         raise StorageUnavailable(message)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

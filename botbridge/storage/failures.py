@@ -12,7 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from botbridge.errors import StorageError, StorageUnavailable
 
-_RESTORE = "stop botbridge, keep the file for later and put a backup in its place"
+_RESTORE = "stop botbridge, then `botbridge db restore FILE` keeps it for later and puts a backup in its place"
 
 # Primary result code -> what the operator reads after "database PATH: ".
 # Source: https://www.sqlite.org/rescode.html

@@ -46,6 +46,15 @@ def make_home(home: Path) -> None:
         raise StorageUnavailable(f"{home} cannot be created: {error.strerror}") from error
 
 
+def restoring_path(path: Path) -> Path:
+    """Return where a verified backup waits while it is put in the database's place.
+
+    >>> restoring_path(Path("botbridge.db")).name
+    'botbridge.db.restoring'
+    """
+    return path.with_name(path.name + ".restoring")
+
+
 def make_private(path: Path) -> None:
     """Create the database file if there is none, and let only its owner read it.
 
@@ -53,8 +62,9 @@ def make_private(path: Path) -> None:
     that it creates later are private, too.
 
     Raises:
-        StorageUnavailable: the file cannot be made or is not ours, or it was
-            emptied while its write-ahead log still holds data.
+        StorageUnavailable: the file cannot be made or is not ours, it was
+            emptied while its write-ahead log still holds data, or a restore
+            was cut short before its file was in place.
     """
     wal = path.with_name(path.name + "-wal")
     try:
@@ -64,6 +74,9 @@ def make_private(path: Path) -> None:
                 f"database {path}: the file is empty or gone, but its log {wal.name} is not; "
                 "put a backup in its place and remove the log"
             )
+            raise StorageUnavailable(message)
+        if is_empty and restoring_path(path).exists():
+            message = f"database {path}: a restore was cut short; run `botbridge db restore` again"
             raise StorageUnavailable(message)
         os.close(open_private(path))
         for name in (wal, path.with_name(path.name + "-shm")):

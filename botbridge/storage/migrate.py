@@ -136,25 +136,52 @@ async def check(url: str, *, migrations: Path | None = None) -> Checkup:
     return await asyncio.to_thread(look)
 
 
+def known_revision(path: Path) -> str:
+    """Return the revision of a sound database that this version can use or upgrade; nothing is written.
+
+    Raises:
+        StorageUnavailable: there is no such file, or it is blank or damaged.
+        SchemaOutOfDate: a newer version wrote it, or another program.
+    """
+    if not path.is_file():
+        message = f"database {path}: there is no such file"
+        raise StorageUnavailable(message)
+    with translated(path), closing(_open(path)) as connection:
+        if found := damage(connection):
+            message = f"database {path}: it is damaged ({found})"
+            raise StorageUnavailable(message)
+        revision = _revision(connection, path)
+    if revision is None:
+        message = f"database {path}: it holds nothing"
+        raise StorageUnavailable(message)
+    _require_known(path, revision, _script(migrations_dir()))
+    return revision
+
+
+def _require_known(path: Path, revision: str, script: ScriptDirectory) -> None:
+    if revision not in {known.revision for known in script.walk_revisions()}:
+        message = (
+            f"database {path} has the schema {revision}, which this version of botbridge does not know: "
+            "a newer one wrote it; install that version, or put a backup in the file's place"
+        )
+        raise SchemaOutOfDate(message)
+
+
 def _upgrade(path: Path, backup_dir: Path, script: ScriptDirectory, busy_timeout_s: float, faults: Faults) -> Upgrade:
     make_private(path)
     head = _head(script)
     with translated(path), closing(_open(path)) as connection:
         if found := damage(connection):
             message = (
-                f"database {path}: it is damaged ({found}); keep the file for later and put a backup "
-                f"in its place (backups made before upgrades lie in {backup_dir})"
+                f"database {path}: it is damaged ({found}); `botbridge db restore FILE` keeps it for later and "
+                f"puts a backup in its place (backups made before upgrades lie in {backup_dir})"
             )
             raise StorageUnavailable(message)
         before = _revision(connection, path)
     if before == head:
         return Upgrade(before, head)
-    if before is not None and before not in {known.revision for known in script.walk_revisions()}:
-        message = (
-            f"database {path} has the schema {before}, which this version of botbridge does not know: "
-            "a newer one wrote it; install that version, or put a backup in the file's place"
-        )
-        raise SchemaOutOfDate(message)
+    if before is not None:
+        _require_known(path, before, script)
     copy = None if before is None else _back_up(path, backup_dir, before)
     with translated(path):
         _migrate(path, script, busy_timeout_s, faults)

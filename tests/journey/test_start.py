@@ -141,7 +141,7 @@ TROUBLES = [
         read_only_file, ("Permission denied", "writable for this user"), WITHOUT_POWERS if os.getuid() == 0 else ()
     ),
     pytest.param(Trouble(locked_file, ("another process holds its write lock",)), marks=pytest.mark.slow),
-    Trouble(damaged_file, ("no SQLite database at all", "put a backup in its place")),
+    Trouble(damaged_file, ("no SQLite database at all", "puts a backup in its place")),
     Trouble(file_for_socket, ("control.sock is in the way of the control socket: it is not a socket",)),
 ]
 

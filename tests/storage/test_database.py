@@ -155,7 +155,7 @@ async def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path: Path) -> N
 async def test_a_damaged_header_is_refused_and_the_file_left_as_it_is(path: Path) -> None:
     damaged = b"\xff" * 100 + path.read_bytes()[100:]
     path.write_bytes(damaged)
-    with pytest.raises(StorageUnavailable, match=r"botbridge\.db: it is damaged .* backup in its place"):
+    with pytest.raises(StorageUnavailable, match=r"botbridge\.db: it is damaged .* puts a backup in its place"):
         async with Database(path):
             pass
     assert path.read_bytes() == damaged

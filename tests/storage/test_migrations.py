@@ -239,7 +239,7 @@ async def test_a_damaged_database_is_refused_and_left_as_it_is(path: Path, tmp_p
     content = bytearray(path.read_bytes())
     content[offset : offset + 100] = b"\xff" * 100
     path.write_bytes(content)
-    with pytest.raises(StorageUnavailable, match=r"botbridge\.db: it is damaged .* backup in its place"):
+    with pytest.raises(StorageUnavailable, match=r"botbridge\.db: it is damaged .* puts a backup in its place"):
         await upgrade(url(path), tmp_path / "backups")
     assert path.read_bytes() == content
     assert not (tmp_path / "backups").exists()
