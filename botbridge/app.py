@@ -16,6 +16,7 @@ from pathlib import Path
 
 import structlog
 
+from botbridge import health
 from botbridge.answers import Sampling
 from botbridge.control import ControlServer
 from botbridge.conversation.access import Access, AccessMode
@@ -74,7 +75,9 @@ from botbridge.storage.memory_store import InMemoryStore
 from botbridge.storage.migrate import upgrade
 from botbridge.storage.outbox import SqlOutbox
 from botbridge.storage.people import SqlPeople
+from botbridge.storage.probe import probe
 from botbridge.storage.state import SqlState
+from botbridge.watching import Probe, Watch
 
 log = structlog.get_logger(__name__)
 
@@ -91,6 +94,7 @@ class Storage:
     state: State
     opened: Callable[[], AbstractAsyncContextManager[None]]
     backup: Callable[[Path], Awaitable[None]]
+    probe: Probe
 
 
 def build(
@@ -178,6 +182,8 @@ def build(
         platforms=here,
         terminal=terminal,
         operations=operations,
+        watch=Watch(generator=generator, room=room, platforms=here, probe=storage.probe, now_s=time.monotonic),
+        healthy=health.Limits(waiting_s=settings.limits.wait_s + 30),
         control=None if in_memory else partial(ControlServer, settings.home / "control.sock"),
         web=web_server(settings, here.get(TELEGRAM)),
     )
@@ -354,6 +360,7 @@ def sql_storage(settings: Settings, faults: Faults = NO_FAULTS) -> Storage:
         state=SqlState(database),
         opened=opened,
         backup=partial(backup, database),
+        probe=partial(probe, database),
     )
 
 
@@ -364,6 +371,9 @@ def in_memory_storage() -> Storage:
     @asynccontextmanager
     async def opened() -> AsyncIterator[None]:
         yield
+
+    async def nothing_owed(_platforms: Collection[PlatformName]) -> float:
+        return 0.0
 
     async def no_backup(path: Path) -> None:
         raise StorageUnavailable(f"there is no database to copy to {path}")
@@ -377,6 +387,7 @@ def in_memory_storage() -> Storage:
         state=InMemoryState(store),
         opened=opened,
         backup=no_backup,
+        probe=nothing_owed,
     )
 
 

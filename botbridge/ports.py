@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from botbridge.answers import Completion, Delta, GeneratorStatus, Prompt, Started, Turn
+from botbridge.health import PlatformHealth, WorkerHealth
 from botbridge.messages import (
     Address,
     AuditEntry,
@@ -218,6 +219,10 @@ class OpenedGenerator(TextGenerator, Protocol):
 
     async def __aenter__(self) -> Self: ...
 
+    def worker(self) -> WorkerHealth | None:
+        """The signs of life of a process of ours that computes; None where there is none now."""
+        ...
+
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
@@ -234,6 +239,10 @@ class Platform(Protocol):
     @property
     def is_on(self) -> bool:
         """True while messages can come in, as far as the platform has told lately."""
+        ...
+
+    def health(self) -> PlatformHealth:
+        """The signs that messages can come in, with their ages now."""
         ...
 
     @property

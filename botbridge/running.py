@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -23,10 +23,12 @@ from botbridge.conversation.room import Room
 from botbridge.conversation.service import ConversationService
 from botbridge.conversation.waits import Waits
 from botbridge.errors import BadToken, ModelLoadError, PlatformError
+from botbridge.health import Limits, complaints
 from botbridge.messages import AuditEntry, PlatformName
 from botbridge.platforms.terminal.adapter import TerminalPlatform, local_person
 from botbridge.platforms.terminal.window import Shown
 from botbridge.ports import Audit, History, OpenedGenerator, People, Platform, TextGenerator
+from botbridge.watching import Watch
 
 PLATFORM_PAUSE_S = 10.0
 BY_CONTROL = "operator:control"
@@ -124,6 +126,8 @@ class App:
         platforms: Mapping[PlatformName, Platform],
         terminal: TerminalPlatform,
         operations: Operations,
+        watch: Watch,
+        healthy: Limits,
         control: Callable[[Mapping[str, Act | Feed]], ControlServer] | None,
         web: Site | None = None,
     ) -> None:
@@ -134,6 +138,8 @@ class App:
         self._opened_storage = opened_storage
         self._delivery = delivery
         self._operations = operations
+        self._watch = watch
+        self._healthy = healthy
         self._control = control
         self._web = web
         self._refused: dict[PlatformName, str] = {}
@@ -151,6 +157,7 @@ class App:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._opened_storage())
             await stack.enter_async_context(self.generator)
+            stack.push_async_callback(self._watch.aclose)
             for platform in self.platforms.values():
                 if isinstance(platform, AbstractAsyncContextManager):
                     await stack.enter_async_context(platform)
@@ -191,12 +198,18 @@ class App:
         raise RuntimeError("the service ended by itself")
 
     async def health(self) -> dict[str, object]:
-        """What works now; `ok` when the model answers and no platform that should be on is off."""
+        """What works now; `ok` when there is nothing to complain of. It writes a row and may ask the worker."""
+        facts = await self._watch.facts(self._refused)
+        found = complaints(facts, self._healthy)
         status = self.generator.status()
         line = await self._operations.queue()
-        platforms = {name: self._state_of(platform) for name, platform in self.platforms.items()}
+        platforms = {
+            name: "on" if health.is_on else health.detail or "not connected" for name, health in facts.platforms.items()
+        }
         return {
-            "ok": status.state == "ready" and all(state == "on" for state in platforms.values()),
+            "ok": not found,
+            "complaints": [f"{complaint.part}: {complaint.sentence}" for complaint in found],
+            "facts": asdict(facts),
             "version": __version__,
             "model": status.model,
             "revision": status.revision,
@@ -206,11 +219,6 @@ class App:
             "platforms": platforms,
             **line,
         }
-
-    def _state_of(self, platform: Platform) -> str:
-        if platform.name in self._refused:
-            return f"off: {self._refused[platform.name]}"
-        return "on" if platform.is_on else "not connected"
 
     def _verbs(self) -> Verbs:
         operations = self._operations

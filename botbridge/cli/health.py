@@ -32,4 +32,6 @@ def health(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON."
         typer.echo(f"model: {found['state']} {found['model']} {found['detail']}".rstrip())
         for platform, state in found["platforms"].items():
             typer.echo(f"{platform}: {state}")
+        for complaint in found["complaints"]:
+            typer.echo(f"wrong: {complaint}")
     raise typer.Exit(0 if found["ok"] else 1)

@@ -20,6 +20,7 @@ from botbridge.errors import (
     PromptTooLong,
     WorkerDied,
 )
+from botbridge.health import WorkerHealth
 from botbridge.inference.options import EngineOptions, Patience
 from botbridge.inference.protocol import (
     Cancel,
@@ -91,6 +92,10 @@ class WorkerClient:
     def worker_pid(self) -> int | None:
         """The process id of the current worker, None between two of them."""
         return self._supervisor.pid
+
+    def worker(self) -> WorkerHealth | None:
+        """The signs of life of the worker, None between two of them."""
+        return self._supervisor.signs
 
     def status(self) -> GeneratorStatus:
         """Whether answers can be had now."""

@@ -99,6 +99,9 @@ class RemoteGenerator:
         for watch in self._watches.values():
             await watch.server.close()
 
+    def worker(self) -> None:
+        """None: nothing is computed here."""
+
     def status(self) -> GeneratorStatus:
         """Whether answers can be had now."""
         return status_of(list(self._watches.values()), self._options)

@@ -16,6 +16,7 @@ from contextlib import suppress
 
 from botbridge.answers import GeneratorStatus
 from botbridge.errors import ModelError
+from botbridge.health import WorkerHealth
 from botbridge.inference.engines.base import describe
 from botbridge.inference.generation import Generation, Undecodable, explain_exit
 from botbridge.inference.options import EngineOptions, Patience
@@ -78,6 +79,11 @@ class Supervisor:
     def pid(self) -> int | None:
         """The process id of the current worker, None between two of them."""
         return self._generation.pid if self._generation is not None else None
+
+    @property
+    def signs(self) -> WorkerHealth | None:
+        """The signs of life of the current worker, None between two of them."""
+        return self._vigil.signs if self._generation is not None else None
 
     @property
     def status(self) -> GeneratorStatus:

@@ -6,6 +6,7 @@ debugger) cost one look and not the worker's life.
 
 from __future__ import annotations
 
+from botbridge.health import WorkerHealth
 from botbridge.inference.options import Patience
 from botbridge.inference.protocol import Heartbeat
 
@@ -33,6 +34,12 @@ class Vigil:
                 self._stalled = 0
             self._tokens_total = message.tokens_total
             self._running = message.running
+
+    @property
+    def signs(self) -> WorkerHealth:
+        """How old its signs of life are, to the pause between two looks."""
+        pause_s = self._patience.heartbeat_s
+        return WorkerHealth(self._silent * pause_s, self._stalled * pause_s if self._running else 0.0)
 
     def look(self) -> str | None:
         """Return why the worker has to be killed, None when all is well."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from botbridge.errors import PlatformError
+from botbridge.health import PlatformHealth
 from botbridge.messages import (
     Address,
     BotId,
@@ -112,6 +113,9 @@ class InMemoryPlatform:
     @property
     def is_on(self) -> bool:
         return True
+
+    def health(self) -> PlatformHealth:
+        return PlatformHealth(is_on=True)
 
     def render(self, text: str) -> tuple[Part, ...]:
         if text in self.unrenderable:

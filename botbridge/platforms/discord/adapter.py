@@ -22,6 +22,7 @@ import discord
 import structlog
 
 from botbridge.errors import PlatformError, PlatformUnavailable, ReplyRejected
+from botbridge.health import PlatformHealth
 from botbridge.messages import Address, ChatKind, MessageId, OutboxPart, Part, PartId, PlatformName, UserId
 from botbridge.platforms.discord import render
 from botbridge.platforms.discord.answers import Answers
@@ -105,6 +106,10 @@ class DiscordPlatform:
     def is_on(self) -> bool:
         """True while the gateway lets events through."""
         return self._connection.is_on
+
+    def health(self) -> PlatformHealth:
+        """Whether the gateway lets events through, and when it last acknowledged a heartbeat."""
+        return PlatformHealth(self.is_on, self.heartbeat_age_s)
 
     @property
     def heartbeat_age_s(self) -> float | None:

@@ -22,6 +22,7 @@ import structlog
 from telegram import Bot
 
 from botbridge.errors import BadToken, PlatformError, RateLimited
+from botbridge.health import PlatformHealth
 from botbridge.messages import Address, ChatKind, MessageId, OutboxPart, Part, PlatformName, UserId
 from botbridge.platforms.telegram.backoff import Backoff
 from botbridge.platforms.telegram.errors import BotRequest
@@ -149,6 +150,11 @@ class TelegramPlatform:
     def is_on(self) -> bool:
         """True while polls are answered, or Telegram says that its deliveries to the webhook succeed."""
         return self._pulse.is_alive
+
+    def health(self) -> PlatformHealth:
+        """When Telegram was last heard, and what is wrong since."""
+        pulse = self._pulse
+        return PlatformHealth(pulse.is_alive, pulse.age_s, pulse.patience_s, pulse.trouble)
 
     @property
     def last_success_s(self) -> float | None:

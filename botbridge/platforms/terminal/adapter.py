@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from botbridge.answers import Sampling
 from botbridge.conversation.commands import parse
 from botbridge.errors import PlatformUnavailable
+from botbridge.health import PlatformHealth
 from botbridge.messages import (
     Address,
     BotId,
@@ -111,6 +112,10 @@ class TerminalPlatform:
     def is_on(self) -> bool:
         """True while questions are taken in."""
         return self._intake is not None
+
+    def health(self) -> PlatformHealth:
+        """Whether questions are taken in."""
+        return PlatformHealth(self.is_on)
 
     def render(self, text: str) -> tuple[Part, ...]:
         """Make one part of it, however long."""
