@@ -76,6 +76,7 @@ from botbridge.storage.migrate import upgrade
 from botbridge.storage.outbox import SqlOutbox
 from botbridge.storage.people import SqlPeople
 from botbridge.storage.probe import probe
+from botbridge.storage.retention import kept_tidy
 from botbridge.storage.state import SqlState
 from botbridge.watching import Probe, Watch
 
@@ -348,7 +349,7 @@ def sql_storage(settings: Settings, faults: Faults = NO_FAULTS) -> Storage:
                 log.warning(note)
             if done.before != done.after:
                 log.info("database upgraded", before=done.before, after=done.after, backup=str(done.backup or ""))
-            async with database:
+            async with database, kept_tidy(database, settings.retention.days):
                 yield
 
     return Storage(

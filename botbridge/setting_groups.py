@@ -304,6 +304,17 @@ class WebSettings(Group):
     port: int = Field(default=8080, ge=1, le=65_535, description="Port that is listened on")
 
 
+class RetentionSettings(Group):
+    """How long what was said is kept."""
+
+    days: int | None = Field(
+        default=None,
+        ge=2,
+        le=36_500,
+        description="Messages, answers and names that are older are deleted, in days; unset: kept",
+    )
+
+
 class LogSettings(Group):
     """What is logged to stderr."""
 

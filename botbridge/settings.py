@@ -41,6 +41,7 @@ from botbridge.setting_groups import (
     InferenceSettings,
     LimitSettings,
     LogSettings,
+    RetentionSettings,
     RunSettings,
     ScopeSettings,
     TelegramSettings,
@@ -118,6 +119,7 @@ class Settings(BaseSettings):
     scope: ScopeSettings = ScopeSettings()
     run: RunSettings = RunSettings()
     web: WebSettings = WebSettings()
+    retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()
 
     @model_validator(mode="after")

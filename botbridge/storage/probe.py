@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, func, select
 
 from botbridge.messages import PlatformName
 from botbridge.storage.database import Database
@@ -31,8 +30,8 @@ async def probe(database: Database, platforms: Collection[PlatformName]) -> floa
         .where(outbox.c.settled_at.is_(None), ~outbox.c.is_status, inbox.c.platform.in_(platforms))
     )
 
-    async def work(connection: AsyncConnection) -> float:
-        created_at = (await connection.execute(oldest)).scalar()
+    def work(connection: Connection) -> float:
+        created_at = connection.execute(oldest).scalar()
         return 0.0 if created_at is None else max(0.0, (utc_now() - created_at).total_seconds())
 
     return await database.read(work)

@@ -440,3 +440,21 @@ async def test_a_stranger_who_goes_on_is_told_once_a_minute(world: World) -> Non
     await world.until(lambda: bool(world.platform.texts(OPERATOR)))
     assert len(world.platform.texts("1")) == 1
     assert await world.unfinished() == {}
+
+
+async def test_size_is_looked_at_in_the_order_of_what_it_costs(world: World) -> None:
+    """Characters before the line, the line before the model; each time only the first limit is told."""
+    world.generator.become("unavailable")
+    await world.start(limits=Limits(message_chars=10, waiting_per_person=1, queue=1))
+    await world.say("a", user="1")
+    await world.until(lambda: "cannot run" in "".join(world.platform.texts("1")))
+    await world.say("x" * 11, user="2")
+    await world.until(lambda: "11 characters" in "".join(world.platform.texts("2")))
+    await world.say("y", user="3")
+    await world.until(lambda: "Too many people" in "".join(world.platform.texts("3")))
+    assert [len(world.platform.texts(user)) for user in ("2", "3")] == [1, 1]
+    assert world.generator.prompts == [], "the model is asked last"
+    world.generator.enqueue(PromptTooLong("x"))
+    world.generator.become("ready")
+    await world.until(lambda: "is too long" in "".join(world.platform.texts("1")))
+    assert [prompt.turns[-1].text for prompt in world.generator.prompts] == ["a"]

@@ -10,11 +10,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, event, func, insert, select
+from sqlalchemy import Connection, event, func, insert, select, update
 
 from botbridge.errors import StorageError, StorageUnavailable
 from botbridge.storage.database import Database
 from botbridge.storage.engines import writer_engine
+from botbridge.storage.state import SqlState
 from botbridge.storage.tables import state
 from botbridge.storage.writer import Work, Writer
 
@@ -215,3 +216,22 @@ async def test_a_work_that_ends_the_transaction_itself_acknowledges_nothing(data
     assert await database.read(names) == []
     await database.write(put("c"))
     assert await database.read(names) == ["c"]
+
+
+@pytest.mark.parametrize("rounds", [30, pytest.param(1000, marks=pytest.mark.slow)])
+async def test_two_who_read_and_then_write_never_refuse_one_another(path: Path, rounds: int) -> None:
+    """A transaction that takes the write lock late fails when somebody else wrote since it read: busy snapshot."""
+
+    async def count_up(database: Database) -> None:
+        def work(connection: Connection) -> None:
+            value = connection.scalars(select(state.c.value).where(state.c.name == "count")).one()
+            change = update(state).where(state.c.name == "count").values(value=str(int(value) + 1))
+            connection.execute(change)
+
+        for _ in range(rounds):
+            await database.write(work)
+
+    async with Database(path, busy_timeout_s=30) as one, Database(path, busy_timeout_s=30) as other:
+        await SqlState(one).put("count", "0")
+        await asyncio.gather(count_up(one), count_up(other))
+        assert await SqlState(one).get("count") == str(2 * rounds)

@@ -1,0 +1,138 @@
+"""Deletes what is older than the operator wants it kept.
+
+Covered: finished messages with their turns and replies, turns without a
+message, and the names of people of whom nothing is left. `secure_delete`
+overwrites what was freed.
+
+Not covered: messages that are not finished or whose reply is still owed, the
+audit, ids of people and conversations, and backups. A clock that is wrong for
+hours cannot be told from the truth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import ColumnElement, Connection, delete, exists, select, update
+
+from botbridge.errors import StorageError
+from botbridge.storage.database import Database
+from botbridge.storage.tables import identity, inbox, outbox, turn, utc_now
+
+LOOK_EVERY_S = 600.0
+EVEN_FOR_S = 3600.0
+"""How long the clock must have gone evenly before anything is deleted by it."""
+
+JUMP_S = 60.0
+"""More than clocks are slewed between two looks."""
+
+BATCH_ROWS = 500
+"""Deleted in one transaction, so that no message waits long for its own."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class EvenClock:
+    """Whether the wall clock has gone evenly, told by a second clock that cannot be set. Pure.
+
+    Attributes:
+        ahead_s: The wall clock's time less the other's, at the last look; None before the first.
+        even_since_s: Since when they have gone alike, by the other clock.
+    """
+
+    ahead_s: float | None = None
+    even_since_s: float = 0.0
+
+    def look(self, wall_s: float, steady_s: float) -> EvenClock:
+        """Return what is known after a look at both.
+
+        >>> clock = EvenClock().look(1000.0, 5.0).look(4600.0, 3605.0)
+        >>> clock.is_trusted(3605.0), clock.look(99_999_999.0, 3606.0).is_trusted(3606.0)
+        (True, False)
+        """
+        ahead_s = wall_s - steady_s
+        if self.ahead_s is None or abs(ahead_s - self.ahead_s) > JUMP_S:
+            return EvenClock(ahead_s, steady_s)
+        return EvenClock(ahead_s, self.even_since_s)
+
+    def is_trusted(self, steady_s: float) -> bool:
+        """Whether things may be deleted by the wall clock now."""
+        return self.ahead_s is not None and steady_s - self.even_since_s >= EVEN_FOR_S
+
+
+@asynccontextmanager
+async def kept_tidy(database: Database, days: int | None) -> AsyncIterator[None]:
+    """Run `keep_tidy` as long as the block does."""
+    tidying = asyncio.create_task(keep_tidy(database, days), name="retention")
+    try:
+        yield
+    finally:
+        tidying.cancel()
+        await asyncio.gather(tidying, return_exceptions=True)
+
+
+async def keep_tidy(database: Database, days: int | None) -> None:
+    """Delete what is older than so many days, every ten minutes, until cancelled; None keeps everything.
+
+    Nothing is deleted in the first hour, nor in the hour after the clock was set.
+    """
+    if days is None:
+        return
+    clock = EvenClock()
+    while True:
+        clock = clock.look(time.time(), time.monotonic())
+        if clock.is_trusted(time.monotonic()):
+            try:
+                gone = await delete_older(database, utc_now() - timedelta(days=days))
+            except StorageError as error:
+                log.error("old messages not deleted", error=str(error))
+            else:
+                if any(gone.values()):
+                    log.info("old messages deleted", **gone)
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def delete_older(database: Database, than: datetime) -> dict[str, int]:
+    """Delete what ended before a time, in small transactions; return how many rows of each went.
+
+    Raises:
+        StorageUnavailable: the database cannot be written now; what went before stays gone.
+    """
+    gone = {"messages": 0, "turns": 0, "replies": 0, "names": 0}
+    while True:
+        counts = await database.write(lambda connection: _delete_batch(connection, than))
+        for name, count in counts.items():
+            gone[name] += count
+        if not any(counts.values()):
+            return gone
+
+
+def _delete_batch(connection: Connection, than: datetime) -> dict[str, int]:
+    """Delete the oldest messages and what hangs on them, then names; zeros when nothing was left to delete."""
+    settled = ~exists().where(outbox.c.inbox_id == inbox.c.id, outbox.c.settled_at.is_(None))
+    oldest = select(inbox.c.id).where(inbox.c.finished_at < than, settled).order_by(inbox.c.id).limit(BATCH_ROWS)
+    ids = list(connection.scalars(oldest))
+    loose = select(turn.c.id).where(turn.c.inbox_id.is_(None), turn.c.created_at < than).limit(BATCH_ROWS)
+    nameless = (
+        update(identity)
+        .where(identity.c.last_seen_at < than, _is_named(), ~exists().where(inbox.c.identity_id == identity.c.id))
+        .values(display_name="", username=None, language=None)
+    )
+    turns = turn.c.inbox_id.in_(ids) | turn.c.id.in_(list(connection.scalars(loose)))
+    return {
+        "turns": connection.execute(delete(turn).where(turns)).rowcount,
+        "replies": connection.execute(delete(outbox).where(outbox.c.inbox_id.in_(ids))).rowcount,
+        "messages": connection.execute(delete(inbox).where(inbox.c.id.in_(ids))).rowcount,
+        "names": connection.execute(nameless).rowcount,
+    }
+
+
+def _is_named() -> ColumnElement[bool]:
+    return (identity.c.display_name != "") | identity.c.username.is_not(None) | identity.c.language.is_not(None)

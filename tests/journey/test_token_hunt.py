@@ -1,0 +1,143 @@
+"""Everything that a service at its most talkative leaves behind, searched for every secret that it was told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from botbridge.app import build
+from botbridge.settings import load_settings
+from tests.fakes.discord import FakeDiscord
+from tests.fakes.telegram.client import FakeTelegram, Person
+from tests.journey.bridge import Bridge
+from tests.journey.conftest import NewBridge
+from tests.journey.town import says
+
+SARA = Person(42)
+HUB_TOKEN = "hf_canaryOfTheHub0123456789"
+REMOTE_KEY = "sk-canary-of-the-remote-0123456789"
+
+
+@pytest.fixture
+def secrets(telegram: FakeTelegram, discord: FakeDiscord) -> dict[str, str]:
+    """Every secret of the settings, by the setting's name; each is set and in use where there is a use for it."""
+    return {
+        "TELEGRAM__TOKEN": telegram.token,
+        "DISCORD__TOKEN": discord.token,
+        "HUB__TOKEN": HUB_TOKEN,
+        "INFERENCE__REMOTE_KEY": REMOTE_KEY,
+    }
+
+
+@pytest.fixture
+async def talkative(new_bridge: NewBridge, secrets: dict[str, str], discord: FakeDiscord) -> Bridge:
+    """A service that logs all it can, and whose model breaks on demand."""
+    bridge = new_bridge(LOG__LEVEL="DEBUG", **secrets)
+    await bridge.start()
+    await discord.wait_until("ready", timeout_s=120)
+    return bridge
+
+
+def spellings(secret: str) -> Iterator[bytes]:
+    """A secret as it may stand somewhere: whole, as an address spells it, and its half that no prefix gives away."""
+    yield secret.encode()
+    yield secret.replace(":", "%3A").encode()
+    yield secret.partition(":")[2].encode() or secret.encode()
+
+
+def found_in(places: dict[str, bytes], secrets: dict[str, str]) -> list[tuple[str, str]]:
+    """Which secret stands where."""
+    return [
+        (place, name)
+        for place, content in places.items()
+        for name, secret in secrets.items()
+        if any(spelling in content for spelling in spellings(secret))
+    ]
+
+
+def left_behind(bridge: Bridge) -> dict[str, bytes]:
+    """The bytes of every file in the home: log, database, its log, lock."""
+    files = [file for file in bridge.home.rglob("*") if file.is_file()]
+    assert {"stderr.log", "botbridge.db"} <= {file.name for file in files}
+    return {str(file.relative_to(bridge.home)): file.read_bytes() for file in files}
+
+
+def known_to_the_kernel(process: psutil.Process, *names: str) -> dict[str, bytes]:
+    """What `ps` and its like read of a process."""
+    return {f"{process.pid} {name}": Path(f"/proc/{process.pid}/{name}").read_bytes() for name in names}
+
+
+@pytest.mark.slow
+async def test_no_secret_is_anywhere_where_it_was_not_put(
+    talkative: Bridge, telegram: FakeTelegram, discord: FakeDiscord, secrets: dict[str, str]
+) -> None:
+    """After answers, failures of both platforms, a killed worker, every command that prints facts, and a clean end."""
+    bridge = talkative
+    said = await telegram.say(SARA, "hello")
+    await telegram.wait_for_reply(SARA, after=said.message_id, until=says("hello"))
+    asked = await discord.say("hello")
+    await discord.wait_for_reply(asked, until=lambda text: text == "hello")
+    for kind in ("status", "cut", "garbage"):
+        await telegram.break_calls("*", kind, times=2)
+    await discord.fail("status", times=2)
+    for text in ("one", "two"):
+        said = await telegram.say(SARA, text)
+        await telegram.wait_for_reply(SARA, after=said.message_id, until=says(text), timeout_s=60)
+        asked = await discord.say(text)
+        await discord.wait_for_reply(asked, until=lambda reply, text=text: reply == text)
+    places = known_to_the_kernel(bridge.worker(), "environ", "cmdline")
+    places |= known_to_the_kernel(psutil.Process(bridge.pid), "cmdline")
+    bridge.worker().kill()
+    await bridge.logged("Worker 2 started")
+    for words in (
+        "health --json",
+        "config show",
+        "config show --json",
+        "config check",
+        "admin queue --json",
+        f"people export telegram:{SARA.id}",
+        "db check",
+    ):
+        _, out, err = await bridge.command(*words.split())
+        places[words] = (out + err).encode()
+    assert await bridge.terminate() == 0
+    places |= left_behind(bridge)
+    places["wrong token"] = await _log_with_a_wrong_token(bridge, secrets["TELEGRAM__TOKEN"])
+    assert b'"level": "debug"' in places["stderr.log"], "the log was not at its most talkative"
+    assert b"hello" in places["botbridge.db"], "the database was not read where its content is"
+    assert found_in(places, secrets) == []
+
+
+async def _log_with_a_wrong_token(bridge: Bridge, token: str) -> bytes:
+    """What is said when Telegram refuses: libraries repeat the token that was offered."""
+    await bridge.start(TELEGRAM__TOKEN=token[:-1] + ("A" if token[-1] != "A" else "B"))
+    await bridge.logged("platform is off")
+    await bridge.terminate()
+    return bridge.log.replace(bridge.settings["TELEGRAM__TOKEN"], token).encode()
+
+
+def test_no_secret_stands_in_what_objects_say_of_themselves(
+    secrets: dict[str, str], telegram: FakeTelegram, tmp_path: Path
+) -> None:
+    """Settings, adapters and all that hangs on them; a debugger or a traceback prints these."""
+    settings = load_settings({"HOME": str(tmp_path), "INFERENCE__ENGINE": "echo", **secrets})
+    app = build(settings)
+    objects = {
+        "settings": settings,
+        **{f"group {name}": value for name, value in settings},
+        "app": app,
+        **{f"app's {name}": value for name, value in vars(app).items()},
+        **{
+            f"{platform}'s {name}": value
+            for platform in app.platforms.values()
+            for name, value in vars(platform).items()
+            if name != "_bot"  # The library's own prints its token; nothing of ours prints it.
+        },
+    }
+    said = {name: f"{value!r} {value!s}".encode() for name, value in objects.items()}
+    assert found_in(said, secrets) == []
+    assert found_in({"dump": json.dumps(settings.model_dump(mode="json")).encode()}, secrets) == []
