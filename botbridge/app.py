@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 
 import structlog
 
@@ -32,7 +29,7 @@ from botbridge.conversation.scope import Scope
 from botbridge.conversation.service import ConversationService, Policy
 from botbridge.conversation.texts import Texts, load_texts
 from botbridge.conversation.waits import Waits
-from botbridge.errors import ConfigError, ModelNotFound, StorageUnavailable
+from botbridge.errors import ConfigError, ModelNotFound
 from botbridge.faults import NO_FAULTS, Faults
 from botbridge.hooks import telegram_hook, web_server
 from botbridge.inference.client import WorkerClient
@@ -51,51 +48,14 @@ from botbridge.platforms.discord.translate import DISCORD
 from botbridge.platforms.telegram.adapter import TelegramPlatform
 from botbridge.platforms.telegram.translate import TELEGRAM
 from botbridge.platforms.terminal.adapter import TERMINAL, TerminalPlatform, local_person
-from botbridge.ports import Audit, History, Inbox, OpenedGenerator, Outbox, People, Platform, State
+from botbridge.ports import OpenedGenerator, Platform, State
 from botbridge.running import App, Operations
 from botbridge.setting_groups import DEFAULT_MODEL
 from botbridge.settings import Settings, child_environment
-from botbridge.storage.audit import SqlAudit
-from botbridge.storage.backup import backup
-from botbridge.storage.database import Database
-from botbridge.storage.engines import sqlite_note
-from botbridge.storage.files import database_path, make_home
-from botbridge.storage.history import SqlHistory
-from botbridge.storage.inbox import SqlInbox
-from botbridge.storage.lock import DatabaseLock
-from botbridge.storage.memory import (
-    InMemoryAudit,
-    InMemoryHistory,
-    InMemoryInbox,
-    InMemoryOutbox,
-    InMemoryState,
-)
-from botbridge.storage.memory_people import InMemoryPeople
-from botbridge.storage.memory_store import InMemoryStore
-from botbridge.storage.migrate import upgrade
-from botbridge.storage.outbox import SqlOutbox
-from botbridge.storage.people import SqlPeople
-from botbridge.storage.probe import probe
-from botbridge.storage.retention import kept_tidy
-from botbridge.storage.state import SqlState
-from botbridge.watching import Probe, Watch
+from botbridge.stores import Storage, in_memory_storage, sql_storage
+from botbridge.watching import Watch
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Storage:
-    """One implementation of every storage port, and how it is opened."""
-
-    inbox: Inbox
-    history: History
-    outbox: Outbox
-    people: People
-    audit: Audit
-    state: State
-    opened: Callable[[], AbstractAsyncContextManager[None]]
-    backup: Callable[[Path], Awaitable[None]]
-    probe: Probe
 
 
 def build(
@@ -333,62 +293,6 @@ def make_policy(settings: Settings) -> Policy:
             queue=limits.queue,
         ),
         scopes={TELEGRAM: Scope(settings.scope.telegram_group), DISCORD: Scope(settings.scope.discord_channel)},
-    )
-
-
-def sql_storage(settings: Settings, faults: Faults = NO_FAULTS) -> Storage:
-    """Make the ports over the SQLite file, which only one process may hold."""
-    database = Database(database_path(settings.database_url))
-
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[None]:
-        make_home(settings.home)
-        with DatabaseLock(database.path):
-            done = await upgrade(settings.database_url, settings.home / "backups", faults=faults)
-            if note := sqlite_note():
-                log.warning(note)
-            if done.before != done.after:
-                log.info("database upgraded", before=done.before, after=done.after, backup=str(done.backup or ""))
-            async with database, kept_tidy(database, settings.retention.days):
-                yield
-
-    return Storage(
-        inbox=SqlInbox(database, faults),
-        history=SqlHistory(database),
-        outbox=SqlOutbox(database),
-        people=SqlPeople(database),
-        audit=SqlAudit(database),
-        state=SqlState(database),
-        opened=opened,
-        backup=partial(backup, database),
-        probe=partial(probe, database),
-    )
-
-
-def in_memory_storage() -> Storage:
-    """Make the ports over nothing but memory."""
-    store = InMemoryStore()
-
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[None]:
-        yield
-
-    async def nothing_owed(_platforms: Collection[PlatformName]) -> float:
-        return 0.0
-
-    async def no_backup(path: Path) -> None:
-        raise StorageUnavailable(f"there is no database to copy to {path}")
-
-    return Storage(
-        inbox=InMemoryInbox(store),
-        history=InMemoryHistory(store),
-        outbox=InMemoryOutbox(store),
-        people=InMemoryPeople(store),
-        audit=InMemoryAudit(store),
-        state=InMemoryState(store),
-        opened=opened,
-        backup=no_backup,
-        probe=nothing_owed,
     )
 
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from botbridge.app import Storage, sql_storage
 from botbridge.control import ControlClient
 from botbridge.control_verbs import PersonId, ResetTarget, Verb, reset_target
 from botbridge.conversation.texts import Texts, load_texts
 from botbridge.errors import ControlError, DatabaseInUse
 from botbridge.messages import AuditEntry, ConversationKey, InboxRow, InboxState, Outcome, Part
 from botbridge.settings import Settings
+from botbridge.stores import Storage, sql_storage
 
 ANSWER_PATIENCE_S = 10.0
 BY_COMMAND = "operator:command"

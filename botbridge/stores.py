@@ -1,0 +1,114 @@
+"""One implementation of every storage port, and how it is opened: a SQLite file, or nothing but memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from botbridge.errors import StorageUnavailable
+from botbridge.faults import NO_FAULTS, Faults
+from botbridge.messages import PlatformName
+from botbridge.ports import Audit, History, Inbox, Outbox, People, State
+from botbridge.settings import Settings
+from botbridge.storage.audit import SqlAudit
+from botbridge.storage.backup import backup
+from botbridge.storage.database import Database
+from botbridge.storage.engines import sqlite_note
+from botbridge.storage.files import database_path, make_home
+from botbridge.storage.history import SqlHistory
+from botbridge.storage.inbox import SqlInbox
+from botbridge.storage.lock import DatabaseLock
+from botbridge.storage.memory import (
+    InMemoryAudit,
+    InMemoryHistory,
+    InMemoryInbox,
+    InMemoryOutbox,
+    InMemoryState,
+)
+from botbridge.storage.memory_people import InMemoryPeople
+from botbridge.storage.memory_store import InMemoryStore
+from botbridge.storage.migrate import upgrade
+from botbridge.storage.outbox import SqlOutbox
+from botbridge.storage.people import SqlPeople
+from botbridge.storage.probe import probe
+from botbridge.storage.retention import kept_tidy
+from botbridge.storage.state import SqlState
+from botbridge.watching import Probe
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """One implementation of every storage port, and how it is opened."""
+
+    inbox: Inbox
+    history: History
+    outbox: Outbox
+    people: People
+    audit: Audit
+    state: State
+    opened: Callable[[], AbstractAsyncContextManager[None]]
+    backup: Callable[[Path], Awaitable[None]]
+    probe: Probe
+
+
+def sql_storage(settings: Settings, faults: Faults = NO_FAULTS) -> Storage:
+    """Make the ports over the SQLite file, which only one process may hold."""
+    database = Database(database_path(settings.database_url))
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[None]:
+        make_home(settings.home)
+        with DatabaseLock(database.path):
+            done = await upgrade(settings.database_url, settings.home / "backups", faults=faults)
+            if note := sqlite_note():
+                log.warning(note)
+            if done.before != done.after:
+                log.info("database upgraded", before=done.before, after=done.after, backup=str(done.backup or ""))
+            async with database, kept_tidy(database, settings.retention.days):
+                yield
+
+    return Storage(
+        inbox=SqlInbox(database, faults),
+        history=SqlHistory(database),
+        outbox=SqlOutbox(database),
+        people=SqlPeople(database),
+        audit=SqlAudit(database),
+        state=SqlState(database),
+        opened=opened,
+        backup=partial(backup, database),
+        probe=partial(probe, database),
+    )
+
+
+def in_memory_storage() -> Storage:
+    """Make the ports over nothing but memory."""
+    store = InMemoryStore()
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[None]:
+        yield
+
+    async def nothing_owed(_platforms: Collection[PlatformName]) -> float:
+        return 0.0
+
+    async def no_backup(path: Path) -> None:
+        raise StorageUnavailable(f"there is no database to copy to {path}")
+
+    return Storage(
+        inbox=InMemoryInbox(store),
+        history=InMemoryHistory(store),
+        outbox=InMemoryOutbox(store),
+        people=InMemoryPeople(store),
+        audit=InMemoryAudit(store),
+        state=InMemoryState(store),
+        opened=opened,
+        backup=no_backup,
+        probe=nothing_owed,
+    )
