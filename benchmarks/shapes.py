@@ -7,13 +7,14 @@ the cache directory: a Q4_0 GGUF of 0.8 GB and a tokenizer of as many tokens.
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import gguf
 import numpy as np
 import platformdirs
 from numpy.typing import NDArray
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models
 from transformers import LlamaConfig, PreTrainedTokenizerFast
 
 from botbridge.models.catalogue import load_catalogue
@@ -40,7 +41,7 @@ def embedded() -> ModelFiles:
 
 def one_billion() -> ModelFiles:
     """Return the model of the larger shape, made if it is not there yet."""
-    directory = Path(platformdirs.user_cache_dir("botbridge")) / "bench" / "llama-1b-shape"
+    directory = Path(platformdirs.user_cache_dir("botbridge")) / "bench" / "llama-1b-shape-2"
     if not (directory / "model-q4_0.gguf").is_file():
         directory.mkdir(parents=True, exist_ok=True)
         tokenizer = _tokenizer()
@@ -55,12 +56,15 @@ def one_billion() -> ModelFiles:
 
 
 def _tokenizer() -> PreTrainedTokenizerFast:
-    """One token a byte, and as many more as the vocabulary has; words come out as bytes, answers as anything."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    names = [*alphabet, *(f"tok{number}" for number in range(VOCABULARY - len(alphabet) - 2))]
+    """One token a character, and a character for every token, so that an answer read again has as many tokens.
+
+    Those beyond the printable ones are of the planes for private use.
+    """
+    own = [chr(place) for place in range(32, 127)]
+    private = (chr(place) for start in (0xF0000, 0x100000) for place in range(start, start + 0xFFFE))
+    names = [*own, *itertools.islice(private, VOCABULARY - len(own) - 2)]
     tokenizer = Tokenizer(models.BPE(vocab={name: place for place, name in enumerate(names)}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.decoder = decoders.Fuse()
     tokenizer.add_special_tokens(["<|turn|>", "<|end|>"])
     end: str = "<|end|>"
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=end, chat_template=TEMPLATE)

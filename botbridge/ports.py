@@ -148,8 +148,11 @@ class Outbox(Protocol):
 
     async def mark(
         self, part_id: PartId, state: PartState, *, message_id: MessageId | None = None, detail: str = ""
-    ) -> None:
-        """Move a part on; `sending` counts an attempt, `sent` stores the platform's id of the message."""
+    ) -> bool:
+        """Move a part on; False when it is settled, which it stays.
+
+        `sending` counts an attempt, `sent` stores the platform's id of the message.
+        """
         ...
 
     async def lose_sight(self, part_id: PartId, notice: Part, *, detail: str = "") -> None:

@@ -153,7 +153,8 @@ class Delivery:
     async def _try(self, part: OutboxPart) -> float | None:
         """Send once: None when the part is done with, else the seconds to wait (0: the usual ones)."""
         platform = self._platforms[part.address.platform]
-        await self._note(part, PartState.SENDING)
+        if not await self._note(part, PartState.SENDING):
+            return None  # what was due when the outbox was read has been sent before the reading was known
         self._faults.reached(Point.SEND_PRE)
         try:
             try:
@@ -184,10 +185,11 @@ class Delivery:
         platform = self._platforms.get(part.address.platform)
         notice = Part(told) if platform is None else platform.render(told)[0]
         await until_stored(partial(self._outbox.lose_sight, part.id, notice, detail=detail), part_id=part.id)
+        self._passed_over.add(chat_of(part))  # the notice came for it meanwhile
 
     async def _note(
         self, part: OutboxPart, state: PartState, detail: str = "", *, message_id: MessageId | None = None
-    ) -> None:
-        """Store what became of a part, however long the database takes: nothing else knows it."""
+    ) -> bool:
+        """Store what became of a part, however long the database takes: nothing else knows it; False when settled."""
         mark = partial(self._outbox.mark, part.id, state, message_id=message_id, detail=detail)
-        await until_stored(mark, part_id=part.id)
+        return await until_stored(mark, part_id=part.id)

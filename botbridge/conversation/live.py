@@ -131,7 +131,8 @@ class Live:
                 await self._closing.wait()
 
     async def _keep_typing(self) -> None:
-        await asyncio.sleep(TYPING_AFTER_S)
+        if not self.is_instant:
+            await asyncio.sleep(TYPING_AFTER_S)
         while True:
             await self._platform.typing(self._address)
             await asyncio.sleep(TYPING_EVERY_S)

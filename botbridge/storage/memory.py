@@ -212,17 +212,18 @@ class InMemoryOutbox:
         *,
         message_id: MessageId | None = None,
         detail: str = "",  # noqa: ARG002 - nobody can read it here.
-    ) -> None:
-        """Move a part on; a part that is settled stays as it is, or it might be sent twice."""
+    ) -> bool:
+        """Move a part on; False when it is settled: it stays as it is, or it might be sent twice."""
         owed = self._store.parts[part_id]
         if owed.part.state in SETTLED:
-            return
+            return False
         attempts = owed.part.attempts + (state is PartState.SENDING)
         self._store.parts[part_id] = replace(
             owed,
             part=replace(owed.part, state=state, attempts=attempts),
             message_id=owed.message_id if message_id is None else message_id,
         )
+        return True
 
     async def lose_sight(
         self,

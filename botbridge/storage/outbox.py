@@ -52,8 +52,8 @@ class SqlOutbox:
 
     async def mark(
         self, part_id: PartId, state: PartState, *, message_id: MessageId | None = None, detail: str = ""
-    ) -> None:
-        """Move a part on; a part that is settled stays as it is, or it might be sent twice."""
+    ) -> bool:
+        """Move a part on; False when it is settled: it stays as it is, or it might be sent twice."""
         change = (
             update(outbox)
             .where(outbox.c.id == part_id, outbox.c.settled_at.is_(None))
@@ -64,10 +64,10 @@ class SqlOutbox:
         if message_id is not None:
             change = change.values(message_id=message_id)
 
-        def work(connection: Connection) -> None:
-            connection.execute(change)
+        def work(connection: Connection) -> bool:
+            return connection.execute(change).rowcount == 1
 
-        await self._database.write(work)
+        return await self._database.write(work)
 
     async def lose_sight(self, part_id: PartId, notice: Part, *, detail: str = "") -> None:
         """Settle a part as `delivery_unknown` and owe its chat a notice, unless it has one or the part is one."""

@@ -78,7 +78,7 @@ class Webhook:
 def refused(status: HTTPStatus) -> Response:
     """An answer that also ends the connection, so that nothing more of the body is read.
 
-    >>> refused(HTTPStatus.FORBIDDEN).status_code
+    >>> int(refused(HTTPStatus.FORBIDDEN).status_code)
     403
     """
     return Response(status.phrase, status, {"connection": "close"}, media_type="text/plain")

@@ -149,7 +149,7 @@ def test_a_message_waits_until_the_last_edit_that_it_caused() -> None:
         {"kind": kind, "at_s": at_s, ("update_id" if kind == "update" else "chat_id"): number}
         for kind, number, at_s in course
     )
-    record = Record(sent=(), updates=updates, events=events, early_calls=0, menus={}, webhook_url="")
+    record = Record(sent=(), updates=updates, events=events, early_calls=0, menus={}, webhook_url="", webhook_secret="")
     assert latencies_s(record, 1) == [2.0, 2.0]
 
 

@@ -26,13 +26,15 @@ class WatchedOutbox(InMemoryOutbox):
         self._seen: dict[PartState, asyncio.Event] = defaultdict(asyncio.Event)
         self._marked, self._asked = asyncio.Event(), asyncio.Event()
         self.looks = 0
+        self.late: Sequence[OutboxPart] | None = None
 
     async def mark(
         self, part_id: PartId, state: PartState, *, message_id: MessageId | None = None, detail: str = ""
-    ) -> None:
-        await super().mark(part_id, state, message_id=message_id, detail=detail)
+    ) -> bool:
+        is_marked = await super().mark(part_id, state, message_id=message_id, detail=detail)
         self._seen[state].set()
         self._marked.set()
+        return is_marked
 
     async def until(self, state: PartState) -> None:
         """Return once a part has been in a state."""
@@ -42,7 +44,8 @@ class WatchedOutbox(InMemoryOutbox):
         due = await super().due()
         self._asked.set()
         self.looks += 1
-        return due
+        late, self.late = self.late, None
+        return due if late is None else late
 
     async def asked(self) -> None:
         """Return once somebody has asked what is due."""
@@ -97,6 +100,23 @@ async def test_parts_arrive_in_order_and_are_marked_sent() -> None:
         await post.outbox.settled()
     assert post.platform.texts("1") == ["a", "b", "c"]
     assert set(post.states) == {PartState.SENT}
+
+
+async def test_what_was_sent_while_the_outbox_was_read_is_not_sent_again() -> None:
+    """A reading may say what was due when it began, and be known only when the chat is done with."""
+    post = Post()
+    await post.ended("a")
+    began = await post.outbox.due()
+    async with post.running():
+        await post.outbox.until(PartState.SENT)
+        await _idle()
+        post.outbox.late = began
+        post.delivery.wake()
+        await _idle()
+        assert post.outbox.late is None
+        await post.ended("b")
+        await post.outbox.settled()
+    assert post.platform.texts("1") == ["a", "b"]
 
 
 async def test_nobody_looks_again_after_a_chat_was_served_unless_more_came_for_it_meanwhile() -> None:

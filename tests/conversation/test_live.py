@@ -20,7 +20,7 @@ async def live_of(platform: InMemoryPlatform) -> Live:
 
 
 async def test_an_answer_that_is_there_at_once_is_not_announced() -> None:
-    platform = InMemoryPlatform()
+    platform = InMemoryPlatform(edit_interval_s=1.0)
     live = await live_of(platform)
     live.typing()
     for _ in range(3):  # begins what was only planned
@@ -30,7 +30,7 @@ async def test_an_answer_that_is_there_at_once_is_not_announced() -> None:
 
 
 async def test_one_that_takes_longer_is() -> None:
-    platform = InMemoryPlatform()
+    platform = InMemoryPlatform(edit_interval_s=1.0)
     live = await live_of(platform)
     live.typing()
     await platform.until(lambda: platform.typed > 0)

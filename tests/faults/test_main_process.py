@@ -80,16 +80,7 @@ async def test_a_death_at_a_commit_loses_nothing_and_doubles_nothing_on_telegram
     await telegram.wait_until(lambda record: record.unconfirmed == ())
 
 
-@pytest.mark.parametrize(
-    "point",
-    [
-        pytest.param(
-            Point.INGEST_PRE_COMMIT,
-            marks=pytest.mark.xfail(reason="needs what was said while no process ran to be fetched from Discord"),
-        ),
-        *WITHOUT_A_SEND[1:],
-    ],
-)
+@pytest.mark.parametrize("point", WITHOUT_A_SEND)
 async def test_a_death_at_a_commit_loses_nothing_and_doubles_nothing_on_discord(
     new_bridge: NewBridge, discord: FakeDiscord, point: Point
 ) -> None:

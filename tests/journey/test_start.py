@@ -213,5 +213,6 @@ async def test_health_is_no_while_a_platform_cannot_be_reached(new_bridge: NewBr
     asked = await discord.say("hello")
     await discord.wait_for_reply(asked, until=lambda text: text == "hello")
     health = await bridge.ask("health")
-    assert (health["ok"], health["platforms"]["telegram"]) == (False, "not connected")
+    assert not health["ok"]
+    assert health["platforms"]["telegram"].endswith("All connection attempts failed")
     assert health["platforms"]["discord"] == "on"

@@ -152,7 +152,7 @@ async def test_the_log_of_the_old_database_goes_with_it(path: Path, copy: Path, 
 async def test_a_missing_database_is_restored_too(path: Path, copy: Path) -> None:
     path.unlink()
     assert (await restore(url(path), copy)).kept is None
-    assert await check(url(path)) == Checkup(None, "0003", "0003")
+    assert await check(url(path)) == Checkup(None, "0004", "0004")
 
 
 @pytest.mark.parametrize("with_log", [True, False], ids=["log still there", "log set aside"])

@@ -8,6 +8,7 @@ that is resumed brings it by itself.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -56,6 +57,10 @@ class Unreadable:
         kind = ChatKind.GROUP if "guild_id" in facts else ChatKind.PRIVATE
         chat_id = ChatId(str(facts.get("channel_id", "")))
         return Address(DISCORD, bot_id, chat_id, kind), MessageId(str(facts.get("id", "")))
+
+
+LAST_BEAT_S = 5.0
+"""How long the end waits for a heartbeat that is just being sent."""
 
 
 class IngestClient(discord.Client):
@@ -116,7 +121,11 @@ class IngestClient(discord.Client):
         # Between READY and the last server's arrival discord.py waits in a task that its own `close` forgets.
         if (ready := self._connection._ready_task) is not None:  # noqa: SLF001 - see above
             ready.cancel()
+        # Nor does it wait for its thread that beats, which would call into a loop that is gone.
+        beating = None if self.ws is None else self.ws._keep_alive  # noqa: SLF001 - see above
         await super().close()
+        if beating is not None:
+            await asyncio.to_thread(beating.join, LAST_BEAT_S)
 
     async def written_after(
         self, channel_id: int, after_id: int, limit: int
