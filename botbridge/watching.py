@@ -103,7 +103,8 @@ class Watch:
             refused: Platforms that are off for good, and why.
         """
         status, worker, answering = self._generator.status(), self._generator.worker(), self._room.streams
-        may_ask = status.state == "ready" and not answering
+        # A server elsewhere watches over itself, and may charge for every question.
+        may_ask = worker is not None and status.state == "ready" and not answering
         (database_error, outbox_s), self_test = await asyncio.gather(
             self._write(), self._self_test.look(may_ask=may_ask)
         )

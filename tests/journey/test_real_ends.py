@@ -60,7 +60,7 @@ async def test_sigterm_while_the_model_is_loaded_leaves_no_process_and_the_next_
     bridge = new_bridge(models=model_home / "models", **MODEL)
     await telegram.say(SARA, "Say hello.")
     await bridge.start()
-    await bridge.until(lambda: bridge.database.exists() and bool(bridge.rows("SELECT id FROM inbox")))
+    await telegram.wait_until(lambda record: record.unconfirmed == ())
     await bridge.logged("Worker 1 started")
     assert await bridge.terminate() == 0
     assert bridge.processes() == []
