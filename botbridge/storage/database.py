@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -11,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from botbridge.errors import StorageUnavailable
-from botbridge.storage.engines import reader_engine, writer_engine
+from botbridge.storage.engines import driver_connection, reader_engine, writer_engine
 from botbridge.storage.failures import translated
 from botbridge.storage.files import make_private
 from botbridge.storage.writer import T, Work, Writer
@@ -110,8 +109,7 @@ class Database:
     def _scrub(self) -> None:
         """Run between two transactions, because it has the writer's thread; it begins none."""
         with translated(self.path), self._writing.connect() as connection:
-            driver = connection.connection.driver_connection
-            assert isinstance(driver, sqlite3.Connection)
+            driver = driver_connection(connection)
             driver.execute("VACUUM")
             ((is_busy, *_),) = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         if is_busy:

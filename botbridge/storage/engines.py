@@ -6,8 +6,8 @@ Pragmas hold for one connection, so they are set on each as it is opened.
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
@@ -31,6 +31,13 @@ def reader_engine(path: Path, busy_timeout_s: float, connections: int) -> Engine
     """Return an engine whose connections see one snapshot a transaction, never write and never checkpoint."""
     pragmas = ("query_only=ON", "wal_autocheckpoint=0", "foreign_keys=ON")
     return _engine(path, busy_timeout_s, pragmas, begin="BEGIN DEFERRED", connections=connections)
+
+
+def driver_connection(connection: Connection) -> sqlite3.Connection:
+    """Return the connection of SQLite's own module, which knows more than SQLAlchemy asks."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver
 
 
 def sqlite_note(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> str | None:
@@ -57,7 +64,7 @@ def _engine(path: Path, busy_timeout_s: float, pragmas: tuple[str, ...], *, begi
     )
 
     @event.listens_for(engine, "connect")
-    def set_up(connection: Any, _record: object) -> None:  # noqa: ANN401 - SQLAlchemy's adapter has no public type.
+    def set_up(connection: sqlite3.Connection, _record: object) -> None:
         # SQLAlchemy emits BEGIN itself, below; the driver must not. Should a pragma
         # fail, the pool closes the connection.
         connection.isolation_level = None
@@ -71,12 +78,8 @@ def _engine(path: Path, busy_timeout_s: float, pragmas: tuple[str, ...], *, begi
     return engine
 
 
-def _set(connection: Any, path: Path, pragma: str) -> None:  # noqa: ANN401 - as above.
-    cursor = connection.cursor()
-    try:
-        cursor.execute(f"PRAGMA {pragma}")
+def _set(connection: sqlite3.Connection, path: Path, pragma: str) -> None:
+    with closing(connection.execute(f"PRAGMA {pragma}")) as cursor:
         if pragma == "journal_mode=WAL" and (mode := cursor.fetchone()[0]) != "wal":
             message = f"database {path}: no write-ahead log is possible here (mode {mode}); use a local disk"
             raise StorageUnavailable(message)
-    finally:
-        cursor.close()

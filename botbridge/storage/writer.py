@@ -13,7 +13,6 @@ nothing, and whether it is worth another try is the caller's to say.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine
 
 from botbridge.errors import StorageUnavailable
+from botbridge.storage.engines import driver_connection
 from botbridge.storage.failures import translated
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class _Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class _Attempt:
     """What came of a piece of work: a value that is committed, or an error and nothing stored."""
 
     value: object = None
@@ -82,7 +82,7 @@ class Writer:
             self._closed = True
             while not self._queue.empty():
                 if (job := self._queue.get_nowait()) is not None:
-                    _settle(job, Attempt(error=_unavailable(self._path, "it was closed before this was written")))
+                    _settle(job, _Attempt(error=_unavailable(self._path, "it was closed before this was written")))
 
     def close(self) -> None:
         """Take no more work; `run` returns when all is done."""
@@ -103,13 +103,13 @@ class Writer:
 
     async def _commit(self, batch: list[_Job]) -> None:
         works = [job.work for job in batch]
-        carried = asyncio.get_running_loop().run_in_executor(self._thread, carry_out, self._engine, self._path, works)
+        carried = asyncio.get_running_loop().run_in_executor(self._thread, _carry_out, self._engine, self._path, works)
         carried.add_done_callback(partial(_settle_all, batch))
         # Not awaited itself: to cancel this task neither stops the thread nor leaves its callers without an answer.
         await asyncio.wait([carried])
 
 
-def carry_out(engine: Engine, path: Path, works: Sequence[Work[object]]) -> list[Attempt]:
+def _carry_out(engine: Engine, path: Path, works: Sequence[Work[object]]) -> list[_Attempt]:
     """Do pieces of work in one transaction; when one of them fails, each in a transaction of its own.
 
     Returns:
@@ -118,13 +118,13 @@ def carry_out(engine: Engine, path: Path, works: Sequence[Work[object]]) -> list
     """
     try:
         with translated(path), engine.begin() as connection:
-            return [Attempt(_do(connection, path, work)) for work in works]
+            return [_Attempt(_do(connection, path, work)) for work in works]
     except StorageUnavailable as error:
-        return [Attempt(error=error)] * len(works)
+        return [_Attempt(error=error)] * len(works)
     except Exception as error:  # noqa: BLE001 - each caller gets its own error
         if len(works) == 1:
-            return [Attempt(error=error)]
-    return [attempt for work in works for attempt in carry_out(engine, path, [work])]
+            return [_Attempt(error=error)]
+    return [attempt for work in works for attempt in _carry_out(engine, path, [work])]
 
 
 def _do(connection: Connection, path: Path, work: Work[object]) -> object:
@@ -132,9 +132,7 @@ def _do(connection: Connection, path: Path, work: Work[object]) -> object:
     # A full disk or a failed read can make SQLite roll everything back by itself; each further
     # statement would then commit alone, and works that are gone would be reported as written.
     # Source: https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)
-    if not driver.in_transaction:
+    if not driver_connection(connection).in_transaction:
         raise _unavailable(path, "SQLite gave the transaction up")
     return value
 
@@ -143,12 +141,12 @@ def _unavailable(path: Path, why: str) -> StorageUnavailable:
     return StorageUnavailable(f"database {path}: {why}")
 
 
-def _settle_all(batch: Sequence[_Job], carried: asyncio.Future[list[Attempt]]) -> None:
+def _settle_all(batch: Sequence[_Job], carried: asyncio.Future[list[_Attempt]]) -> None:
     for job, attempt in zip(batch, carried.result(), strict=True):
         _settle(job, attempt)
 
 
-def _settle(job: _Job, attempt: Attempt) -> None:
+def _settle(job: _Job, attempt: _Attempt) -> None:
     # A caller that was cancelled took its future with it; the work ran in the writer's thread and is done.
     if job.done.done():
         return

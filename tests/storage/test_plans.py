@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ from sqlalchemy import Connection, Select, event
 
 from botbridge.messages import InboxId, MessageId, Part, PartId, PartState
 from botbridge.storage.database import Database
+from botbridge.storage.engines import driver_connection
 from botbridge.storage.history import SqlHistory, newest_pairs
 from botbridge.storage.inbox import SqlInbox
 from botbridge.storage.outbox import SqlOutbox
@@ -26,8 +26,7 @@ SELECT i, 1, 0, CASE WHEN i % 2 = 0 THEN i - 1 END, CASE WHEN i % 2 = 0 THEN 'as
 
 def plan(connection: Connection, statement: str, parameters: object) -> list[str]:
     """Return how SQLite would carry a statement out."""
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)
+    driver = driver_connection(connection)
     return [row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]  # type: ignore[arg-type]
 
 
@@ -97,8 +96,7 @@ async def test_a_history_of_any_length_is_read_from_its_end(database: Database, 
 
 def count_steps(connection: Connection, query: Select[Any]) -> int:
     """Return how many instructions of its virtual machine SQLite needs for a query."""
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)
+    driver = driver_connection(connection)
     steps: list[None] = []
     driver.set_progress_handler(lambda: steps.append(None), 1)
     connection.execute(query)
