@@ -225,18 +225,11 @@ class InMemoryOutbox:
         )
         return True
 
-    async def lose_sight(
-        self,
-        part_id: PartId,
-        notice: Part,
-        *,
-        detail: str = "",
-    ) -> None:
+    async def lose_sight(self, part_id: PartId, notice: Part, *, detail: str = "") -> None:
         """Settle a part as `delivery_unknown` and owe its chat a notice, unless it has one or the part is one."""
         part = self._store.parts[part_id].part
-        if part.state in SETTLED:
+        if not await self.mark(part_id, PartState.DELIVERY_UNKNOWN, detail=detail):
             return
-        await self.mark(part_id, PartState.DELIVERY_UNKNOWN, detail=detail)
         if any(owed.part.is_notice for owed in self._store.parts.values() if owed.part.inbox_id == part.inbox_id):
             return
         self._store.owe(

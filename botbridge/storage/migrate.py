@@ -100,9 +100,7 @@ async def require_newest(url: str) -> None:
         SchemaOutOfDate: another version wrote it, or another program.
     """
     path, head = database_path(url), _head(_script(migrations_dir()))
-    if not path.exists():
-        message = f"database {path}: there is no such file"
-        raise StorageUnavailable(message)
+    _require_file(path)
 
     def look() -> str | None:
         with translated(path), closing(_open(path)) as connection:
@@ -125,9 +123,7 @@ async def check(url: str, *, migrations: Path | None = None) -> Checkup:
     """
     path = database_path(url)
     script = _script(migrations or migrations_dir())
-    if not path.exists():
-        message = f"database {path}: there is no such file"
-        raise StorageUnavailable(message)
+    _require_file(path)
 
     def look() -> Checkup:
         with translated(path), closing(_open(path)) as connection:
@@ -143,19 +139,28 @@ def known_revision(path: Path) -> str:
         StorageUnavailable: there is no such file, or it is blank or damaged.
         SchemaOutOfDate: a newer version wrote it, or another program.
     """
-    if not path.is_file():
-        message = f"database {path}: there is no such file"
-        raise StorageUnavailable(message)
-    with translated(path), closing(_open(path)) as connection:
-        if found := damage(connection):
-            message = f"database {path}: it is damaged ({found})"
-            raise StorageUnavailable(message)
-        revision = _revision(connection, path)
+    _require_file(path)
+    revision = _sound_revision(path)
     if revision is None:
         message = f"database {path}: it holds nothing"
         raise StorageUnavailable(message)
     _require_known(path, revision, _script(migrations_dir()))
     return revision
+
+
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        message = f"database {path}: there is no such file"
+        raise StorageUnavailable(message)
+
+
+def _sound_revision(path: Path, advice: str = "") -> str | None:
+    """Read the revision; None for an empty file. Damage is refused, with advice for the operator."""
+    with translated(path), closing(_open(path)) as connection:
+        if found := damage(connection):
+            message = f"database {path}: it is damaged ({found}){advice}"
+            raise StorageUnavailable(message)
+        return _revision(connection, path)
 
 
 def _require_known(path: Path, revision: str, script: ScriptDirectory) -> None:
@@ -170,19 +175,17 @@ def _require_known(path: Path, revision: str, script: ScriptDirectory) -> None:
 def _upgrade(path: Path, backup_dir: Path, script: ScriptDirectory, busy_timeout_s: float, faults: Faults) -> Upgrade:
     make_private(path)
     head = _head(script)
-    with translated(path), closing(_open(path)) as connection:
-        if found := damage(connection):
-            message = (
-                f"database {path}: it is damaged ({found}); `botbridge db restore FILE` keeps it for later and "
-                f"puts a backup in its place (backups made before upgrades lie in {backup_dir})"
-            )
-            raise StorageUnavailable(message)
-        before = _revision(connection, path)
+    before = _sound_revision(
+        path,
+        "; `botbridge db restore FILE` keeps it for later and puts a backup in its place "
+        f"(backups made before upgrades lie in {backup_dir})",
+    )
     if before == head:
         return Upgrade(before, head)
+    copy = None
     if before is not None:
         _require_known(path, before, script)
-    copy = None if before is None else _back_up(path, backup_dir, before)
+        copy = _back_up(path, backup_dir, before)
     with translated(path):
         _migrate(path, script, busy_timeout_s, faults)
     return Upgrade(before, head, copy)

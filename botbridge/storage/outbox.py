@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, Select, exists, insert, select, update
+from sqlalchemy import Connection, Select, Update, exists, insert, select, update
 
 from botbridge.messages import Address, InboxId, MessageId, OutboxPart, Part, PartId, PartState
 from botbridge.storage.codec import encode_address
@@ -54,11 +54,7 @@ class SqlOutbox:
         self, part_id: PartId, state: PartState, *, message_id: MessageId | None = None, detail: str = ""
     ) -> bool:
         """Move a part on; False when it is settled: it stays as it is, or it might be sent twice."""
-        change = (
-            update(outbox)
-            .where(outbox.c.id == part_id, outbox.c.settled_at.is_(None))
-            .values(state=state, detail=detail, settled_at=utc_now() if state in SETTLED else None)
-        )
+        change = _moved(part_id, state, detail)
         if state is PartState.SENDING:
             change = change.values(attempts=outbox.c.attempts + 1)
         if message_id is not None:
@@ -71,12 +67,7 @@ class SqlOutbox:
 
     async def lose_sight(self, part_id: PartId, notice: Part, *, detail: str = "") -> None:
         """Settle a part as `delivery_unknown` and owe its chat a notice, unless it has one or the part is one."""
-        settle = (
-            update(outbox)
-            .where(outbox.c.id == part_id, outbox.c.settled_at.is_(None))
-            .values(state=PartState.DELIVERY_UNKNOWN, detail=detail, settled_at=utc_now())
-            .returning(outbox.c.inbox_id, outbox.c.address)
-        )
+        settle = _moved(part_id, PartState.DELIVERY_UNKNOWN, detail).returning(outbox.c.inbox_id, outbox.c.address)
 
         def work(connection: Connection) -> None:
             part = connection.execute(settle).one_or_none()
@@ -96,6 +87,13 @@ class SqlOutbox:
             )
 
         await self._database.write(work)
+
+
+def _moved(part_id: PartId, state: PartState, detail: str) -> Update:
+    """The change of a part's state, of no row when it is settled."""
+    settled_at = utc_now() if state in SETTLED else None
+    change = update(outbox).where(outbox.c.id == part_id, outbox.c.settled_at.is_(None))
+    return change.values(state=state, detail=detail, settled_at=settled_at)
 
 
 def _has_notice(inbox_id: int) -> Select[tuple[bool]]:
