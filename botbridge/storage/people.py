@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, delete, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Update, delete, select, tuple_, update
 
 from botbridge.messages import Address, InboxState, PartState, Person, PlatformName, UserId
 from botbridge.storage.database import Database
@@ -104,6 +104,12 @@ class SqlPeople:
         return erased
 
 
+def without_names(*conditions: ColumnElement[bool]) -> Update:
+    """Return the statement that erases names and language of the identities which fit and have any."""
+    is_named = (identity.c.display_name != "") | identity.c.username.is_not(None) | identity.c.language.is_not(None)
+    return update(identity).where(*conditions, is_named).values(display_name="", username=None, language=None)
+
+
 def _erase(connection: Connection, platform: PlatformName, user_id: UserId) -> dict[str, int]:
     now = utc_now()
     who = _identities(platform, user_id)
@@ -125,16 +131,13 @@ def _erase(connection: Connection, platform: PlatformName, user_id: UserId) -> d
     own = inbox.c.identity_id.in_(who) & (inbox.c.payload.is_not(None) | inbox.c.username.is_not(None))
     near = (inbox.c.chat_id == user_id) | tuple_(inbox.c.bot_id, inbox.c.chat_id).in_(chats)
     malformed = (inbox.c.platform == platform) & inbox.c.raw.is_not(None) & near
-    named = (identity.c.display_name != "") | identity.c.username.is_not(None)
     erasures = {
         "messages": update(inbox).where(own | malformed).values(payload=None, username=None, raw=None, detail=""),
         "turns": delete(turn).where(turn.c.inbox_id.in_(theirs)),
         "replies": update(outbox)
         .where(outbox.c.inbox_id.in_(theirs), outbox.c.text != "")
         .values(text="", markup="", detail=""),
-        "names": update(identity)
-        .where(identity.c.id.in_(who), named)
-        .values(display_name="", username=None, language=None),
+        "names": without_names(identity.c.id.in_(who)),
     }
     return {name: connection.execute(erasure).rowcount for name, erasure in erasures.items()}
 

@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, delete, exists, select, update
+from sqlalchemy import Connection, delete, exists, select
 
 from botbridge.errors import StorageError
 from botbridge.storage.database import Database
+from botbridge.storage.people import without_names
 from botbridge.storage.tables import identity, inbox, outbox, turn, utc_now
 
 LOOK_EVERY_S = 600.0
@@ -120,19 +121,11 @@ def _delete_batch(connection: Connection, than: datetime) -> dict[str, int]:
     oldest = select(inbox.c.id).where(inbox.c.finished_at < than, settled).order_by(inbox.c.id).limit(BATCH_ROWS)
     ids = list(connection.scalars(oldest))
     loose = select(turn.c.id).where(turn.c.inbox_id.is_(None), turn.c.created_at < than).limit(BATCH_ROWS)
-    nameless = (
-        update(identity)
-        .where(identity.c.last_seen_at < than, _is_named(), ~exists().where(inbox.c.identity_id == identity.c.id))
-        .values(display_name="", username=None, language=None)
-    )
+    nothing_left = ~exists().where(inbox.c.identity_id == identity.c.id)
     turns = turn.c.inbox_id.in_(ids) | turn.c.id.in_(list(connection.scalars(loose)))
     return {
         "turns": connection.execute(delete(turn).where(turns)).rowcount,
         "replies": connection.execute(delete(outbox).where(outbox.c.inbox_id.in_(ids))).rowcount,
         "messages": connection.execute(delete(inbox).where(inbox.c.id.in_(ids))).rowcount,
-        "names": connection.execute(nameless).rowcount,
+        "names": connection.execute(without_names(identity.c.last_seen_at < than, nothing_left)).rowcount,
     }
-
-
-def _is_named() -> ColumnElement[bool]:
-    return (identity.c.display_name != "") | identity.c.username.is_not(None) | identity.c.language.is_not(None)

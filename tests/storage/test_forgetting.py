@@ -74,6 +74,14 @@ async def test_what_stays_of_a_forgotten_person_is_ids(database: Database) -> No
     assert all(text.startswith("kept") for (text,) in kept)
 
 
+async def test_a_person_without_a_name_is_forgotten_too(database: Database) -> None:
+    """The language alone can be known."""
+    await SqlInbox(database).accept(message(sender=Person(AISHA.user_id, "", None, "ar")), AISHA_ALONE)
+    people = SqlPeople(database)
+    assert (await people.forget(PRIVATE.platform, AISHA.user_id))["names"] == 1
+    assert '"ar"' not in json.dumps(await people.export(PRIVATE.platform, AISHA.user_id))
+
+
 async def test_malformed_messages_of_other_chats_are_kept(database: Database, tmp_path: Path) -> None:
     elsewhere = replace(GROUP, chat_id="-200")
     inbox = SqlInbox(database)
