@@ -26,6 +26,7 @@ from botbridge.storage.inbox import SqlInbox
 from botbridge.storage.migrate import Checkup, Upgrade, check, migrations_dir, upgrade
 from botbridge.storage.tables import metadata
 from tests.contracts.examples import AISHA_ALONE, answered, message
+from tests.storage.conftest import url
 
 UPGRADE = """
 import asyncio, sys
@@ -83,11 +84,6 @@ INSERT INTO turn (id, conversation_id, epoch, role, text, created_at)
 VALUES (7, 1, 0, 'user', 'x', '2026-01-01 00:00:00');
 DELETE FROM turn WHERE id = 7;
 """
-
-
-def url(path: Path) -> str:
-    """Return the address of a database file."""
-    return f"sqlite:///{path}"
 
 
 def schema(path: Path) -> dict[str, list[str]]:

@@ -22,11 +22,7 @@ from botbridge.storage.migrate import Checkup, check, upgrade
 from botbridge.storage.outbox import SqlOutbox
 from botbridge.storage.restore import restore
 from tests.contracts.examples import AISHA_ALONE, answered, message
-
-
-def url(path: Path) -> str:
-    """Return the address of a database file."""
-    return f"sqlite:///{path}"
+from tests.storage.conftest import url
 
 
 def damage(path: Path) -> None:
