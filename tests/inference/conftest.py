@@ -1,12 +1,48 @@
-"""Tiny models, built once per run."""
+"""Tiny models, built once per run, and real workers that obey fault words."""
 
 from __future__ import annotations
+
+import os
+import select
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 import torch
 
+from botbridge.inference.client import WorkerClient
+from botbridge.inference.options import EngineOptions, Patience
 from botbridge.models.store import ModelFiles
 from tests.fakes import tiny_models
+from tests.fakes.asking import until_state
+
+QUICK = Patience(heartbeat_s=0.05, silent_s=1.0, stalled_s=1.0, retry_least_s=0.01, retry_most_s=0.1)
+
+
+@asynccontextmanager
+async def faulty_client(patience: Patience, *, slots: int = 2) -> AsyncIterator[WorkerClient]:
+    """A client over the echo engine that obeys fault words, when it is ready."""
+    async with WorkerClient(None, EngineOptions(engine="echo-faults", slots=slots), patience=patience) as client:
+        await until_state(client, "ready")
+        yield client
+
+
+def kill_parent(parent: subprocess.Popen[str], worker_pid: int) -> None:
+    """Kill a process that has a worker, which must end within 5 s."""
+    worker = os.pidfd_open(worker_pid)
+    parent.kill()
+    poll = select.poll()
+    poll.register(worker, select.POLLIN)
+    assert poll.poll(5000), "the worker outlived its parent by 5 s"
+    os.close(worker)
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[WorkerClient]:
+    """A client whose worker is replaced soon after it fell silent."""
+    async with faulty_client(QUICK) as client:
+        yield client
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -24,24 +23,15 @@ from botbridge.inference.protocol import DeltaMessage, FromWorker
 from botbridge.inference.supervisor import Supervisor
 from botbridge.models.store import ModelFiles
 from tests.fakes.asking import ask, prompt_of, until_state
+from tests.inference.conftest import QUICK, faulty_client, kill_parent
 
-QUICK = Patience(heartbeat_s=0.05, silent_s=1.0, stalled_s=1.0, retry_least_s=0.01, retry_most_s=0.1)
 LONG = " ".join(["word"] * 5000)
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[WorkerClient]:
-    """A client over the echo engine that obeys fault words."""
-    async with WorkerClient(None, EngineOptions(engine="echo-faults", slots=2), patience=QUICK) as client:
-        await until_state(client, "ready")
-        yield client
 
 
 @pytest.fixture
 async def narrow() -> AsyncIterator[WorkerClient]:
     """A client whose worker answers one request at a time."""
-    async with WorkerClient(None, EngineOptions(engine="echo-faults", slots=1), patience=QUICK) as client:
-        await until_state(client, "ready")
+    async with faulty_client(QUICK, slots=1) as client:
         yield client
 
 
@@ -342,13 +332,7 @@ asyncio.run(main())
 """
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
-        pid = int(parent.stdout.readline())
-        worker = os.pidfd_open(pid)
-        parent.kill()
-        poll = select.poll()
-        poll.register(worker, select.POLLIN)
-        assert poll.poll(5000), "the worker outlived its parent by 5 s"
-        os.close(worker)
+        kill_parent(parent, int(parent.stdout.readline()))
 
 
 async def _kill_and_ask(client: WorkerClient) -> None:

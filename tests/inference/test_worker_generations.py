@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
-import select
 import signal
 import subprocess
 import sys
@@ -22,11 +21,10 @@ from botbridge.inference.options import EngineOptions, Patience
 from botbridge.inference.protocol import DeltaMessage, FromWorker
 from botbridge.inference.supervisor import Supervisor
 from tests.fakes.asking import ask, prompt_of, until_state
-from tests.inference.test_worker_death import QUICK
+from tests.inference.conftest import faulty_client, kill_parent
 
 GENERATIONS = 50
 SPARE_BYTES = 256 * 2**20
-
 
 UNHURRIED = Patience(heartbeat_s=0.05, silent_s=30.0, stalled_s=30.0, retry_least_s=0.01, retry_most_s=0.1)
 """For what is found at once: on a busy machine a worker may be silent for a while."""
@@ -34,17 +32,8 @@ UNHURRIED = Patience(heartbeat_s=0.05, silent_s=30.0, stalled_s=30.0, retry_leas
 
 @pytest.fixture
 async def unhurried() -> AsyncIterator[WorkerClient]:
-    """The same, whose silence is borne."""
-    async with WorkerClient(None, EngineOptions(engine="echo-faults", slots=2), patience=UNHURRIED) as client:
-        await until_state(client, "ready")
-        yield client
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[WorkerClient]:
-    """A client over the echo engine that obeys fault words."""
-    async with WorkerClient(None, EngineOptions(engine="echo-faults", slots=2), patience=QUICK) as client:
-        await until_state(client, "ready")
+    """A client whose worker may be silent for long."""
+    async with faulty_client(UNHURRIED) as client:
         yield client
 
 
@@ -103,7 +92,7 @@ async def test_an_older_generation_is_not_heard_any_more() -> None:
     try:
         while supervisor.status.state != "ready":
             await supervisor.changed()
-        former, number = supervisor.number, supervisor.number
+        former = supervisor.number
         assert supervisor.pid is not None
         os.kill(supervisor.pid, signal.SIGKILL)
         while supervisor.number == former or supervisor.status.state != "ready":
@@ -159,10 +148,6 @@ asyncio.run(main())
 """
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
-        worker = os.pidfd_open(int(parent.stdout.readline()))
+        worker_pid = int(parent.stdout.readline())
         with weights.open("wb"):  # returns when the worker has opened it, too
-            parent.kill()
-            poll = select.poll()
-            poll.register(worker, select.POLLIN)
-            assert poll.poll(5000), "the worker outlived its parent by 5 s"
-        os.close(worker)
+            kill_parent(parent, worker_pid)
