@@ -7,11 +7,12 @@ too; the ratio of two contenders that took turns can.
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import statistics
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -71,6 +72,16 @@ def ratio(scores: Mapping[str, list[float]], ours: str, theirs: str) -> tuple[fl
     """Return the median of the pairs' ratios, and all of them."""
     pairs = tuple(round(a / b, 3) for a, b in zip(scores[ours], scores[theirs], strict=True))
     return statistics.median(pairs), pairs
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """Return the value that this share of all values does not exceed.
+
+    >>> quantile([4.0, 1.0, 3.0, 2.0], 0.5), quantile([4.0, 1.0, 3.0, 2.0], 0.99)
+    (2.0, 4.0)
+    """
+    ordered = sorted(values)
+    return ordered[max(math.ceil(share * len(ordered)), 1) - 1]
 
 
 def conclude(name: str, goals: list[Goal], details: Mapping[str, object], directory: Path = RESULTS) -> None:

@@ -17,19 +17,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import math
 import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from benchmarks.comparing import Goal, conclude, say
+from benchmarks.comparing import Goal, conclude, quantile, say
 from benchmarks.start import until_ready
 from tests.fakes.telegram.client import FakeTelegram, Person, Record
 from tests.journey.bridge import clean_environment
@@ -186,16 +185,6 @@ def latencies_s(record: Record, left_out: int) -> list[float]:
             update_id, written_s = open_in[event["chat_id"]]
             waits_s[update_id] = event["at_s"] - written_s
     return [waits_s[update_id] for update_id in sorted(waits_s)][left_out:]
-
-
-def quantile(values: Sequence[float], share: float) -> float:
-    """Return the value that this share of all values does not exceed.
-
-    >>> quantile([4.0, 1.0, 3.0, 2.0], 0.5), quantile([4.0, 1.0, 3.0, 2.0], 0.99)
-    (2.0, 4.0)
-    """
-    ordered = sorted(values)
-    return ordered[max(math.ceil(share * len(ordered)), 1) - 1]
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import BENCHMARKS
-from benchmarks.comparing import Goal, by_turns, conclude, ratio
+from benchmarks.comparing import Goal, by_turns, conclude, quantile, ratio
 from benchmarks.conversations import LONG, SHORT, Load, play
-from benchmarks.hot_path import latencies_s, quantile
+from benchmarks.hot_path import latencies_s
 from benchmarks.long_history import prepare
 from benchmarks.start import torch_files
 from tests.fakes.telegram.client import Record

@@ -91,7 +91,7 @@ class Chaos:
                 self._count("main", "fault point")
             elif code not in self._expects:
                 self.record.defects.append(f"the service ended by itself with {code}: {self._bridge.log[-2000:]}")
-            self._note_cut_sends()
+            self._cut(self._sending())
             await self._left_nothing()
             await asyncio.sleep(0 if self._calm else self._chance.choice([0.0, 0.3, 1.0]))
             await self._start_again()
@@ -202,9 +202,6 @@ class Chaos:
             left = [process.pid for process in self._bridge.processes()]
             self.record.defects.append(f"processes outlived the service by {ORPHAN_S:g} s: {left}")
             await self._bridge.kill_tree()
-
-    def _note_cut_sends(self) -> None:
-        self._cut(self._sending())
 
     def _cut(self, parts: set[int]) -> None:
         self.record.kills_in_a_send += bool(parts)

@@ -1,4 +1,4 @@
-"""How a service is started that kills itself at a fault point."""
+"""How a service is started that kills itself at a fault point, and what shows that the next one is done."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from botbridge.faults import Point
 from tests.journey.bridge import Bridge
 
 SERVE = str(Path(__file__).with_name("serve.py"))
+OPEN = """
+SELECT (SELECT count(*) FROM inbox WHERE finished_at IS NULL)
+    + (SELECT count(*) FROM outbox WHERE settled_at IS NULL) AS open
+"""
 
 
 def dying_at(point: Point, *, after: int = 0) -> tuple[str, ...]:
@@ -24,3 +28,8 @@ async def died(bridge: Bridge) -> None:
     """
     assert await bridge.exited() == -signal.SIGKILL, bridge.log
     await bridge.until(lambda: bridge.processes() == [], timeout_s=5)
+
+
+def nothing_open(bridge: Bridge) -> bool:
+    """Whether every message has ended and nothing is owed for any."""
+    return bridge.rows(OPEN) == [{"open": 0}]

@@ -13,7 +13,7 @@ import os
 import signal
 from dataclasses import dataclass
 
-from botbridge.faults import Faults, NoFaults, Point
+from botbridge.faults import NO_FAULTS, Point
 
 
 @dataclass
@@ -49,7 +49,7 @@ def main() -> None:
         inference = settings.inference.model_copy(update={"engine": "echo-faults"})
         settings = settings.model_copy(update={"inference": inference})
     log_to_stderr(settings, quiet=False)
-    faults: Faults = NoFaults() if options.die_at is None else Dying(options.die_at, options.after)
+    faults = NO_FAULTS if options.die_at is None else Dying(options.die_at, options.after)
     asyncio.run(_serve(settings, with_chat=False, faults=faults))
 
 

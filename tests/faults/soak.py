@@ -22,9 +22,11 @@ from typing import Any
 
 import psutil
 
+from benchmarks.comparing import quantile
 from tests.fakes.discord import FakeDiscord
 from tests.fakes.telegram.client import Chat, FakeTelegram, Person, Record
 from tests.faults.chaos import Chaos
+from tests.faults.dying import nothing_open
 from tests.faults.load import Load, Saying, spoken
 from tests.faults.oracle import ENDS, Accepted, Owed, Said, Shown, Verdict, judge
 from tests.journey.bridge import Bridge
@@ -43,10 +45,6 @@ SETTINGS = {
     "LOG__FORMAT": "json",
 }
 
-OPEN = (
-    "SELECT (SELECT count(*) FROM inbox WHERE finished_at IS NULL)"
-    " + (SELECT count(*) FROM outbox WHERE settled_at IS NULL) AS open"
-)
 WAITS = """
 SELECT (julianday(max(outbox.settled_at)) - julianday(inbox.accepted_at)) * 86400 AS wait_s
 FROM inbox JOIN outbox ON outbox.inbox_id = inbox.id
@@ -147,9 +145,9 @@ class Soak:
 
     async def _until_quiet(self) -> bool:
         try:
-            await self.bridge.until(lambda: self.bridge.rows(OPEN) == [{"open": 0}], timeout_s=QUIET_S)
+            await self.bridge.until(lambda: nothing_open(self.bridge), timeout_s=QUIET_S)
             await self.telegram.wait_until(lambda record: record.unconfirmed == (), timeout_s=QUIET_S)
-            await self.bridge.until(lambda: self.bridge.rows(OPEN) == [{"open": 0}], timeout_s=QUIET_S)
+            await self.bridge.until(lambda: nothing_open(self.bridge), timeout_s=QUIET_S)
         except TimeoutError:
             return False
         return True
@@ -187,8 +185,8 @@ class Soak:
             "unknown_parts": len(unknown),
             "sends_cut": len(record.cut_sends),
             "unknown_parts_unexplained": len(unknown - record.cut_sends),
-            "wait_p50_s": _quantile(waits_s, 0.5),
-            "wait_p95_s": _quantile(waits_s, 0.95),
+            "wait_p50_s": round(quantile(waits_s, 0.5), 2) if waits_s else None,
+            "wait_p95_s": round(quantile(waits_s, 0.95), 2) if waits_s else None,
             **growth(self.samples),
             "defects": record.defects,
             "findings": verdict.lost + verdict.doubled + verdict.in_a_wrong_chat,
@@ -244,10 +242,6 @@ def growth(samples: Sequence[Sample]) -> dict[str, float | None]:
         "wal_most_mb": round(max((sample.wal_bytes for sample in samples), default=0) / 1e6, 1),
         "last_life_s": round(samples[-1].age_s) if samples else 0,
     }
-
-
-def _quantile(values: Sequence[float], share: float) -> float | None:
-    return round(sorted(values)[int(share * (len(values) - 1))], 2) if values else None
 
 
 async def _ended(*tasks: asyncio.Task[None]) -> None:
