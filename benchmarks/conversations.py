@@ -23,6 +23,7 @@ class Load:
         at_once: How many are answered or wait for an answer at one time.
         opening_words: Length of the first message; the history that all later turns stand on.
         tokens: Longest answer.
+        counts_later: Only the turns after the first count, which warm everything up.
     """
 
     people: int
@@ -30,6 +31,7 @@ class Load:
     at_once: int
     opening_words: int
     tokens: int
+    counts_later: bool = False
 
     def says(self, person: int, turn: int) -> str:
         """Return what a person says in a turn; every person tells another story."""
@@ -40,7 +42,7 @@ class Load:
 
 
 SHORT = Load(people=8, turns=6, at_once=8, opening_words=0, tokens=64)
-LONG = Load(people=32, turns=2, at_once=8, opening_words=700, tokens=32)
+LONG = Load(people=32, turns=2, at_once=8, opening_words=700, tokens=32, counts_later=True)
 
 Ask = Callable[[int, str, int], Awaitable[int]]
 """Person, text, longest answer; returns the tokens of the answer once it is whole."""

@@ -93,7 +93,7 @@ async def _compare(files: ModelFiles, load: Load, rounds: int, *, bare: bool) ->
 
 async def _take_turns(contenders: dict[str, Ask], load: Load, rounds: int, scores: dict[str, list[float]]) -> None:
     newcomers = itertools.count(0, load.people)
-    warm_up = 0 if load is LONG else 1  # of long talks only what follows the first turn counts
+    warm_up = 0 if load.counts_later else 1
     for number in range(rounds + warm_up):
         for name, ask in contenders.items():
             first = next(newcomers)
@@ -102,7 +102,7 @@ async def _take_turns(contenders: dict[str, Ask], load: Load, rounds: int, score
                 return await ask(first + person, text, tokens)
 
             whole, later = await play(load, ask_newcomer)
-            score = later if load is LONG else whole
+            score = later if load.counts_later else whole
             say(f"  round {number}: {name} {score:.1f} tokens/s")
             if number >= warm_up:
                 scores[name].append(score)

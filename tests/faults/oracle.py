@@ -137,13 +137,14 @@ def _end(
 
 
 def _look_at_words(shown: Sequence[Shown], places: Mapping[int, str], verdict: Verdict) -> None:
-    times: Counter[str] = Counter()
+    times: Counter[tuple[int, str]] = Counter()
     for message in shown:
         for match in WORD.finditer(message.text):
-            times[match.group()] += 1
-            if places.get(number := int(match.group(1))) != message.place:
+            number = int(match[1])
+            times[number, match[0]] += 1
+            if places.get(number) != message.place:
                 verdict.in_a_wrong_chat.append(f"a word of question {number} is shown in {message.place}")
-    for number in sorted({int(word[1:].split("w")[0]) for word, count in times.items() if count > 1}):
+    for number in sorted({number for (number, _), count in times.items() if count > 1}):
         verdict.doubled.append(f"question {number}: words of it are shown twice")
 
 
