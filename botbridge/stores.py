@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -91,10 +91,6 @@ def in_memory_storage() -> Storage:
     """Make the ports over nothing but memory."""
     store = InMemoryStore()
 
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[None]:
-        yield
-
     async def nothing_owed(_platforms: Collection[PlatformName]) -> float:
         return 0.0
 
@@ -108,7 +104,7 @@ def in_memory_storage() -> Storage:
         people=InMemoryPeople(store),
         audit=InMemoryAudit(store),
         state=InMemoryState(store),
-        opened=opened,
+        opened=nullcontext,
         backup=no_backup,
         probe=nothing_owed,
     )

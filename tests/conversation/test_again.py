@@ -25,7 +25,7 @@ async def test_after_a_reply_that_may_be_lost_the_question_is_answered_again(wor
     [turns] = world.store.turns.values()
     assert [turn.answer.question for turn in turns] == ["what is a town?"] * 2
     assert len({turn.inbox_id for turn in turns}) == 2
-    assert [message.state for message in world.store.messages.values()] == [InboxState.ANSWERED] * 2
+    assert world.states() == [InboxState.ANSWERED] * 2
 
 
 async def test_again_and_again_is_the_same_question(world: World) -> None:

@@ -28,8 +28,8 @@ async def ended(database: Database, name: str, at: datetime, *, is_delivered: bo
     row = await SqlInbox(database).accept(message(name, f"text {name}"), AISHA_ALONE)
     assert row is not None
     await SqlInbox(database).finish(row.id, answered(f"question {name}", f"answer {name}"))
-    for part in await SqlOutbox(database).due():
-        if is_delivered:
+    if is_delivered:
+        for part in await SqlOutbox(database).due():
             await SqlOutbox(database).mark(part.id, PartState.SENT, message_id=MessageId("5"))
     for change in (
         update(inbox).where(inbox.c.id == row.id).values(finished_at=at, accepted_at=at),
@@ -76,9 +76,9 @@ async def test_names_go_with_the_last_message(database: Database) -> None:
 
 async def test_more_than_one_transaction_takes_go_too(database: Database) -> None:
     ignore = SqlInbox(database).ignore
-    count = BATCH_ROWS + 1
-    await asyncio.gather(*(ignore(PRIVATE, MessageId(str(number)), b"{", "malformed") for number in range(count)))
-    assert (await delete_older(database, utc_now() + timedelta(seconds=1)))["messages"] == count
+    more = BATCH_ROWS + 1
+    await asyncio.gather(*(ignore(PRIVATE, MessageId(str(number)), b"{", "malformed") for number in range(more)))
+    assert (await delete_older(database, utc_now() + timedelta(seconds=1)))["messages"] == more
 
 
 async def test_no_byte_of_what_was_deleted_is_in_the_file_after_a_clean_end(path: Path) -> None:
