@@ -243,6 +243,7 @@ async def test_a_last_question_that_was_not_answered_is_not_known_any_more(stora
     await ask(storage, 2, "q2", end=CANCELLED)
     assert await storage.history.last_question(SHARED, AISHA.user_id) is None
     await ask(storage, 3, "q3", end=answered("Aisha: q3", "a3"))
+    assert await storage.inbox.accept(message("later", "q4", address=GROUP), SHARED) is not None
     assert await storage.history.last_question(SHARED, AISHA.user_id) == "Aisha: q3"
 
 

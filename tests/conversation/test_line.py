@@ -176,6 +176,12 @@ def test_an_answer_that_is_computed_gives_up_its_slot_and_not_its_persons_turn()
     assert lines.next_entry(begun(line, 3), slots=2) is None
 
 
+def test_an_answer_that_has_to_be_computed_again_takes_a_slot_again() -> None:
+    line = begun(filled(row(1, "a"), row(2, "b")), 1)
+    line = begun(lines.put_back(lines.computed(line, InboxId(1)), InboxId(1)), 1)
+    assert lines.next_entry(line, slots=1) is None
+
+
 def test_nothing_is_kept_of_people_who_left() -> None:
     line = filled(row(1, "a"), row(2, "b"))
     for inbox_id in (1, 2):

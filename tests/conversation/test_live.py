@@ -29,6 +29,16 @@ async def test_an_answer_that_is_there_at_once_is_not_announced() -> None:
     assert platform.typed == 0
 
 
+async def test_where_a_sign_costs_nothing_it_is_given_at_once() -> None:
+    platform = InMemoryPlatform()
+    live = await live_of(platform)
+    live.typing()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    await live.close()
+    assert platform.typed > 0
+
+
 async def test_one_that_takes_longer_is() -> None:
     platform = InMemoryPlatform(edit_interval_s=1.0)
     live = await live_of(platform)

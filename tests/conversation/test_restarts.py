@@ -10,6 +10,7 @@ from botbridge.conversation.sweep import SWEEP_EVERY_S
 from botbridge.messages import InboxState
 from botbridge.storage.memory import InMemoryInbox
 from tests.conversation.conftest import World
+from tests.fakes.in_memory_platform import InMemoryPlatform
 from tests.fakes.scripted_generator import PoisonedGenerator
 
 
@@ -73,13 +74,29 @@ async def test_a_message_that_nobody_began_with_is_found_in_the_database(world: 
     for text, user in (("lost", "1"), ("/cancel", "2")):
         incoming = world.platform.message(text, user=user)
         assert await InMemoryInbox(world.store).accept(incoming, key_for(incoming, {})) is not None
+    await looked_twice(world)
+    await world.until(lambda: world.platform.texts("1") == ["echo: lost"])
+    await world.until(lambda: world.platform.texts("2") == ["There is nothing to stop."])
+    assert await world.unfinished() == {}
+
+
+async def test_a_message_of_a_platform_that_is_off_is_not_taken_for_lost(world: World) -> None:
+    """It waits for the start that has its platform."""
+    await world.start()
+    incoming = InMemoryPlatform("discord").message("for later", user="1")
+    assert await InMemoryInbox(world.store).accept(incoming, key_for(incoming, {})) is not None
+    with capture_logs() as logged:
+        await looked_twice(world)
+    assert [line for line in logged if line["log_level"] != "info"] == []
+    assert await world.unfinished() == {"for later": InboxState.RECEIVED}
+
+
+async def looked_twice(world: World) -> None:
+    """Let the service look into the database two times."""
     for looks in (0, 1, 2):
         world.clock.ahead_s = looks * (SWEEP_EVERY_S + 1)
         await world.say(f"knock {looks}", user="3")
         await world.until(lambda looks=looks: f"echo: knock {looks}" in world.platform.texts("3"))  # type: ignore[misc]
-    await world.until(lambda: world.platform.texts("1") == ["echo: lost"])
-    await world.until(lambda: world.platform.texts("2") == ["There is nothing to stop."])
-    assert await world.unfinished() == {}
 
 
 async def test_what_waits_or_is_answered_is_not_taken_for_lost(world: World) -> None:

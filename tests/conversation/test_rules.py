@@ -8,7 +8,7 @@ from botbridge.conversation.access import Access, AccessMode, Powers, Right, rig
 from botbridge.conversation.commands import Command, parse
 from botbridge.conversation.limits import Excess, Limits, MessageRate, excess
 from botbridge.conversation.line import Line, join
-from botbridge.conversation.scope import Scope, key_for, spoken
+from botbridge.conversation.scope import Scope, key_for, spoken, unspoken
 from botbridge.messages import ConversationKey, InboxId, InboxRow, InboxState, PlatformName, UserId
 from tests.fakes.in_memory_platform import InMemoryPlatform
 
@@ -104,6 +104,16 @@ def test_the_speaker_is_named_only_where_several_share() -> None:
     message = TELEGRAM.message("hello", user="5", chat="-1")
     assert spoken(message, key_for(message, {})) == "hello"
     assert spoken(message, key_for(message, {TELEGRAM.name: Scope.CHAT})) == "User 5: hello"
+
+
+@pytest.mark.parametrize("scopes", [{}, {TELEGRAM.name: Scope.CHAT}], ids=["alone", "shared"])
+@pytest.mark.parametrize("text", ["hello", "User 5: hello"])
+def test_what_the_model_read_can_be_read_back_whatever_it_begins_with(
+    scopes: dict[PlatformName, Scope], text: str
+) -> None:
+    message = TELEGRAM.message(text, user="5", chat="-1")
+    key = key_for(message, scopes)
+    assert unspoken(spoken(message, key), message, key) == text
 
 
 def test_open_access_lets_everybody_talk_but_the_blocked() -> None:
