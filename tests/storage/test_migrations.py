@@ -18,13 +18,13 @@ from tempfile import TemporaryDirectory
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, update
 
 from botbridge.errors import SchemaOutOfDate, StorageUnavailable
 from botbridge.storage.database import Database
 from botbridge.storage.inbox import SqlInbox
 from botbridge.storage.migrate import Checkup, Upgrade, check, migrations_dir, upgrade
-from botbridge.storage.tables import metadata
+from botbridge.storage.tables import inbox, metadata
 from tests.contracts.examples import AISHA_ALONE, answered, message
 from tests.storage.conftest import url
 
@@ -192,6 +192,16 @@ async def test_a_crash_in_a_migration_leaves_the_old_schema(path: Path, tmp_path
     assert await check(url(path)) == Checkup(None, "0004", "0004")
     shutil.rmtree(crashing)
     assert (await upgrade(url(path), tmp_path / "backups", migrations=next_version(tmp_path))).after == "0005"
+
+
+async def test_what_ran_before_claims_had_names_is_put_back(path: Path) -> None:
+    async with Database(path) as database:
+        row = await SqlInbox(database).accept(message(), AISHA_ALONE)
+        assert row is not None
+        await SqlInbox(database).running(row.id)
+        nameless = update(inbox).values(claimed_by=None)
+        await database.write(lambda connection: connection.execute(nameless))
+        assert await SqlInbox(database).release() == 1
 
 
 async def test_a_migration_that_fails_leaves_the_old_schema(path: Path, tmp_path: Path) -> None:

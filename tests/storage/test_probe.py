@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from botbridge.errors import StorageUnavailable
-from botbridge.messages import PartState, PlatformName
+from botbridge.messages import Part, PartState, PlatformName
 from botbridge.storage.database import Database
 from botbridge.storage.inbox import SqlInbox
 from botbridge.storage.outbox import SqlOutbox
@@ -42,6 +42,16 @@ async def test_the_oldest_reply_that_is_owed_counts_until_it_is_settled(database
     assert 50 <= await probe(database, HERE) < 100
     assert await probe(database, {PlatformName("discord")}) == 0, "what waits for a platform that is off is not late"
     await SqlOutbox(database).mark(newest.id, PartState.UNDELIVERABLE)
+    assert await probe(database, HERE) == 0
+
+
+async def test_a_status_message_is_not_owed(database: Database) -> None:
+    """It tells of an answer to come, and nobody waits for it."""
+    row = await SqlInbox(database).accept(message(), AISHA_ALONE)
+    assert row is not None
+    await SqlOutbox(database).open_status(row.id, PRIVATE, Part("Writing"))
+    aged = update(outbox).values(created_at=utc_now() - timedelta(hours=1))
+    await database.write(lambda connection: connection.execute(aged))
     assert await probe(database, HERE) == 0
 
 

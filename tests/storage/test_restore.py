@@ -97,8 +97,20 @@ async def test_a_database_that_is_in_use_is_not_replaced(path: Path, copy: Path)
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("fault", ["damaged", "blank", "missing", "newer", "foreign", "itself"])
-async def test_what_is_no_backup_is_refused_and_the_database_stays(path: Path, copy: Path, fault: str) -> None:
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("damaged", "it is damaged"),
+        ("blank", "it holds nothing"),
+        ("missing", "there is no such file"),
+        ("newer", "has the schema 9999"),
+        ("foreign", "was not written by botbridge"),
+        ("itself", "is the database itself"),
+    ],
+)
+async def test_what_is_no_backup_is_refused_and_the_database_stays(
+    path: Path, copy: Path, fault: str, reason: str
+) -> None:
     before, there = path.read_bytes(), files(path.parent)
     match fault:
         case "damaged":
@@ -114,8 +126,9 @@ async def test_what_is_no_backup_is_refused_and_the_database_stays(path: Path, c
             change = newer if fault == "newer" else "DROP TABLE alembic_version"
             with closing(sqlite3.connect(copy)) as connection, connection:
                 connection.execute(change)
-    with pytest.raises((StorageError, SchemaOutOfDate)):
+    with pytest.raises((StorageError, SchemaOutOfDate), match=reason):
         await restore(url(path), copy)
+    assert copy.exists() is (fault != "missing")
     assert (path.read_bytes(), files(path.parent)) == (before, there)
 
 
@@ -167,6 +180,20 @@ async def test_a_restore_that_was_cut_short_begins_no_blank_database(
     await restore(url(path), copy)
     assert (await check(url(path))).damage is None
     assert not restoring_path(path).exists()
+
+
+async def test_a_restore_that_was_cut_short_before_the_database_was_touched_changes_nothing(
+    path: Path, copy: Path
+) -> None:
+    shutil.copy(copy, restoring_path(path))
+    async with Database(path) as database:
+        assert await SqlInbox(database).accept(message(), AISHA_ALONE) is not None
+
+
+async def test_half_a_copy_of_an_earlier_try_is_in_nobodys_way(path: Path, copy: Path) -> None:
+    path.with_name(f"{path.name}.restored").write_bytes(b"half")
+    await restore(url(path), copy)
+    assert (await check(url(path))).damage is None
 
 
 async def test_a_source_that_cannot_be_used_leaves_a_cut_short_restore_refused(path: Path, copy: Path) -> None:

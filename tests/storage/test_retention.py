@@ -60,9 +60,24 @@ async def test_what_waits_or_is_owed_is_never_too_old(database: Database) -> Non
     """However long a platform was off."""
     await SqlInbox(database).accept(message("waits"), AISHA_ALONE)
     await ended(database, "owed", MONTH - timedelta(days=1), is_delivered=False)
-    assert (await delete_older(database, NOW + timedelta(days=365)))["messages"] == 0
+    assert sum((await delete_older(database, NOW + timedelta(days=365))).values()) == 0
     assert len(await SqlInbox(database).unfinished()) == 1
     assert len(await SqlOutbox(database).due()) == 1
+
+
+async def test_turns_whose_message_is_gone_go_by_their_own_age(database: Database) -> None:
+    await ended(database, "old", MONTH - timedelta(seconds=1))
+    await ended(database, "young", MONTH + timedelta(seconds=1))
+    await database.write(lambda connection: connection.execute(update(turn).values(inbox_id=None)))
+    assert (await delete_older(database, MONTH))["turns"] == 2
+    remembered = await SqlHistory(database).recent(AISHA_ALONE, 10_000)
+    assert [said.text for said in remembered] == ["question young", "answer young"]
+
+
+async def test_the_name_of_whoever_has_a_message_left_stays(database: Database) -> None:
+    """However long ago they were seen: the message waits."""
+    await SqlInbox(database).accept(message("waits"), AISHA_ALONE)
+    assert (await delete_older(database, utc_now() + timedelta(days=365)))["names"] == 0
 
 
 async def test_names_go_with_the_last_message(database: Database) -> None:
