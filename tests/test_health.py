@@ -10,13 +10,18 @@ from typing import Any
 import pytest
 
 from botbridge.answers import Completion, Delta, GeneratorStatus, Prompt, Started
-from botbridge.conversation.room import Room
+from botbridge.conversation.live import Live
+from botbridge.conversation.room import OpenTurn, Room
+from botbridge.conversation.scope import key_for
 from botbridge.errors import StorageUnavailable, WorkerDied
 from botbridge.health import Facts, Limits, Part, PlatformHealth, SelfTestHealth, WorkerHealth, complaints
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.options import EngineOptions
 from botbridge.messages import PlatformName
+from botbridge.storage.memory import InMemoryInbox, InMemoryOutbox
+from botbridge.storage.memory_store import InMemoryStore
 from botbridge.watching import FRESH_S, SelfTest, Watch
+from tests.fakes.in_memory_platform import InMemoryPlatform
 
 TELEGRAM = PlatformName("telegram")
 WELL = Facts(
@@ -33,6 +38,7 @@ WELL = Facts(
     outbox_s=0,
     database_error="",
 )
+LIVELY = WorkerHealth(silent_s=0, stalled_s=0)
 NO_WORKER = replace(WELL, worker=None, self_test=None)
 
 
@@ -83,8 +89,10 @@ def test_each_platform_is_named_with_its_reason() -> None:
 
 @dataclass
 class OneAnswer:
-    """A generator that takes its time: `ends` says how, once it is set."""
+    """A generator that takes its time: `ends` says how, once it is set; `signs` are None where it is elsewhere."""
 
+    signs: WorkerHealth | None = LIVELY
+    forgotten: list[str] = field(default_factory=list)
     asked: list[Prompt] = field(default_factory=list)
     is_asked: asyncio.Event = field(default_factory=asyncio.Event)
     ends: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
@@ -97,15 +105,16 @@ class OneAnswer:
         yield Delta("x", 1)
 
     async def forget(self, conversation: str) -> None:
-        """Keep nothing."""
+        """Note whose cache goes."""
+        self.forgotten.append(conversation)
 
     def status(self) -> GeneratorStatus:
         """Ready."""
         return GeneratorStatus("ready")
 
-    def worker(self) -> WorkerHealth:
-        """Lively."""
-        return WorkerHealth(0, 0)
+    def worker(self) -> WorkerHealth | None:
+        """Lively, where there is one."""
+        return self.signs
 
 
 async def test_a_self_test_that_passed_is_not_repeated_at_once() -> None:
@@ -120,6 +129,7 @@ async def test_a_self_test_that_passed_is_not_repeated_at_once() -> None:
     assert await test.look(may_ask=True) == SelfTestHealth(passed_s=0)
     assert len(generator.asked) == 2
     assert generator.asked[0].sampling.max_new_tokens == 1
+    assert generator.forgotten == [generator.asked[0].conversation] * 2
 
 
 async def test_a_self_test_that_failed_is_told_and_repeated() -> None:
@@ -150,6 +160,64 @@ async def test_only_one_self_test_is_under_way_and_none_is_left() -> None:
     await asyncio.gather(*looks)
     assert "self-test" not in {task.get_name() for task in asyncio.all_tasks()}
     assert len(generator.asked) == 1
+
+
+async def nothing_owed(_platforms: Collection[PlatformName]) -> float:
+    """The age of what is owed: nothing is."""
+    return 0.0
+
+
+async def with_a_message(room: Room) -> OpenTurn:
+    """Let a message wait in a room."""
+    platform, store = InMemoryPlatform(), InMemoryStore()
+    incoming = platform.message("hello")
+    row = await InMemoryInbox(store).accept(incoming, key_for(incoming, {}))
+    assert row is not None
+    return room.join(row, Live(row, platform, InMemoryOutbox(store), placeholder="…"), cost=1.0)
+
+
+def watch_over(generator: OneAnswer, room: Room) -> Watch:
+    """A watch without platforms."""
+    return Watch(generator=generator, room=room, platforms={}, probe=nothing_owed, now_s=lambda: 0.0)  # type: ignore[arg-type]
+
+
+async def test_a_server_elsewhere_is_asked_nothing() -> None:
+    """It may charge for every question."""
+    generator = OneAnswer(signs=None)
+    facts = await watch_over(generator, Room(lambda: 0.0)).facts({})
+    assert (facts.self_test, generator.asked) == (None, [])
+
+
+async def test_a_message_waits_until_somebody_begins_with_it_and_then_the_worker_is_asked_nothing() -> None:
+    now_s = [0.0]
+    room, generator = Room(lambda: now_s[0]), OneAnswer()
+    generator.ends.set_result(None)
+    watch = watch_over(generator, room)
+    turn = await with_a_message(room)
+    now_s[0] = 5.0
+    assert (await watch.facts({})).waiting_s == 5
+    assert len(generator.asked) == 1
+    generator.ends = asyncio.get_running_loop().create_future()
+    generator.ends.set_exception(WorkerDied("it is busy"))
+    assert room.next(slots=1) is turn
+    turn.task = asyncio.create_task(asyncio.sleep(0))
+    facts = await watch_over(generator, room).facts({})
+    assert (facts.waiting_s, facts.answering, facts.self_test) == (0, 1, SelfTestHealth(None))
+    assert len(generator.asked) == 1
+
+
+@pytest.mark.slow
+async def test_a_database_that_takes_the_row_and_never_answers_is_given_up() -> None:
+    """After as long as a look may take."""
+
+    async def hang(_platforms: Collection[PlatformName]) -> float:
+        await asyncio.Event().wait()
+        return 0.0
+
+    generator = OneAnswer()
+    generator.ends.set_result(None)
+    watch = Watch(generator=generator, room=Room(lambda: 0.0), platforms={}, probe=hang, now_s=lambda: 0.0)  # type: ignore[arg-type]
+    assert wrong(await watch.facts({})) == [Part.DATABASE]
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ class Vigil:
     def signs(self) -> WorkerHealth:
         """How old its signs of life are, to the pause between two looks."""
         pause_s = self._patience.heartbeat_s
-        return WorkerHealth(self._silent * pause_s, self._stalled * pause_s if self._running else 0.0)
+        return WorkerHealth(self._silent * pause_s, self._stalled * pause_s)
 
     def look(self) -> str | None:
         """Return why the worker has to be killed, None when all is well."""
