@@ -239,11 +239,6 @@ class Platform(Protocol):
         """The platform's short name, e.g. `telegram`."""
         ...
 
-    @property
-    def is_on(self) -> bool:
-        """True while messages can come in, as far as the platform has told lately."""
-        ...
-
     def health(self) -> PlatformHealth:
         """The signs that messages can come in, with their ages now."""
         ...

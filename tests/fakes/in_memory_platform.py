@@ -110,10 +110,6 @@ class InMemoryPlatform:
         async with self._changed:
             await asyncio.wait_for(self._changed.wait_for(condition), timeout=10)
 
-    @property
-    def is_on(self) -> bool:
-        return True
-
     def health(self) -> PlatformHealth:
         return PlatformHealth(is_on=True)
 

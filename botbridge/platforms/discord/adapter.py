@@ -102,19 +102,9 @@ class DiscordPlatform:
         """`discord`."""
         return DISCORD
 
-    @property
-    def is_on(self) -> bool:
-        """True while the gateway lets events through."""
-        return self._connection.is_on
-
     def health(self) -> PlatformHealth:
         """Whether the gateway lets events through, and when it last acknowledged a heartbeat."""
-        return PlatformHealth(self.is_on, self.heartbeat_age_s)
-
-    @property
-    def heartbeat_age_s(self) -> float | None:
-        """Seconds since the gateway last acknowledged a heartbeat; None while there is no gateway."""
-        return self._connection.heartbeat_age_s
+        return PlatformHealth(self._connection.is_on, self._connection.heartbeat_age_s)
 
     @property
     def repeats_safely(self) -> bool:

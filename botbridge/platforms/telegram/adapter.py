@@ -21,7 +21,7 @@ from typing import Self, TypeVar
 import structlog
 from telegram import Bot
 
-from botbridge.errors import BadToken, PlatformError, RateLimited
+from botbridge.errors import BadToken, PlatformError
 from botbridge.health import PlatformHealth
 from botbridge.messages import Address, ChatKind, MessageId, OutboxPart, Part, PlatformName, UserId
 from botbridge.platforms.telegram.backoff import Backoff
@@ -35,10 +35,9 @@ from botbridge.platforms.telegram.render import clip, render
 from botbridge.platforms.telegram.sending import Sender
 from botbridge.platforms.telegram.start import Menus, introduce, remove_webhook, set_menus
 from botbridge.platforms.telegram.translate import TELEGRAM
-from botbridge.platforms.telegram.webhook import Deliveries, Hook, HookWatch
+from botbridge.platforms.telegram.webhook import LOOKS_UNTIL_SILENT, Deliveries, Hook, HookWatch
 from botbridge.ports import Intake
 
-CLOUD = "https://api.telegram.org"
 PRIVATE_EDIT_INTERVAL_S = 1.2
 GROUP_EDIT_INTERVAL_S = 3.75
 """Sixteen a minute, which leaves four of a group's twenty for what else is said there."""
@@ -80,7 +79,7 @@ class TelegramPlatform:
         *,
         ignore: Ignore,
         menus: Menus,
-        api_base_url: str | None = None,
+        api_base_url: str,
         hook: Hook | None = None,
         timing: Timing | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -91,8 +90,7 @@ class TelegramPlatform:
             token: The bot's token, not empty; it is kept out of logs and representations.
             ignore: Stores an update that cannot be understood.
             menus: What the command menus show.
-            api_base_url: A Bot API server of one's own, such as
-                `http://localhost:8081`; None is Telegram's.
+            api_base_url: Telegram's Bot API server, or one's own, such as `http://localhost:8081`.
             hook: Where Telegram brings updates; None asks Telegram for them.
             timing: None takes the usual times.
             clock: Monotonic seconds, for the pace.
@@ -102,18 +100,17 @@ class TelegramPlatform:
         self._timing = timing or Timing()
         self._poll_request = self._new_request(connections=2, answer_s=self._timing.poll_s + self._timing.answer_s)
         self._request = self._new_request(connections=64, answer_s=self._timing.answer_s)
-        base_url = (api_base_url or CLOUD).rstrip("/")
         self._bot = Bot(
             token,
-            base_url=f"{base_url}/bot",
-            base_file_url=f"{base_url}/file/bot",
+            base_url=f"{api_base_url}/bot",
+            base_file_url=f"{api_base_url}/file/bot",
             request=self._request,
             get_updates_request=self._poll_request,
         )
         self._sender = Sender(self._bot, Pacing(clock))
         self._hook = hook
         self._deliveries = Deliveries()
-        patience_s = self._timing.stall_s if hook is None else 3 * self._timing.check_s
+        patience_s = self._timing.stall_s if hook is None else LOOKS_UNTIL_SILENT * self._timing.check_s
         self._pulse = Pulse(patience_s, time.monotonic)
 
     def _new_request(self, connections: int, answer_s: float) -> BotRequest:
@@ -146,25 +143,9 @@ class TelegramPlatform:
         """False: Telegram cannot tell a repeated message from a new one."""
         return False
 
-    @property
-    def is_on(self) -> bool:
-        """True while polls are answered, or Telegram says that its deliveries to the webhook succeed."""
-        return self._pulse.is_alive
-
     def health(self) -> PlatformHealth:
-        """When Telegram was last heard, and what is wrong since."""
-        pulse = self._pulse
-        return PlatformHealth(pulse.is_alive, pulse.age_s, pulse.patience_s, pulse.trouble)
-
-    @property
-    def last_success_s(self) -> float | None:
-        """When Telegram was last heard, on the monotonic clock; None before the first time."""
-        return self._pulse.last_success_s
-
-    @property
-    def trouble(self) -> str:
-        """What keeps updates from coming in, as a sentence; empty while nothing does."""
-        return self._pulse.trouble
+        """Whether polls are answered, or Telegram says that its deliveries to the webhook succeed, and why not."""
+        return self._pulse.health()
 
     async def take_delivery(self, body: bytes) -> None:
         """Store an update that Telegram brought to the webhook; it may be acknowledged when this returns.
@@ -225,14 +206,21 @@ class TelegramPlatform:
         await set_menus(self._bot, self._menus)
         self._pulse.beat()
         reception = Reception(me, intake, self._ignore)
+        if self._hook is None:
+            await self._poll(reception)
+        else:
+            await self._stand_at(self._hook, reception)
+
+    async def _poll(self, reception: Reception) -> None:
         timing = self._timing
-        if self._hook is not None:
-            watch = HookWatch(self._bot, self._hook, self._pulse, timing.backoff, timing.check_s)
-            with self._deliveries.open_to(reception):
-                await watch.run()
         await self._until_done(partial(remove_webhook, self._bot))
         fetch = Polls(self._bot, self._poll_request, timing.poll_s).fetch
         await Ingest(fetch, reception, self._pulse, timing.backoff, timing.stall_s).run()
+
+    async def _stand_at(self, hook: Hook, reception: Reception) -> None:
+        watch = HookWatch(self._bot, hook, self._pulse, self._timing.backoff, self._timing.check_s)
+        with self._deliveries.open_to(reception):
+            await watch.run()
 
     async def _until_done(self, act: Callable[[], Awaitable[T]]) -> T:
         while True:
@@ -242,8 +230,6 @@ class TelegramPlatform:
                 raise
             except PlatformError as error:
                 failures = self._pulse.miss(str(error))
-                pause_s = self._timing.backoff.pause_s(failures)
-                if isinstance(error, RateLimited):
-                    pause_s = error.retry_after_s
+                pause_s = self._timing.backoff.pause_after_s(error, failures)
                 log.warning("Telegram cannot be reached", error=str(error), failures=failures, next_try_in_s=pause_s)
                 await asyncio.sleep(pause_s)

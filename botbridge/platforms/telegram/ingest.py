@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from botbridge.errors import BadToken, PlatformError, PlatformUnavailable, RateLimited, StorageUnavailable
+from botbridge.errors import BadToken, PlatformError, PlatformUnavailable, StorageUnavailable
 from botbridge.messages import Address
 from botbridge.platforms.telegram.backoff import Backoff
 from botbridge.platforms.telegram.batch import RawUpdate, Undecodable, lone_update_id, updates_in
@@ -63,9 +63,7 @@ class Ingest:
                 raise
             except (PlatformError, Undecodable) as error:
                 failures = self._pulse.miss(str(error))
-                pause_s = self._backoff.pause_s(failures)
-                if isinstance(error, RateLimited):
-                    pause_s = error.retry_after_s
+                pause_s = self._backoff.pause_after_s(error, failures)
                 # The second in a row is no accident any more: nothing comes in.
                 tell = log.warning if failures == 1 else log.error
                 tell("no updates from Telegram", error=str(error), failures=failures, next_try_in_s=pause_s)

@@ -13,18 +13,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import structlog
 from telegram import Bot, WebhookInfo
 
-from botbridge.errors import BadToken, PlatformError, PlatformUnavailable, RateLimited
+from botbridge.errors import BadToken, PlatformError, PlatformUnavailable
 from botbridge.platforms.telegram.backoff import Backoff
 from botbridge.platforms.telegram.batch import RawUpdate, Undecodable, lone_update_id, update_in
 from botbridge.platforms.telegram.errors import platform_errors
 from botbridge.platforms.telegram.pulse import Pulse
 from botbridge.platforms.telegram.reception import Reception
+
+LOOKS_UNTIL_SILENT = 3
+"""As many looks in a row that bring no word from Telegram are silence."""
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +79,7 @@ class HookWatch:
     """Sets the webhook and looks after it.
 
     Args:
+        backoff: Between two tries after a failure; never longer than `check_s`.
         check_s: Between two looks, in seconds.
     """
 
@@ -83,7 +87,7 @@ class HookWatch:
         self._bot = bot
         self._hook = hook
         self._pulse = pulse
-        self._backoff = backoff
+        self._backoff = replace(backoff, longest_s=min(backoff.longest_s, check_s))
         self._check_s = check_s
         self._known_error: datetime | None = None
 
@@ -106,9 +110,7 @@ class HookWatch:
                 raise
             except PlatformError as error:
                 failures = self._pulse.miss(str(error))
-                pause_s = min(pause_s, self._backoff.pause_s(failures))
-                if isinstance(error, RateLimited):
-                    pause_s = error.retry_after_s
+                pause_s = self._backoff.pause_after_s(error, failures)
                 log.error("the webhook is in doubt", error=str(error), failures=failures, next_try_in_s=pause_s)
             await asyncio.sleep(pause_s)
 

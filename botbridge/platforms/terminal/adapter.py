@@ -108,14 +108,9 @@ class TerminalPlatform:
                     yield windows.late.popleft()
                 await windows.has_news.wait()
 
-    @property
-    def is_on(self) -> bool:
-        """True while questions are taken in."""
-        return self._intake is not None
-
     def health(self) -> PlatformHealth:
         """Whether questions are taken in."""
-        return PlatformHealth(self.is_on)
+        return PlatformHealth(is_on=self._intake is not None)
 
     def render(self, text: str) -> tuple[Part, ...]:
         """Make one part of it, however long."""

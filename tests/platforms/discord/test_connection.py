@@ -73,17 +73,17 @@ async def test_a_gateway_that_brings_events_and_acknowledges_nothing_is_left_and
 
 
 async def test_the_age_of_the_last_acknowledged_heartbeat_is_known(server: FakeDiscord, open_bot: OpenBot) -> None:
-    assert Bot(server).platform.heartbeat_age_s is None
+    assert Bot(server).platform.health().last_good_s is None
     await server.beat_every(100)
     async with open_bot(server) as bot:
         await server.say("hello")
         await bot.next()
-        assert bot.platform.is_on
-        age_s = bot.platform.heartbeat_age_s
+        assert bot.platform.health().is_on
+        age_s = bot.platform.health().last_good_s
         assert age_s is not None
         await server.upset_gateway("mute")
         async with asyncio.timeout(5):
-            await until(lambda: (bot.platform.heartbeat_age_s or 0.0) > age_s + 0.3)
+            await until(lambda: (bot.platform.health().last_good_s or 0.0) > age_s + 0.3)
 
 
 async def test_an_open_gateway_that_acknowledges_nothing_is_not_called_on(
@@ -93,7 +93,7 @@ async def test_an_open_gateway_that_acknowledges_nothing_is_not_called_on(
     await server.beat_every(50)
     async with open_bot(server, heartbeat_timeout_s=1.0) as bot:
         await server.upset_gateway("mute")
-        off = asyncio.create_task(until(lambda: not bot.platform.is_on))
+        off = asyncio.create_task(until(lambda: not bot.platform.health().is_on))
         async with asyncio.timeout(10):
             while not off.done():
                 await server.say("among others", mention=False)

@@ -180,7 +180,7 @@ async def test_a_poll_that_trickles_for_ever_is_given_up(telegram: FakeTelegram,
     with capture_logs() as lines:
         async with platform_on(telegram, taken, timing=impatient) as platform, listening(platform, taken):
             await taken.until(lambda taken: len(taken.accepted) == 1)
-            assert platform.is_on
+            assert platform.health().is_on
     assert "a poll neither returned nor failed within 0.5 s; it was given up" in [line.get("error") for line in lines]
 
 
@@ -191,14 +191,14 @@ async def test_a_second_poller_that_stays_is_told_aloud_and_outlived(telegram: F
         async with platform_on(telegram, taken) as platform, listening(platform, taken) as task:
             await telegram.wait_until(lambda record: record.count("refused", code=409) >= 8)
             assert not task.done()
-            assert not platform.is_on
-            assert platform.last_success_s is not None
-            assert "another program polls with this bot's token" in platform.trouble
+            assert not platform.health().is_on
+            assert platform.health().last_good_s is not None
+            assert "another program polls with this bot's token" in platform.health().detail
             await telegram.mend()
             await telegram.say(SARA, "at last")
             await taken.until(lambda taken: len(taken.accepted) == 1)
-            assert platform.is_on
-            assert platform.trouble == ""
+            assert platform.health().is_on
+            assert platform.health().detail == ""
     told = [line for line in lines if line["event"] == "no updates from Telegram"]
     assert [line["log_level"] for line in told[:3]] == ["warning", "error", "error"]
     assert max(line["next_try_in_s"] for line in told) == QUICK.backoff.longest_s
@@ -245,7 +245,7 @@ async def test_a_server_that_is_down_at_the_start_is_waited_for(telegram: FakeTe
         await telegram.change(listening=True)
         await telegram.say(SARA, "back")
         await taken.until(lambda taken: len(taken.accepted) == 1)
-        assert platform.last_success_s is not None
+        assert platform.health().last_good_s is not None
 
 
 async def test_menus_are_set_for_each_language_in_chats_and_groups(telegram: FakeTelegram, taken: Taken) -> None:

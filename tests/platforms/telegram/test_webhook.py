@@ -54,7 +54,7 @@ async def test_a_message_is_brought_stored_and_acknowledged(telegram: FakeTelegr
     async with reachable(telegram, taken) as platform:
         await telegram.say(SARA, "hello")
         record = await telegram.wait_until(lambda record: not record.unconfirmed)
-        assert platform.is_on
+        assert platform.health().is_on
     assert [message.text for message in taken.accepted] == ["hello"]
     assert record.count("webhook", has_secret=True, allowed_updates=["message"], drops=False) == 1
     assert record.count("polled") == 0
@@ -91,14 +91,14 @@ async def test_health_knows_that_deliveries_fail_and_that_they_succeed_again(
         await telegram.wait_until(lambda record: record.count("delivery", status=503) >= 1)
         with capture_logs() as lines:
             await looked_at(telegram, 3)
-        assert not platform.is_on
-        assert "Telegram cannot bring updates to the webhook: Wrong response" in platform.trouble
+        assert not platform.health().is_on
+        assert "Telegram cannot bring updates to the webhook: Wrong response" in platform.health().detail
         assert [line["log_level"] for line in lines if line["event"] == "the webhook is in doubt"][:1] == ["error"]
         taken.is_away = False
         await telegram.wait_until(lambda record: not record.unconfirmed)
         await looked_at(telegram, 2)
-        assert platform.is_on
-        assert platform.trouble == ""
+        assert platform.health().is_on
+        assert platform.health().detail == ""
 
 
 async def looked_at(telegram: FakeTelegram, times: int) -> None:
