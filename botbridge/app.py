@@ -146,7 +146,7 @@ def build(
         watch=Watch(generator=generator, room=room, platforms=here, probe=storage.probe, now_s=time.monotonic),
         healthy=health.Limits(waiting_s=settings.limits.wait_s + 30),
         control=None if in_memory else partial(ControlServer, settings.home / "control.sock"),
-        web=web_server(settings, here.get(TELEGRAM)),
+        web=web_server(settings.web, here.get(TELEGRAM)),
     )
 
 

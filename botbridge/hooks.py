@@ -8,8 +8,7 @@ from urllib.parse import urlsplit
 from botbridge.platforms.telegram.adapter import TelegramPlatform
 from botbridge.platforms.telegram.webhook import Hook
 from botbridge.ports import Platform
-from botbridge.setting_groups import TelegramSettings
-from botbridge.settings import Settings
+from botbridge.setting_groups import TelegramSettings, WebSettings
 
 if TYPE_CHECKING:
     from botbridge.web.server import WebServer
@@ -22,18 +21,14 @@ def telegram_hook(telegram: TelegramSettings) -> Hook | None:
     return Hook(telegram.webhook_url.get_secret_value(), telegram.webhook_secret.get_secret_value())
 
 
-def web_server(settings: Settings, telegram: Platform | None) -> WebServer | None:
+def web_server(web: WebSettings, telegram: Platform | None) -> WebServer | None:
     """Make what listens for Telegram; None when nothing comes to us."""
-    hook = telegram_hook(settings.telegram)
-    if hook is None or not isinstance(telegram, TelegramPlatform):
+    if not isinstance(telegram, TelegramPlatform) or telegram.hook is None:
         return None
     # FastAPI takes a quarter of a second to import, for which only this mode pays.
-    from botbridge.web.server import webhook_server  # noqa: PLC0415
+    from botbridge.web.app import make_app  # noqa: PLC0415
+    from botbridge.web.server import WebServer  # noqa: PLC0415
 
-    return webhook_server(
-        settings.web.host,
-        settings.web.port,
-        webhook_path=urlsplit(hook.url).path,
-        secret=hook.secret,
-        take_update=telegram.take_delivery,
-    )
+    hook = telegram.hook
+    app = make_app(webhook_path=urlsplit(hook.url).path, secret=hook.secret, take_update=telegram.take_delivery)
+    return WebServer(app, web.host, web.port)

@@ -96,7 +96,8 @@ class Address:
     """Where a reply goes, in the ids of the platform.
 
     Attributes:
-        reply_to: The message that the reply quotes; None sends it plainly.
+        reply_to: The message that is answered, which the platform quotes where that is
+            its way; None when nothing is to be quoted.
         interaction: What a platform needs to answer a command that it sent us
             outside the chat's own messages (Discord); opaque to everybody else.
     """

@@ -23,8 +23,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from botbridge.errors import ConfigError
-from botbridge.web.app import make_app
-from botbridge.web.webhook import TakeUpdate
 
 MOST_CONNECTIONS = 256
 LAST_REQUESTS_S = 5
@@ -173,8 +171,3 @@ class WebServer:
             server.should_exit = True
             await serving
             raise
-
-
-def webhook_server(host: str, port: int, *, webhook_path: str, secret: str, take_update: TakeUpdate) -> WebServer:
-    """Make the server whose one route is Telegram's webhook; the arguments are those of `make_app` and `WebServer`."""
-    return WebServer(make_app(webhook_path=webhook_path, secret=secret, take_update=take_update), host, port)

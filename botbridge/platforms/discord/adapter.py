@@ -31,7 +31,7 @@ from botbridge.platforms.discord.connection import Connection
 from botbridge.platforms.discord.failures import translated
 from botbridge.platforms.discord.pauses import Pauses
 from botbridge.platforms.discord.reception import Ignore
-from botbridge.platforms.discord.translate import DISCORD
+from botbridge.platforms.discord.translate import DISCORD, channel_of
 from botbridge.ports import Intake, State
 
 NOBODY = discord.AllowedMentions.none()
@@ -56,7 +56,7 @@ class DiscordPlatform:
 
     Args:
         token: The bot's token.
-        state: Where the hash of the command menu is kept.
+        state: Where the hash of the command menu and the cursors are kept.
         ignore: Stores a message that cannot be understood.
         commands: The command menu.
         message_content: Ask for the privileged intent, to read replies whose ping is off.
@@ -207,7 +207,7 @@ class DiscordPlatform:
         await self._connection.aclose()
 
     def _messageable(self, address: Address) -> discord.PartialMessageable:
-        return self._connection.client.get_partial_messageable(int(address.thread_id or address.chat_id))
+        return self._connection.client.get_partial_messageable(int(channel_of(address)))
 
     async def _replace(self, address: Address, message_id: MessageId, text: str) -> MessageId:
         async with self._pauses.kept(address, self._timeout_s):
@@ -255,6 +255,6 @@ def _quoted(address: Address) -> discord.MessageReference | None:
         return None
     return discord.MessageReference(
         message_id=int(address.reply_to),
-        channel_id=int(address.thread_id or address.chat_id),
+        channel_id=int(channel_of(address)),
         fail_if_not_exists=False,
     )

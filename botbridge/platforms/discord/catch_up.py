@@ -21,10 +21,10 @@ import discord
 import structlog
 
 from botbridge.messages import BotId
-from botbridge.platforms.discord.cursors import Cursor, Cursors, channel_of
+from botbridge.platforms.discord.cursors import Cursor, Cursors
 from botbridge.platforms.discord.failures import FOREIGN
 from botbridge.platforms.discord.ingest import IngestClient, Unreadable, facts_of
-from botbridge.platforms.discord.translate import Place, to_incoming
+from botbridge.platforms.discord.translate import Place, channel_of, to_incoming
 
 MISSED_PER_CHANNEL = 50
 MISSED_IN_ALL = 100

@@ -18,7 +18,7 @@ import structlog
 
 from botbridge.errors import StorageError
 from botbridge.messages import BotId, ChatId, ChatKind, ThreadId
-from botbridge.platforms.discord.translate import Place
+from botbridge.platforms.discord.translate import Place, channel_of
 from botbridge.ports import State
 
 KNOWN_CHANNELS = 100
@@ -111,15 +111,6 @@ class Cursors:
             await self._changed.wait()
             await self.write()
             await asyncio.sleep(WRITE_EVERY_S)
-
-
-def channel_of(place: Place) -> str:
-    """The channel that a message was written in: the thread where there is one.
-
-    >>> channel_of(Place(ChatId("5"), ChatKind.GROUP, ThreadId("6")))
-    '6'
-    """
-    return place.thread_id or place.chat_id
 
 
 def encoded(cursors: Iterable[Cursor]) -> str:

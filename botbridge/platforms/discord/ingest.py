@@ -24,6 +24,9 @@ from botbridge.platforms.discord.translate import DISCORD, MessageFacts, Place
 MAX_RATELIMIT_WAIT_S = 30.0
 """The least that discord.py takes; without it, it sleeps as long as Discord says."""
 
+LAST_BEAT_S = 5.0
+"""How long the end waits for a heartbeat that is just being sent."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -59,10 +62,6 @@ class Unreadable:
         return Address(DISCORD, bot_id, chat_id, kind), MessageId(str(facts.get("id", "")))
 
 
-LAST_BEAT_S = 5.0
-"""How long the end waits for a heartbeat that is just being sent."""
-
-
 class IngestClient(discord.Client):
     """Hands every message, and what it cannot read, to `take`.
 
@@ -78,8 +77,8 @@ class IngestClient(discord.Client):
         take: Callable[[discord.Message | Unreadable], None],
         *,
         message_content: bool,
-        begun: Callable[[], None] = lambda: None,
-        heartbeat_timeout_s: float = 60.0,
+        begun: Callable[[], None],
+        heartbeat_timeout_s: float,
     ) -> None:
         super().__init__(
             intents=intents(message_content=message_content),
@@ -101,8 +100,7 @@ class IngestClient(discord.Client):
     def heartbeat_age_s(self) -> float | None:
         """Seconds since the gateway last acknowledged a heartbeat, or greeted us; None while there is no gateway."""
         # discord.py tells how quick the last answer was, but not when it came.
-        beating = None if self.ws is None else self.ws._keep_alive  # noqa: SLF001 - see above
-        return None if beating is None else time.perf_counter() - beating._last_ack  # noqa: SLF001 - see above
+        return None if self._beating is None else time.perf_counter() - self._beating._last_ack  # noqa: SLF001
 
     @property
     def is_zombie(self) -> bool:
@@ -111,18 +109,23 @@ class IngestClient(discord.Client):
         discord.py minds only a gateway that is silent altogether.
         Source: https://discord.com/developers/docs/events/gateway#heartbeat-interval
         """
-        beating, age_s = None if self.ws is None else self.ws._keep_alive, self.heartbeat_age_s  # noqa: SLF001
+        beating, age_s = self._beating, self.heartbeat_age_s
         if beating is None or age_s is None:
             return False
         return age_s > (beating.interval or 0.0) + self._heartbeat_timeout_s
 
+    @property
+    def _beating(self) -> discord.gateway.KeepAliveHandler | None:
+        """discord.py's thread that beats, which it shows to nobody."""
+        return None if self.ws is None else self.ws._keep_alive  # noqa: SLF001
+
     async def close(self) -> None:
         """Leave Discord, and leave nothing running."""
         # Between READY and the last server's arrival discord.py waits in a task that its own `close` forgets.
-        if (ready := self._connection._ready_task) is not None:  # noqa: SLF001 - see above
+        if (ready := self._connection._ready_task) is not None:  # noqa: SLF001
             ready.cancel()
         # Nor does it wait for its thread that beats, which would call into a loop that is gone.
-        beating = None if self.ws is None else self.ws._keep_alive  # noqa: SLF001 - see above
+        beating = self._beating
         await super().close()
         if beating is not None:
             await asyncio.to_thread(beating.join, LAST_BEAT_S)

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from botbridge.errors import RateLimited
 from botbridge.messages import Address
 from botbridge.platforms.discord.failures import translated
+from botbridge.platforms.discord.translate import channel_of
 
 
 class Pauses:
@@ -34,7 +35,7 @@ class Pauses:
             RateLimited: it does, for this many seconds more.
             PlatformError: see `failures.translated`.
         """
-        channel = address.thread_id or address.chat_id
+        channel = channel_of(address)
         if (left_s := self._until_s.get(channel, 0.0) - self._now_s()) > 0:
             raise RateLimited(left_s)
         self._until_s.pop(channel, None)

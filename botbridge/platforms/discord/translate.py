@@ -62,6 +62,15 @@ class MessageFacts:
     was_edited: bool = False
 
 
+def channel_of(place: Place | Address) -> str:
+    """The id by which Discord knows where something is written: the thread's where there is one.
+
+    >>> channel_of(Place(ChatId("5"), ChatKind.GROUP, ThreadId("6")))
+    '6'
+    """
+    return place.thread_id or place.chat_id
+
+
 def to_incoming(facts: MessageFacts, bot_id: BotId) -> IncomingMessage | None:
     """The message if it is meant for the bot, else None.
 

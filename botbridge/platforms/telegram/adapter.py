@@ -108,7 +108,8 @@ class TelegramPlatform:
             get_updates_request=self._poll_request,
         )
         self._sender = Sender(self._bot, Pacing(clock))
-        self._hook = hook
+        self.hook = hook
+        """Where Telegram brings updates; None while it is asked for them."""
         self._deliveries = Deliveries()
         patience_s = self._timing.stall_s if hook is None else LOOKS_UNTIL_SILENT * self._timing.check_s
         self._pulse = Pulse(patience_s, time.monotonic)
@@ -206,10 +207,10 @@ class TelegramPlatform:
         await set_menus(self._bot, self._menus)
         self._pulse.beat()
         reception = Reception(me, intake, self._ignore)
-        if self._hook is None:
+        if self.hook is None:
             await self._poll(reception)
         else:
-            await self._stand_at(self._hook, reception)
+            await self._stand_at(self.hook, reception)
 
     async def _poll(self, reception: Reception) -> None:
         timing = self._timing

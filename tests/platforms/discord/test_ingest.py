@@ -23,7 +23,7 @@ def test_no_privileged_intent_is_asked_for_by_default() -> None:
 
 def test_whatever_the_client_itself_would_say_rings_nobody() -> None:
     """Also a message that is sent past the adapter, which forbids mentions in each of its own."""
-    client = IngestClient(lambda _: None, message_content=False)
+    client = IngestClient(lambda _: None, message_content=False, begun=lambda: None, heartbeat_timeout_s=60.0)
     assert client.allowed_mentions is not None
     assert client.allowed_mentions.to_dict() == {"parse": []}  # also of the one who is replied to
     assert client.allowed_mentions.replied_user is False
