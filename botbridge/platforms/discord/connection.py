@@ -122,7 +122,8 @@ class Connection:
             self._reception.release(())
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LAST_WORDS_S):
-                    await self._hang_up()
+                    if self._client is not None:
+                        await self._client.hang_up()
             self._reception.take(None)
             await asyncio.wait([receiving], timeout=LAST_WORDS_S)
             for task in (receiving, writing, watching):
@@ -134,10 +135,6 @@ class Connection:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
-
-    async def _hang_up(self) -> None:
-        if self._client is not None and self._client.ws is not None:
-            await self._client.ws.close(code=1000)
 
     async def _leave_zombies(self) -> None:
         """Hang up on a gateway that no longer answers; discord.py then resumes the session at another."""

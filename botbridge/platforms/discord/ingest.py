@@ -9,9 +9,10 @@ that is resumed brings it by itself.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,9 +125,20 @@ class IngestClient(discord.Client):
         # Between READY and the last server's arrival discord.py waits in a task that its own `close` forgets.
         if (ready := self._connection._ready_task) is not None:  # noqa: SLF001
             ready.cancel()
-        # Nor does it wait for its thread that beats, which would call into a loop that is gone.
+        async with self._last_beat():
+            await super().close()
+
+    async def hang_up(self) -> None:
+        """End the session; calls that send stay possible."""
+        async with self._last_beat():
+            if self.ws is not None:
+                await self.ws.close(code=1000)
+
+    @contextlib.asynccontextmanager
+    async def _last_beat(self) -> AsyncIterator[None]:
+        """Leave the gateway inside, and wait for the thread that beats: it would call into a loop that is gone."""
         beating = self._beating
-        await super().close()
+        yield
         if beating is not None:
             await asyncio.to_thread(beating.join, LAST_BEAT_S)
 

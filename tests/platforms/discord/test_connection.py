@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
 
 import pytest
 from structlog.testing import capture_logs
 
 from botbridge.errors import BadToken, PlatformUnavailable, StorageUnavailable
 from botbridge.messages import IncomingMessage
+from botbridge.platforms.discord.ingest import IngestClient
 from tests.fakes.discord import FakeDiscord
 from tests.platforms.discord.conftest import Bot, OpenBot
 
@@ -98,6 +101,33 @@ async def test_an_open_gateway_that_acknowledges_nothing_is_not_called_on(
             while not off.done():
                 await server.say("among others", mention=False)
         assert await server.ledger("disconnected") == []
+
+
+class Gateway:
+    """An open gateway in the midst of a heartbeat: discord.py's thread waits for the loop to send it."""
+
+    open = True
+
+    def __init__(self) -> None:
+        self._sent = threading.Event()
+        self._keep_alive: threading.Thread | None = threading.Thread(target=self._sent.wait, daemon=True)
+        self._keep_alive.start()
+        self.beating = self._keep_alive
+
+    async def close(self, code: int) -> None:
+        """Forget the thread, as discord.py does; the loop sends the heartbeat in its next turn."""
+        self._keep_alive = None
+        asyncio.get_running_loop().call_soon(self._sent.set)
+
+
+@pytest.mark.parametrize("leave", [IngestClient.hang_up, IngestClient.close])
+async def test_no_thread_beats_on_when_discord_is_left(leave: Callable[[IngestClient], Awaitable[None]]) -> None:
+    """It would call into a loop that is gone."""
+    client = IngestClient(lambda _: None, message_content=False, begun=lambda: None, heartbeat_timeout_s=60.0)
+    gateway = Gateway()
+    client.ws = cast("Any", gateway)
+    await leave(client)
+    assert not gateway.beating.is_alive()
 
 
 async def test_a_wrong_token_is_told_once_and_not_tried_again(server: FakeDiscord) -> None:
