@@ -9,7 +9,7 @@ import pytest
 
 CASES = [
     ("botbridge", ["asyncio", "pydantic", "torch", "transformers"]),
-    ("botbridge.app", ["torch", "transformers", "openai"]),
+    ("botbridge.app", ["torch", "transformers", "openai", "fastapi", "uvicorn"]),
     ("botbridge.cli", ["pydantic", "torch", "transformers", "telegram", "discord", "sqlalchemy"]),
     ("botbridge.conversation.service", ["torch", "transformers", "telegram", "discord", "sqlalchemy"]),
     # A10: whoever kills the service while the worker imports these must find it watching its parent already.

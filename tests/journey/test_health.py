@@ -13,11 +13,10 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.fakes.telegram.client import FakeTelegram, Person
+from tests.fakes.telegram.client import FakeTelegram
 from tests.journey.bridge import LOOK_S, Bridge
-from tests.journey.town import says
+from tests.journey.town import SARA, says
 
-SARA = Person(42)
 PATIENCE_S = 60.0
 
 

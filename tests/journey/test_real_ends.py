@@ -9,10 +9,10 @@ import psutil
 import pytest
 
 from tests.fakes.discord import FakeDiscord
-from tests.fakes.telegram.client import FakeTelegram, Person
+from tests.fakes.telegram.client import FakeTelegram
 from tests.journey.bridge import Bridge
 from tests.journey.conftest import NewBridge
-from tests.journey.town import Town, discord_places, is_status, telegram_places
+from tests.journey.town import SARA, Town, discord_places, is_status, telegram_places
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -24,7 +24,6 @@ MODEL = {
 }
 LONG = "Write a very long story about a ship, a storm and a lighthouse."
 ANSWER_TIMEOUT_S = 180.0
-SARA = Person(42)
 
 
 async def test_nothing_is_lost_or_doubled_when_everything_is_killed_in_mid_answer(

@@ -16,12 +16,11 @@ from botbridge.models.catalogue import load_catalogue
 from botbridge.models.manifest import write_manifest
 from botbridge.setting_groups import DEFAULT_MODEL
 from tests.fakes.discord import FakeDiscord
-from tests.fakes.telegram.client import FakeTelegram, Person
+from tests.fakes.telegram.client import FakeTelegram
 from tests.journey.bridge import Bridge
 from tests.journey.conftest import NewBridge
-from tests.journey.town import says
+from tests.journey.town import SARA, says
 
-SARA = Person(42)
 WITHOUT_POWERS = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
 """Before a command: an administrator who may no longer write everywhere."""
 

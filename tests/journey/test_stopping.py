@@ -7,12 +7,10 @@ import signal
 import psutil
 import pytest
 
-from tests.fakes.telegram.client import FakeTelegram, Person
+from tests.fakes.telegram.client import FakeTelegram
 from tests.journey.bridge import Bridge
 from tests.journey.conftest import NewBridge
-from tests.journey.town import says
-
-SARA = Person(42)
+from tests.journey.town import SARA, says
 
 pytestmark = pytest.mark.slow
 

@@ -8,18 +8,20 @@ from pathlib import Path
 
 import psutil
 import pytest
+from pydantic import SecretStr
 
 from botbridge.app import build
-from botbridge.settings import load_settings
+from botbridge.settings import PREFIX, load_settings, setting_fields
 from tests.fakes.discord import FakeDiscord
-from tests.fakes.telegram.client import FakeTelegram, Person
+from tests.fakes.telegram.client import FakeTelegram
 from tests.journey.bridge import Bridge
 from tests.journey.conftest import NewBridge
-from tests.journey.town import says
+from tests.journey.town import SARA, says
 
-SARA = Person(42)
 HUB_TOKEN = "hf_canaryOfTheHub0123456789"
 REMOTE_KEY = "sk-canary-of-the-remote-0123456789"
+WEBHOOK_URL = "https://bot.example.org/canary-of-the-webhook-0123456789"
+WEBHOOK_SECRET = "canary_of_the_webhook_9876543210"
 
 
 @pytest.fixture
@@ -27,6 +29,8 @@ def secrets(telegram: FakeTelegram, discord: FakeDiscord) -> dict[str, str]:
     """Every secret of the settings, by the setting's name; each is set and in use where there is a use for it."""
     return {
         "TELEGRAM__TOKEN": telegram.token,
+        "TELEGRAM__WEBHOOK_URL": WEBHOOK_URL,
+        "TELEGRAM__WEBHOOK_SECRET": WEBHOOK_SECRET,
         "DISCORD__TOKEN": discord.token,
         "HUB__TOKEN": HUB_TOKEN,
         "INFERENCE__REMOTE_KEY": REMOTE_KEY,
@@ -120,11 +124,18 @@ async def _log_with_a_wrong_token(bridge: Bridge, token: str) -> bytes:
     return bridge.log.replace(bridge.settings["TELEGRAM__TOKEN"], token).encode()
 
 
-def test_no_secret_stands_in_what_objects_say_of_themselves(
-    secrets: dict[str, str], telegram: FakeTelegram, tmp_path: Path
-) -> None:
+def test_every_secret_of_the_settings_is_hunted_and_kept_out_of_the_log(secrets: dict[str, str]) -> None:
+    """A new one is forgotten neither here nor by whoever redacts."""
+    assert {f"{PREFIX}{name}" for name in secrets} == {
+        name for name, field in setting_fields() if field.annotation == SecretStr | None
+    }
+    assert set(load_settings(dict(secrets)).secrets) == set(secrets.values())
+
+
+@pytest.mark.parametrize("mode", ["polling", "webhook"])
+def test_no_secret_stands_in_what_objects_say_of_themselves(secrets: dict[str, str], tmp_path: Path, mode: str) -> None:
     """Settings, adapters and all that hangs on them; a debugger or a traceback prints these."""
-    settings = load_settings({"HOME": str(tmp_path), "INFERENCE__ENGINE": "echo", **secrets})
+    settings = load_settings({"HOME": str(tmp_path), "INFERENCE__ENGINE": "echo", "TELEGRAM__MODE": mode, **secrets})
     app = build(settings)
     objects = {
         "settings": settings,

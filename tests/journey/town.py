@@ -13,6 +13,7 @@ from tests.fakes.telegram.client import FakeTelegram, Person, Record, Sent
 from tests.journey.bridge import Bridge
 
 OPERATOR = Person(99, "The operator")
+SARA = Person(42)
 
 
 def settings_of(telegram: FakeTelegram, discord: FakeDiscord) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -207,7 +206,7 @@ async def test_a_webhook_that_telegram_refuses_is_tried_again_aloud(telegram: Fa
 
 async def test_before_the_bot_knows_who_it_is_nothing_is_acknowledged() -> None:
     with pytest.raises(PlatformUnavailable):
-        await Deliveries().take(json.dumps({"update_id": 1}).encode())
+        await Deliveries().take(b'{"update_id": 1}')
 
 
 async def test_what_holds_no_update_at_all_is_refused(telegram: FakeTelegram, taken: Taken) -> None:
