@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Annotated, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import NoDecode
@@ -51,10 +52,13 @@ def _is_person_entry(entry: str) -> str:
     return entry
 
 
+def _names_a_place(parts: SplitResult, schemes: Collection[str]) -> bool:
+    return parts.scheme in schemes and bool(parts.hostname) and not parts.query and not parts.fragment
+
+
 def _is_url(*schemes: str) -> AfterValidator:
     def check(url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in schemes or not parts.hostname or parts.query or parts.fragment:
+        if not _names_a_place(urlsplit(url), schemes):
             reason = f"must be an address that begins with {' or '.join(s + '://' for s in schemes)}"
             raise ValueError(reason)
         return url.rstrip("/")
@@ -86,7 +90,7 @@ def _is_webhook_url(url: SecretStr | None) -> SecretStr | None:
     if url is None:
         return None
     parts = urlsplit(url.get_secret_value())
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    if not _names_a_place(parts, ("http", "https")):
         reason = "must be an address that begins with https://"
         raise ValueError(reason)
     if not re.fullmatch(r"/[A-Za-z0-9._~/-]+", parts.path):

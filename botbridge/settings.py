@@ -134,22 +134,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _webhook_is_whole(self) -> Self:
-        telegram = self.telegram
-        if telegram.mode == "polling":
-            return self
-        for name, value, purpose in (
-            ("WEBHOOK_URL", telegram.webhook_url, "the https:// address at which Telegram reaches this bot"),
-            ("WEBHOOK_SECRET", telegram.webhook_secret, "else anybody could speak in anybody's name"),
-        ):
-            if value is None:
-                reason = f"{PREFIX}TELEGRAM__MODE=webhook needs {PREFIX}TELEGRAM__{name}: {purpose}"
-                raise ValueError(reason)
-        url = telegram.webhook_url.get_secret_value() if telegram.webhook_url else ""
-        if telegram.token is not None and telegram.token.get_secret_value() in url:
-            reason = f"{PREFIX}TELEGRAM__WEBHOOK_URL must not hold the token: proxies log addresses"
-            raise ValueError(reason)
-        if telegram.api_base_url == TELEGRAM_CLOUD and not url.startswith("https://"):
-            reason = f"{PREFIX}TELEGRAM__WEBHOOK_URL must begin with https://: Telegram comes to nothing else"
+        if self.telegram.mode == "webhook" and (reason := _against_webhook(self.telegram)):
             raise ValueError(reason)
         return self
 
@@ -161,10 +146,13 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every secret that is set, for the log's redaction and for nothing else."""
-        telegram = self.telegram
         values = (
-            *(telegram.token, telegram.webhook_url, telegram.webhook_secret),
-            *(self.discord.token, self.hub.token, self.inference.remote_key),
+            self.telegram.token,
+            self.telegram.webhook_url,
+            self.telegram.webhook_secret,
+            self.discord.token,
+            self.hub.token,
+            self.inference.remote_key,
         )
         return tuple(value.get_secret_value() for value in values if value is not None)
 
@@ -302,6 +290,21 @@ def shown(value: object) -> str | None:
             return ",".join(map(str, value))
         case _:
             return re.sub(r"(?<=://)[^/@]*@", "***@", str(value))
+
+
+def _against_webhook(telegram: TelegramSettings) -> str:
+    """Why Telegram could not come to a webhook, or others could; empty when all is well."""
+    names, needs = f"{PREFIX}TELEGRAM__WEBHOOK", f"{PREFIX}TELEGRAM__MODE=webhook needs"
+    if telegram.webhook_url is None:
+        return f"{needs} {names}_URL: the https:// address at which Telegram reaches this bot"
+    if telegram.webhook_secret is None:
+        return f"{needs} {names}_SECRET: else anybody could speak in anybody's name"
+    url = telegram.webhook_url.get_secret_value()
+    if telegram.token is not None and telegram.token.get_secret_value() in url:
+        return f"{names}_URL must not hold the token: proxies log addresses"
+    if telegram.api_base_url == TELEGRAM_CLOUD and not url.startswith("https://"):
+        return f"{names}_URL must begin with https://: Telegram comes to nothing else"
+    return ""
 
 
 def _nested(options: Mapping[str, str | None]) -> dict[str, Any]:
