@@ -38,7 +38,10 @@ def test_a_child_process_finds_the_same(tiny_llama: ModelFiles) -> None:
     assert there.log_probability == pytest.approx(here.log_probability, rel=1e-5)
 
 
-@pytest.mark.parametrize(("engine", "text", "reason"), [("echo", TEXT, "echo"), ("transformers", "short", "too short")])
+@pytest.mark.parametrize(
+    ("engine", "text", "reason"),
+    [("echo", TEXT, "the engine echo does not show"), ("transformers", "short", "too short")],
+)
 def test_what_cannot_be_scored_is_said(tiny_llama: ModelFiles, engine: str, text: str, reason: str) -> None:
     with pytest.raises(ModelLoadError, match=reason):
         score_in_child(engine, "float32", tiny_llama, text, 1)

@@ -15,7 +15,15 @@ from botbridge.storage.history import SqlHistory
 from botbridge.storage.inbox import SqlInbox
 from botbridge.storage.outbox import SqlOutbox
 from botbridge.storage.people import SqlPeople
-from botbridge.storage.retention import BATCH_ROWS, EVEN_FOR_S, LOOK_EVERY_S, EvenClock, delete_older
+from botbridge.storage.retention import (
+    BATCH_ROWS,
+    EVEN_FOR_S,
+    LOOK_EVERY_S,
+    EvenClock,
+    delete_older,
+    keep_tidy,
+    kept_tidy,
+)
 from botbridge.storage.tables import identity, inbox, outbox, turn, utc_now
 from tests.contracts.examples import AISHA, AISHA_ALONE, BILAL, GROUP, PRIVATE, SHARED, answered, message
 
@@ -94,6 +102,19 @@ async def test_more_than_one_transaction_takes_go_too(database: Database) -> Non
     more = BATCH_ROWS + 1
     await asyncio.gather(*(ignore(PRIVATE, MessageId(str(number)), b"{", "malformed") for number in range(more)))
     assert (await delete_older(database, utc_now() + timedelta(seconds=1)))["messages"] == more
+
+
+async def test_a_start_deletes_nothing_by_a_clock_that_it_does_not_know_yet(database: Database) -> None:
+    await ended(database, "old", MONTH - timedelta(days=1))
+    async with kept_tidy(database, days=1):
+        await asyncio.sleep(0)
+        await database.write(lambda _: None)  # comes after what the retention would have written
+    assert await count(database) == [1, 2, 1]
+
+
+async def test_who_keeps_everything_has_nothing_run(database: Database) -> None:
+    async with asyncio.timeout(5):
+        await keep_tidy(database, None)
 
 
 async def test_no_byte_of_what_was_deleted_is_in_the_file_after_a_clean_end(path: Path) -> None:
