@@ -25,8 +25,10 @@ MARKS_PER_LETTER = 3
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 _SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0]")
-# The flags of England, Scotland and Wales are a black flag that is followed by its name in tags.
-_TAGS = re.compile("(\U0001f3f4[\U000e0020-\U000e007e]{5}\U000e007f)|[\U000e0000-\U000e007f]+")
+# The flags of England, Scotland and Wales are a black flag that is followed by its name (gbeng, gbsct, gbwls) in tags.
+_FLAG = "\U0001f3f4\U000e0067\U000e0062(?:\U000e0065\U000e006e\U000e0067|\U000e0073\U000e0063\U000e0074|"
+_FLAG += "\U000e0077\U000e006c\U000e0073)\U000e007f"
+_TAGS = re.compile(f"({_FLAG})|[\U000e0000-\U000e007f]+")
 _PILE = re.compile(r"((?:^|[^\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]))"
                    r"([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+)")  # fmt: skip
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from sqlalchemy import Connection, delete, exists, select
@@ -24,7 +24,7 @@ from sqlalchemy import Connection, delete, exists, select
 from botbridge.errors import StorageError
 from botbridge.storage.database import Database
 from botbridge.storage.people import without_names
-from botbridge.storage.tables import identity, inbox, outbox, turn, utc_now
+from botbridge.storage.tables import identity, inbox, outbox, turn
 
 LOOK_EVERY_S = 600.0
 EVEN_FOR_S = 3600.0
@@ -79,25 +79,39 @@ async def kept_tidy(database: Database, days: int | None) -> AsyncIterator[None]
         await asyncio.gather(tidying, return_exceptions=True)
 
 
-async def keep_tidy(database: Database, days: int | None) -> None:
+async def keep_tidy(
+    database: Database,
+    days: int | None,
+    *,
+    wall_s: Callable[[], float] = time.time,
+    steady_s: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
     """Delete what is older than so many days, every ten minutes, until cancelled; None keeps everything.
 
     Nothing is deleted in the first hour, nor in the hour after the clock was set.
+
+    Args:
+        database: An open one.
+        days: The age at which things go.
+        wall_s: The clock by which they are old, in seconds since 1970.
+        steady_s: A clock that cannot be set, in seconds.
+        pause: Returns after so many seconds.
     """
     if days is None:
         return
     clock = EvenClock()
     while True:
-        clock = clock.look(time.time(), time.monotonic())
-        if clock.is_trusted(time.monotonic()):
+        clock = clock.look(wall_s(), steady_s())
+        if clock.is_trusted(steady_s()):
             try:
-                gone = await delete_older(database, utc_now() - timedelta(days=days))
+                gone = await delete_older(database, datetime.fromtimestamp(wall_s(), UTC) - timedelta(days=days))
             except StorageError as error:
                 log.error("old messages not deleted", error=str(error))
             else:
                 if any(gone.values()):
                     log.info("old messages deleted", **gone)
-        await asyncio.sleep(LOOK_EVERY_S)
+        await pause(LOOK_EVERY_S)
 
 
 async def delete_older(database: Database, than: datetime) -> dict[str, int]:

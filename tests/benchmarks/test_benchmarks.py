@@ -19,6 +19,7 @@ from benchmarks.comparing import Goal, by_turns, conclude, quantile, ratio
 from benchmarks.conversations import LONG, SHORT, Load, play
 from benchmarks.hot_path import latencies_s
 from benchmarks.long_history import prepare
+from benchmarks.shapes import VOCABULARY, _tokenizer
 from benchmarks.start import torch_files
 from tests.fakes.telegram.client import Record
 
@@ -132,6 +133,16 @@ def help_of(module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         asyncio.run(main()) if asyncio.iscoroutinefunction(main) else main()
     assert ended.value.code == 0
     return capsys.readouterr().out
+
+
+def test_every_token_of_the_larger_shape_is_read_again_as_it_was_written() -> None:
+    """Else an answer in the history would be longer than it was when it was computed."""
+    tokenizer = _tokenizer()
+    assert len(tokenizer) == VOCABULARY
+    special = {*tokenizer.all_special_ids, *tokenizer.convert_tokens_to_ids(["<|turn|>", "<|end|>"])}
+    plain = [place for place in range(VOCABULARY) if place not in special]
+    assert len(plain) == VOCABULARY - 2
+    assert tokenizer.encode(tokenizer.decode(plain), add_special_tokens=False) == plain
 
 
 def test_a_message_waits_until_the_last_edit_that_it_caused() -> None:

@@ -443,7 +443,7 @@ async def test_a_stranger_who_goes_on_is_told_once_a_minute(world: World) -> Non
 
 
 async def test_size_is_looked_at_in_the_order_of_what_it_costs(world: World) -> None:
-    """Characters before the line, the line before the model; each time only the first limit is told."""
+    """Characters before the line, the line before one's own place in it, all before the model; the first is told."""
     world.generator.become("unavailable")
     await world.start(limits=Limits(message_chars=10, waiting_per_person=1, queue=1))
     await world.say("a", user="1")
@@ -453,6 +453,8 @@ async def test_size_is_looked_at_in_the_order_of_what_it_costs(world: World) -> 
     await world.say("y", user="3")
     await world.until(lambda: "Too many people" in "".join(world.platform.texts("3")))
     assert [len(world.platform.texts(user)) for user in ("2", "3")] == [1, 1]
+    await world.say("z", user="1")
+    await world.until(lambda: "Too many people" in "".join(world.platform.texts("1")))
     assert world.generator.prompts == [], "the model is asked last"
     world.generator.enqueue(PromptTooLong("x"))
     world.generator.become("ready")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import Connection, func, select, update
+from structlog.testing import capture_logs
 
 from botbridge.messages import MessageId, PartState
 from botbridge.storage.database import Database
@@ -18,6 +21,7 @@ from botbridge.storage.people import SqlPeople
 from botbridge.storage.retention import (
     BATCH_ROWS,
     EVEN_FOR_S,
+    JUMP_S,
     LOOK_EVERY_S,
     EvenClock,
     delete_older,
@@ -26,6 +30,7 @@ from botbridge.storage.retention import (
 )
 from botbridge.storage.tables import identity, inbox, outbox, turn, utc_now
 from tests.contracts.examples import AISHA, AISHA_ALONE, BILAL, GROUP, PRIVATE, SHARED, answered, message
+from tests.fakes.locked import Locked
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 MONTH = NOW - timedelta(days=30)
@@ -97,11 +102,46 @@ async def test_names_go_with_the_last_message(database: Database) -> None:
     assert sorted(names) == ["", BILAL.display_name]
 
 
-async def test_more_than_one_transaction_takes_go_too(database: Database) -> None:
+async def test_the_name_of_who_was_seen_lately_stays(database: Database) -> None:
+    await ended(database, "1", MONTH - timedelta(days=1))
+    await database.write(lambda connection: connection.execute(update(identity).values(last_seen_at=NOW)))
+    assert await delete_older(database, MONTH) == {"messages": 1, "turns": 2, "replies": 1, "names": 0}
+    names = await database.read(lambda connection: connection.scalars(select(identity.c.display_name)))
+    assert list(names) == [AISHA.display_name]
+
+
+async def test_turns_without_a_message_go_by_their_own_age(database: Database) -> None:
+    """Those of a study, say, that no platform brought."""
+    await ended(database, "old", MONTH - timedelta(seconds=1))
+    await ended(database, "young", MONTH + timedelta(seconds=1))
+    await database.write(lambda connection: connection.execute(update(turn).values(inbox_id=None)))
+    assert (await delete_older(database, MONTH))["turns"] == 2
+    remembered = await SqlHistory(database).recent(AISHA_ALONE, 10_000)
+    assert [said.text for said in remembered] == ["question young", "answer young"]
+
+
+class Counting:
+    """Stands before a database, and notes how many messages each transaction deletes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.batches: list[int] = []
+
+    async def write(self, work: Callable[[Connection], dict[str, int]]) -> dict[str, int]:
+        """Write, and count."""
+        counts = await self._database.write(work)
+        self.batches.append(counts["messages"])
+        return counts
+
+
+async def test_more_than_one_transaction_takes_go_too_each_in_its_turn(database: Database) -> None:
     ignore = SqlInbox(database).ignore
-    more = BATCH_ROWS + 1
-    await asyncio.gather(*(ignore(PRIVATE, MessageId(str(number)), b"{", "malformed") for number in range(more)))
-    assert (await delete_older(database, utc_now() + timedelta(seconds=1)))["messages"] == more
+    count = BATCH_ROWS + 1
+    await asyncio.gather(*(ignore(PRIVATE, MessageId(str(number)), b"{", "malformed") for number in range(count)))
+    counting = Counting(database)
+    gone = await delete_older(counting, utc_now() + timedelta(seconds=1))  # type: ignore[arg-type]
+    assert gone["messages"] == count
+    assert counting.batches == [BATCH_ROWS, 1, 0]
 
 
 async def test_a_start_deletes_nothing_by_a_clock_that_it_does_not_know_yet(database: Database) -> None:
@@ -110,11 +150,6 @@ async def test_a_start_deletes_nothing_by_a_clock_that_it_does_not_know_yet(data
         await asyncio.sleep(0)
         await database.write(lambda _: None)  # comes after what the retention would have written
     assert await count(database) == [1, 2, 1]
-
-
-async def test_who_keeps_everything_has_nothing_run(database: Database) -> None:
-    async with asyncio.timeout(5):
-        await keep_tidy(database, None)
 
 
 async def test_no_byte_of_what_was_deleted_is_in_the_file_after_a_clean_end(path: Path) -> None:
@@ -143,7 +178,99 @@ def test_a_clock_that_jumped_deletes_nothing_for_an_hour(jump_s: float) -> None:
     assert looked(*jumped, (after_s + jump_s, after_s)).is_trusted(after_s)
 
 
+def test_a_clock_that_is_slewed_has_not_jumped() -> None:
+    """As NTP does it: a little at each look, and an hour in all."""
+    slewed = [(step * (LOOK_EVERY_S + JUMP_S), step * LOOK_EVERY_S) for step in range(61)]
+    assert looked(*slewed).is_trusted(slewed[-1][1])
+
+
 def test_a_clock_is_not_believed_at_once() -> None:
     """A machine without a battery begins with a time of long ago, or of the future."""
     assert not EvenClock().is_trusted(1e9)
     assert not looked((5.0, 1e9)).is_trusted(1e9)
+
+
+class OverError(Exception):
+    """The test has seen enough."""
+
+
+class Hours:
+    """Two clocks that go on only while somebody pauses; what is left of the messages is noted at each pause.
+
+    Args:
+        database: Whose messages are counted.
+        jumps_s: By how much the wall clock is set in each pause; after the last one it is over.
+    """
+
+    def __init__(self, database: Database, *jumps_s: float) -> None:
+        self._database = database
+        self._jumps_s = iter(jumps_s)
+        self._steady_s = 0.0
+        self._wall_s = NOW.timestamp()
+        self.left: list[int] = []
+
+    async def pause(self, seconds: float) -> None:
+        """Let the time pass."""
+        self.left.append((await count(self._database))[0])
+        jump_s = next(self._jumps_s, None)
+        if jump_s is None:
+            raise OverError
+        self._steady_s += seconds
+        self._wall_s += seconds + jump_s
+
+    async def keep_tidy(self, database: Database, days: int | None) -> None:
+        """Keep it tidy until it is over."""
+        with contextlib.suppress(OverError):
+            await keep_tidy(
+                database, days, wall_s=lambda: self._wall_s, steady_s=lambda: self._steady_s, pause=self.pause
+            )
+
+
+HOUR = int(EVEN_FOR_S / LOOK_EVERY_S)
+"""So many looks."""
+
+
+async def test_after_an_hour_what_is_old_goes_and_later_what_has_become_old(database: Database) -> None:
+    await ended(database, "old", MONTH - timedelta(seconds=1))
+    await ended(database, "young", MONTH + timedelta(seconds=EVEN_FOR_S + LOOK_EVERY_S / 2))
+    hours = Hours(database, *[0.0] * (HOUR + 2))
+    await hours.keep_tidy(database, 30)
+    assert hours.left == [*[2] * HOUR, 1, 0, 0]
+
+
+@pytest.mark.parametrize(("back_s", "left"), [(0.0, 0), (-365 * 86_400.0, 1)], ids=["it stays", "it is put right"])
+async def test_what_a_jump_of_the_clock_makes_old_has_an_hour_left(
+    database: Database, back_s: float, left: int
+) -> None:
+    """In which somebody may put it right again."""
+    await ended(database, "young", NOW)
+    year_s = 365 * 86_400.0
+    hours = Hours(database, *[0.0] * HOUR, year_s, *[0.0] * (HOUR - 1), back_s, *[0.0] * HOUR)
+    await hours.keep_tidy(database, 30)
+    assert hours.left == [*[1] * (2 * HOUR + 1), *[left] * (HOUR + 1)]
+
+
+async def test_without_an_age_everything_is_kept(database: Database) -> None:
+    await ended(database, "old", MONTH - timedelta(days=9_999))
+    hours = Hours(database, *[0.0] * (HOUR + 1))
+    await hours.keep_tidy(database, None)
+    assert await count(database) == [1, 2, 1]
+    assert hours.left == [], "there is nothing to wait for"
+
+
+async def test_what_cannot_be_deleted_now_goes_at_the_next_look(database: Database) -> None:
+    await ended(database, "old", MONTH - timedelta(days=1))
+    hours = Hours(database, *[0.0] * (HOUR + 1))
+    with capture_logs() as logs:
+        await hours.keep_tidy(Locked(database, {"write": 1}), 30)  # type: ignore[arg-type]
+    assert hours.left == [*[1] * (HOUR + 1), 0]
+    assert [(entry["log_level"], entry["event"]) for entry in logs] == [
+        ("error", "old messages not deleted"),
+        ("info", "old messages deleted"),
+    ]
+
+
+async def test_tidying_ends_with_the_block(database: Database) -> None:
+    async with kept_tidy(database, 30):
+        assert "retention" in {task.get_name() for task in asyncio.all_tasks()}
+    assert "retention" not in {task.get_name() for task in asyncio.all_tasks()}

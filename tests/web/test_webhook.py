@@ -13,7 +13,7 @@ import pytest
 from botbridge.errors import ConfigError, PlatformUnavailable, StorageUnavailable
 from botbridge.web.app import make_app
 from botbridge.web.body import BodyLimits
-from botbridge.web.server import WebServer
+from botbridge.web.server import MOST_CONNECTIONS, WebServer
 
 SECRET = "the-secret-of-this-test"
 PATH = "/hook/of-this-test"
@@ -186,6 +186,20 @@ async def test_headers_that_do_not_come_to_their_end_are_given_up() -> None:
         async with asyncio.timeout(10):
             assert await reader.read() == b""
         writer.close()
+
+
+async def test_beyond_so_many_connections_requests_are_turned_away_until_some_have_ended(site: Site) -> None:
+    """Whoever opens them and says nothing keeps others out only as long as he is waited for."""
+    idle = [await asyncio.open_connection("127.0.0.1", site.port) for _ in range(MOST_CONNECTIONS - 2)]
+    assert await site.answer(sized(b"{}"), b"{}") == 200
+    idle += [await asyncio.open_connection("127.0.0.1", site.port) for _ in range(2)]
+    assert await site.answer(sized(b"{}"), b"{}") == 503
+    assert site.store.bodies == [b"{}"], "what was turned away was not stored"
+    for _, writer in idle:
+        writer.close()
+    async with asyncio.timeout(10):
+        while await site.answer(sized(b"{}"), b"{}") == 503:
+            pass
 
 
 async def test_a_request_that_takes_long_to_store_is_not_cut_off() -> None:
