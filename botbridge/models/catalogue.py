@@ -4,46 +4,40 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from botbridge.models.names import HubSource, NamedModel, WheelSource, parse_name
+from botbridge.models.facts import CatalogueEntry, Source
+from botbridge.models.names import NamedModel, parse_name
 
 CATALOGUE_FILE: Final = Path(__file__).with_name("catalogue.toml")
 
-_Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=96)]
-
-
-class CatalogueEntry(BaseModel):
-    """One model and what is known of it.
-
-    Attributes:
-        licence: SPDX id, or the name of the publisher's own licence.
-        hub_id: Where its publisher offers it.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    id: _Id
-    title: str
-    licence: str
-    hub_id: str
-    source: Annotated[WheelSource | HubSource, Field(discriminator="kind")]
-
 
 class Catalogue(BaseModel):
-    """All entries, in the order of the file."""
+    """All entries and the sources that they cite, in the order of the file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    sources: Annotated[tuple[Source, ...], Field(alias="source")] = ()
     entries: Annotated[tuple[CatalogueEntry, ...], Field(alias="model")]
 
     @model_validator(mode="after")
-    def _ids_are_unique(self) -> Catalogue:
-        ids = [entry.id for entry in self.entries]
-        if len(set(ids)) != len(ids):
-            raise ValueError("two entries of the catalogue share an id")
+    def _ids_are_unique(self) -> Self:
+        for what, ids in (
+            ("entries", [entry.id for entry in self.entries]),
+            ("sources", [source.id for source in self.sources]),
+        ):
+            if len(set(ids)) != len(ids):
+                raise ValueError(f"two {what} of the catalogue share an id")
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_cited_is_listed(self) -> Self:
+        known = {source.id for source in self.sources}
+        for entry in self.entries:
+            if unknown := sorted(entry.cited - known):
+                raise ValueError(f"{entry.id}: sources that are not listed: {', '.join(unknown)}")
         return self
 
     def entry(self, model_id: str) -> CatalogueEntry | None:

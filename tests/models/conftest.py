@@ -49,11 +49,32 @@ def wheel_index(tmp_path_factory: pytest.TempPathFactory) -> WheelIndex:
     catalogue = directory / "catalogue.toml"
     catalogue.write_text(
         f"""
+        [[source]]
+        id = "card"
+        title = "Tiny's card"
         [[model]]
         id = "tiny"
         title = "Tiny"
-        licence = "Apache-2.0"
         hub_id = "org/tiny"
+        parameters = 1000
+        nominal_b = 0.001
+        context_tokens = 64
+        architecture = "LlamaForCausalLM"
+        kind = "causal"
+        licence = "Apache-2.0"
+        gated = false
+        [model.openness]
+        architecture = "yes"
+        weights = "yes"
+        training_code = "no"
+        training_data = "no"
+        [model.evidence]
+        parameters = ["card"]
+        context_tokens = ["card"]
+        architecture = ["card"]
+        licence = ["card"]
+        gated = ["card"]
+        openness = ["card"]
         [model.source]
         kind = "wheel"
         requirement = "{source.requirement}"

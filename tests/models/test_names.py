@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from botbridge.errors import ModelNotFound
-from botbridge.models.catalogue import load_catalogue
+from botbridge.models.catalogue import CATALOGUE_FILE, load_catalogue
 from botbridge.models.names import DirectorySource, GgufSource, HubSource, WheelSource, parse_name
 
 
@@ -97,7 +97,7 @@ def test_what_is_neither_is_refused_with_the_forms_that_are(name: str) -> None:
 
 
 def test_two_entries_of_one_id_are_refused(tmp_path: Path) -> None:
-    entry = '[[model]]\nid = "a"\ntitle = "A"\nlicence = "MIT"\nhub_id = "o/a"\nsource = {kind = "hub", repo = "o/a"}\n'
-    (tmp_path / "catalogue.toml").write_text(entry * 2)
+    whole = CATALOGUE_FILE.read_text(encoding="utf-8")
+    (tmp_path / "catalogue.toml").write_text(whole + whole[whole.index("[[model]]") :])
     with pytest.raises(ValidationError, match="share an id"):
         load_catalogue(tmp_path / "catalogue.toml")
