@@ -25,13 +25,13 @@ from botbridge.errors import BadToken, PlatformError
 from botbridge.health import PlatformHealth
 from botbridge.messages import Address, ChatKind, MessageId, OutboxPart, Part, PlatformName, UserId
 from botbridge.platforms.telegram.backoff import Backoff
-from botbridge.platforms.telegram.errors import BotRequest
 from botbridge.platforms.telegram.ingest import Ingest
 from botbridge.platforms.telegram.pacing import Pacing
 from botbridge.platforms.telegram.polling import Polls
 from botbridge.platforms.telegram.pulse import Pulse
 from botbridge.platforms.telegram.reception import Ignore, Reception
 from botbridge.platforms.telegram.render import clip, render
+from botbridge.platforms.telegram.request import BotRequest
 from botbridge.platforms.telegram.sending import Sender
 from botbridge.platforms.telegram.start import Menus, introduce, remove_webhook, set_menus
 from botbridge.platforms.telegram.translate import TELEGRAM
@@ -98,8 +98,11 @@ class TelegramPlatform:
         self._ignore = ignore
         self._menus = menus
         self._timing = timing or Timing()
-        self._poll_request = self._new_request(connections=2, answer_s=self._timing.poll_s + self._timing.answer_s)
-        self._request = self._new_request(connections=64, answer_s=self._timing.answer_s)
+        connect_s, answer_s = self._timing.connect_s, self._timing.answer_s
+        self._poll_request = BotRequest(
+            api_base_url, connections=2, connect_s=connect_s, answer_s=self._timing.poll_s + answer_s
+        )
+        self._request = BotRequest(api_base_url, connections=64, connect_s=connect_s, answer_s=answer_s)
         self._bot = Bot(
             token,
             base_url=f"{api_base_url}/bot",
@@ -114,18 +117,10 @@ class TelegramPlatform:
         patience_s = self._timing.stall_s if hook is None else LOOKS_UNTIL_SILENT * self._timing.check_s
         self._pulse = Pulse(patience_s, time.monotonic)
 
-    def _new_request(self, connections: int, answer_s: float) -> BotRequest:
-        timing = self._timing
-        return BotRequest(
-            connection_pool_size=connections,
-            connect_timeout=timing.connect_s,
-            read_timeout=answer_s,
-            write_timeout=timing.answer_s,
-            pool_timeout=timing.connect_s,
-        )
-
     async def __aenter__(self) -> Self:
-        """Open nothing yet: connections open by themselves."""
+        """Connect to nothing yet: connections open by themselves."""
+        await self._poll_request.initialize()
+        await self._request.initialize()
         return self
 
     async def __aexit__(

@@ -10,14 +10,11 @@ those are our own bugs and pass through.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
-import httpx
+import aiohttp
 from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, InvalidToken, NetworkError, TelegramError
-from telegram.request import HTTPXRequest
 
 from botbridge.errors import (
     BadToken,
@@ -30,14 +27,16 @@ from botbridge.errors import (
 )
 
 DEFAULT_RETRY_AFTER_S = 5.0
-HTTP_TOO_MANY_REQUESTS = 429
 
-_NOTHING_WAS_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_NOTHING_WAS_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
 _GONE = ("message to edit not found", "message can't be edited", "message_id_invalid")
 
 
 class FloodWait(TelegramError):
-    """Telegram wants a pause of so many seconds, taken from its answer as it stands."""
+    """Telegram wants a pause of so many seconds, taken from its answer as it stands.
+
+    The library's own `RetryAfter` warns of its own deprecation whenever one is made.
+    """
 
     def __init__(self, retry_after_s: float) -> None:
         super().__init__(f"retry after {retry_after_s:g} s")
@@ -46,31 +45,6 @@ class FloodWait(TelegramError):
     def __reduce__(self) -> tuple[type, tuple[float]]:  # type: ignore[override]
         """Pickle by the number; the library's own way keeps only the message."""
         return type(self), (self.retry_after_s,)
-
-
-class BotRequest(HTTPXRequest):
-    """The library's HTTP client, which tells of a 429 by `FloodWait`.
-
-    The library's own `RetryAfter` warns of its own deprecation whenever one is made.
-    """
-
-    async def do_request(self, *args: Any, **kwargs: Any) -> tuple[int, bytes]:  # noqa: ANN401 - handed on
-        """Send a request.
-
-        Raises:
-            FloodWait: Telegram answered 429.
-        """
-        code, payload = await super().do_request(*args, **kwargs)
-        if code == HTTP_TOO_MANY_REQUESTS:
-            raise FloodWait(_retry_after_s(payload))
-        return code, payload
-
-
-def _retry_after_s(payload: bytes) -> float:
-    try:
-        return float(json.loads(payload)["parameters"]["retry_after"])
-    except (ValueError, LookupError, TypeError):
-        return DEFAULT_RETRY_AFTER_S
 
 
 def is_not_modified(error: BadRequest) -> bool:

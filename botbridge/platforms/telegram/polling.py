@@ -13,7 +13,8 @@ from urllib.parse import urlencode
 from telegram import Bot
 
 from botbridge.errors import BadToken, PlatformUnavailable
-from botbridge.platforms.telegram.errors import BotRequest, platform_errors
+from botbridge.platforms.telegram.errors import platform_errors
+from botbridge.platforms.telegram.request import BotRequest
 from botbridge.platforms.telegram.start import remove_webhook
 
 SECOND_POLLER = (

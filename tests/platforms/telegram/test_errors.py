@@ -5,10 +5,13 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterator
 
-import httpx
+import aiohttp
 import pytest
 import telegram.error
+from aiohttp.client_reqrep import ConnectionKey
+from multidict import CIMultiDict, CIMultiDictProxy
 from telegram.error import TelegramError
+from yarl import URL
 
 from botbridge.errors import (
     BadToken,
@@ -28,6 +31,11 @@ def caused_by(error: TelegramError, cause: Exception) -> TelegramError:
     return error
 
 
+SERVER = ConnectionKey("localhost", 443, is_ssl=True, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None)
+REFUSED = aiohttp.ClientConnectorError(SERVER, OSError("x"))
+REFUSED_BY_PROXY = aiohttp.ClientHttpProxyError(
+    aiohttp.RequestInfo(URL("https://localhost"), "CONNECT", CIMultiDictProxy(CIMultiDict())), (), status=403
+)
 CASES = [
     (telegram.error.InvalidToken("Unauthorized"), BadToken, BadToken),
     (FloodWait(7), RateLimited, RateLimited),
@@ -38,13 +46,21 @@ CASES = [
     (telegram.error.BadRequest("Message can't be edited"), MessageGone, MessageGone),
     (telegram.error.ChatMigrated(-5), ReplyRejected, ReplyRejected),
     (telegram.error.NetworkError("Bad Gateway"), PlatformUnavailable, PlatformUnavailable),
-    (caused_by(telegram.error.NetworkError("x"), httpx.ConnectError("x")), PlatformUnavailable, PlatformUnavailable),
-    (caused_by(telegram.error.TimedOut(), httpx.ConnectTimeout("x")), PlatformUnavailable, PlatformUnavailable),
-    (caused_by(telegram.error.TimedOut(), httpx.PoolTimeout("x")), PlatformUnavailable, PlatformUnavailable),
-    (caused_by(telegram.error.TimedOut(), httpx.ReadTimeout("x")), DeliveryUnknown, PlatformUnavailable),
-    (caused_by(telegram.error.TimedOut(), httpx.WriteTimeout("x")), DeliveryUnknown, PlatformUnavailable),
-    (caused_by(telegram.error.NetworkError("x"), httpx.ReadError("x")), DeliveryUnknown, PlatformUnavailable),
-    (caused_by(telegram.error.NetworkError("x"), httpx.RemoteProtocolError("x")), DeliveryUnknown, PlatformUnavailable),
+    (caused_by(telegram.error.NetworkError("x"), REFUSED), PlatformUnavailable, PlatformUnavailable),
+    (caused_by(telegram.error.TimedOut(), aiohttp.ConnectionTimeoutError()), PlatformUnavailable, PlatformUnavailable),
+    (caused_by(telegram.error.NetworkError("x"), REFUSED_BY_PROXY), PlatformUnavailable, PlatformUnavailable),
+    (caused_by(telegram.error.TimedOut(), aiohttp.SocketTimeoutError()), DeliveryUnknown, PlatformUnavailable),
+    (caused_by(telegram.error.NetworkError("x"), aiohttp.ClientOSError("x")), DeliveryUnknown, PlatformUnavailable),
+    (
+        caused_by(telegram.error.NetworkError("x"), aiohttp.ServerDisconnectedError()),
+        DeliveryUnknown,
+        PlatformUnavailable,
+    ),
+    (
+        caused_by(telegram.error.NetworkError("x"), aiohttp.ClientPayloadError("x")),
+        DeliveryUnknown,
+        PlatformUnavailable,
+    ),
     (TelegramError("Invalid server response"), DeliveryUnknown, PlatformUnavailable),
 ]
 
