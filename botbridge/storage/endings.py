@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from hashlib import sha256
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from botbridge.answers import Answer, Role
 from botbridge.messages import (
@@ -18,6 +18,23 @@ from botbridge.storage.codec import decode_message, encode_address
 from botbridge.storage.rules import addresses, require_final
 from botbridge.storage.tables import conversation, inbox, outbox, system_text, turn, utc_now
 
+_UNFINISHED = (
+    select(inbox.c.conversation_id, inbox.c.epoch, inbox.c.payload, conversation.c.epoch.label("current_epoch"))
+    .join(conversation)
+    .where(inbox.c.id == bindparam("of_id"), inbox.c.finished_at.is_(None))
+)
+_END = update(inbox).where(inbox.c.id == bindparam("of_id")).values(payload=None)
+_NEWEST_ANSWER = select(func.max(turn.c.id)).where(
+    turn.c.conversation_id == bindparam("of_conversation"),
+    turn.c.epoch == bindparam("of_epoch"),
+    turn.c.role == Role.ASSISTANT,
+)
+_NEW_QUESTION = insert(turn).values(parent_id=_NEWEST_ANSWER.scalar_subquery(), role=Role.USER).returning(turn.c.id)
+_NEW_ANSWER = insert(turn).values(role=Role.ASSISTANT)
+_KNOWN_SYSTEM_TEXT = select(system_text.c.hash).where(system_text.c.hash == bindparam("of_hash"))
+_NEW_SYSTEM_TEXT = insert(system_text)
+_NEW_PART = insert(outbox)
+
 
 def end(connection: Connection, inbox_id: InboxId, outcome: Outcome) -> bool:
     """End a message inside the caller's transaction; False, and nothing is stored, when it was final already.
@@ -29,17 +46,10 @@ def end(connection: Connection, inbox_id: InboxId, outcome: Outcome) -> bool:
         ValueError: the outcome's state is not final.
     """
     require_final(outcome)
-    query = (
-        select(inbox.c.conversation_id, inbox.c.epoch, inbox.c.payload, conversation.c.epoch.label("current_epoch"))
-        .join(conversation)
-        .where(inbox.c.id == inbox_id, inbox.c.finished_at.is_(None))
-    )
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(_UNFINISHED, {"of_id": inbox_id}).one_or_none()
     if row is None:
         return False
-    connection.execute(
-        update(inbox).where(inbox.c.id == inbox_id).values(state=outcome.state, payload=None, finished_at=utc_now())
-    )
+    connection.execute(_END, {"of_id": inbox_id, "state": outcome.state, "finished_at": utc_now()})
     if outcome.answer is not None and row.epoch == row.current_epoch:
         _remember(connection, inbox_id, row.conversation_id, row.epoch, outcome.answer)
     _owe(connection, inbox_id, decode_message(row.payload).address, outcome)
@@ -47,48 +57,40 @@ def end(connection: Connection, inbox_id: InboxId, outcome: Outcome) -> bool:
 
 
 def _remember(connection: Connection, inbox_id: InboxId, conversation_id: int, epoch: int, answer: Answer) -> None:
-    newest = select(func.max(turn.c.id)).where(
-        turn.c.conversation_id == conversation_id, turn.c.epoch == epoch, turn.c.role == Role.ASSISTANT
-    )
     place = {"conversation_id": conversation_id, "epoch": epoch, "inbox_id": inbox_id}
-    question_id = connection.scalar(
-        insert(turn)
-        .values(**place, parent_id=newest.scalar_subquery(), role=Role.USER, text=answer.question)
-        .returning(turn.c.id)
-    )
+    question = place | {"text": answer.question, "of_conversation": conversation_id, "of_epoch": epoch}
     origin = answer.provenance
     connection.execute(
-        insert(turn).values(
-            **place,
-            parent_id=question_id,
-            role=Role.ASSISTANT,
-            text=answer.text,
-            finish_reason=answer.finish_reason,
-            model=origin.model,
-            revision=origin.revision,
-            engine=origin.engine,
-            engine_version=origin.engine_version,
-            adapter=origin.adapter,
-            adapter_revision=origin.adapter_revision,
-            system_hash=_keep_system_text(connection, answer.system),
-            seed=None if origin.sampling.seed is None else str(origin.sampling.seed),
-            sampling=asdict(origin.sampling),
-            prompt_hash=origin.prompt_hash,
-            prompt_tokens=origin.prompt_tokens,
-            cached_tokens=origin.cached_tokens,
-            used_turns=origin.used_turns,
-            completion_tokens=origin.completion_tokens,
-            completion_ids=list(origin.completion_ids),
-        )
+        _NEW_ANSWER,
+        place
+        | {
+            "parent_id": connection.execute(_NEW_QUESTION, question).scalar_one(),
+            "text": answer.text,
+            "finish_reason": answer.finish_reason,
+            "model": origin.model,
+            "revision": origin.revision,
+            "engine": origin.engine,
+            "engine_version": origin.engine_version,
+            "adapter": origin.adapter,
+            "adapter_revision": origin.adapter_revision,
+            "system_hash": _keep_system_text(connection, answer.system),
+            "seed": None if origin.sampling.seed is None else str(origin.sampling.seed),
+            "sampling": asdict(origin.sampling),
+            "prompt_hash": origin.prompt_hash,
+            "prompt_tokens": origin.prompt_tokens,
+            "cached_tokens": origin.cached_tokens,
+            "used_turns": origin.used_turns,
+            "completion_tokens": origin.completion_tokens,
+            "completion_ids": list(origin.completion_ids),
+        },
     )
 
 
 def _keep_system_text(connection: Connection, text: str) -> str:
     """Store a system text unless it is known; the hash that names it. An answer can be computed again only with it."""
     name = sha256(text.encode("utf-8", "replace")).hexdigest()
-    known = connection.scalar(select(system_text.c.hash).where(system_text.c.hash == name))
-    if known is None:
-        connection.execute(insert(system_text).values(hash=name, text=text))
+    if connection.scalar(_KNOWN_SYSTEM_TEXT, {"of_hash": name}) is None:
+        connection.execute(_NEW_SYSTEM_TEXT, {"hash": name, "text": text})
     return name
 
 
@@ -97,7 +99,7 @@ def _owe(connection: Connection, inbox_id: InboxId, address: Address, outcome: O
         return
     places = addresses(address, len(outcome.parts))
     connection.execute(
-        insert(outbox),
+        _NEW_PART,
         [
             {
                 "inbox_id": inbox_id,

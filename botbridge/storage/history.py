@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from sqlalchemy import Connection, Select, func, select, update
+from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from botbridge.answers import Role, Turn
 from botbridge.messages import (
@@ -26,6 +26,24 @@ _PAGE_PAIRS = 32
 # Well below the 32,766 values that one statement may bind.
 # Source: https://www.sqlite.org/limits.html#max_variable_number
 _PAGE_KEYS = 500
+_LAST_ID = 2**63 - 1
+
+# Made once: to put a statement together takes several times as long as to carry it out.
+_QUESTION = turn.alias("question")
+_NEWEST_PAIRS = (
+    select(turn.c.id, _QUESTION.c.text.label("question"), turn.c.text.label("answer"))
+    .join(_QUESTION, _QUESTION.c.id == turn.c.parent_id)
+    .where(
+        turn.c.conversation_id == bindparam("of_conversation"),
+        turn.c.epoch == bindparam("of_epoch"),
+        turn.c.role == Role.ASSISTANT,
+        turn.c.id < bindparam("before"),
+    )
+    .order_by(turn.c.id.desc())
+    .limit(_PAGE_PAIRS)
+)
+_EPOCH = select(conversation.c.id, conversation.c.epoch).where(conversation.c.key == bindparam("of_key"))
+_ADAPTER = select(conversation.c.adapter).where(conversation.c.key == bindparam("of_key"))
 
 
 class SqlHistory:
@@ -41,12 +59,11 @@ class SqlHistory:
         """
 
         def work(connection: Connection) -> tuple[Turn, ...]:
-            known = select(conversation.c.id, conversation.c.epoch).where(conversation.c.key == key.text)
-            row = connection.execute(known).one_or_none()
+            row = connection.execute(_EPOCH, {"of_key": key.text}).one_or_none()
             budget = PairBudget(limit_chars)
             before = None
             while row is not None:
-                pairs = connection.execute(newest_pairs(row.id, row.epoch, before)).all()
+                pairs = newest_pairs(connection, row.id, row.epoch, before)
                 if not budget.take((pair.question, pair.answer) for pair in pairs) or len(pairs) < _PAGE_PAIRS:
                     break
                 before = pairs[-1].id
@@ -95,8 +112,7 @@ class SqlHistory:
 
     async def adapter(self, key: ConversationKey) -> str | None:
         """Return the adapter that a conversation is answered with; None for the bare model."""
-        query = select(conversation.c.adapter).where(conversation.c.key == key.text)
-        return await self._database.read(lambda connection: connection.scalar(query))
+        return await self._database.read(lambda connection: connection.scalar(_ADAPTER, {"of_key": key.text}))
 
     async def choose_adapter(self, keys: Sequence[ConversationKey], adapter: str | None) -> None:
         """Answer conversations with another adapter from now on, in one transaction; epochs do not change it."""
@@ -144,23 +160,23 @@ def _end(connection: Connection, row: InboxRow, outcome: Outcome | None) -> bool
     return outcome is not None and end(connection, row.id, outcome)
 
 
-def newest_pairs(conversation_id: int, epoch: int, before: int | None) -> Select[tuple[int, str, str]]:
-    """Return the query for a page of question-answer pairs, newest first.
+def newest_pairs(
+    connection: Connection, conversation_id: int, epoch: int, before: int | None
+) -> Sequence[Row[int, str, str]]:
+    """Return a page of question-answer pairs, newest first.
 
     Args:
+        connection: Reads.
         conversation_id: The conversation.
         epoch: Only pairs of this epoch.
         before: Only pairs whose answer has a lower id; None begins at the newest.
     """
-    question = turn.alias("question")
-    query = (
-        select(turn.c.id, question.c.text.label("question"), turn.c.text.label("answer"))
-        .join(question, question.c.id == turn.c.parent_id)
-        .where(turn.c.conversation_id == conversation_id, turn.c.epoch == epoch, turn.c.role == Role.ASSISTANT)
-        .order_by(turn.c.id.desc())
-        .limit(_PAGE_PAIRS)
-    )
-    return query if before is None else query.where(turn.c.id < before)
+    which = {
+        "of_conversation": conversation_id,
+        "of_epoch": epoch,
+        "before": _LAST_ID if before is None else before,
+    }
+    return connection.execute(_NEWEST_PAIRS, which).all()
 
 
 def _pages(texts: list[str]) -> Iterator[list[str]]:

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sqlalchemy import Connection, Update, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
 from botbridge.faults import NO_FAULTS, Faults, Point
 from botbridge.messages import (
@@ -27,6 +27,33 @@ from botbridge.storage.rows import unfinished_rows
 from botbridge.storage.rules import MALFORMED, username_key
 from botbridge.storage.tables import conversation, identity, inbox, person, utc_now
 
+# Made once: to put a statement together takes several times as long as to carry it out.
+_KNOWN_MESSAGE = select(inbox.c.id).where(
+    inbox.c.platform == bindparam("platform"),
+    inbox.c.bot_id == bindparam("bot_id"),
+    inbox.c.chat_id == bindparam("chat_id"),
+    inbox.c.message_id == bindparam("message_id"),
+    inbox.c.kind == bindparam("kind"),
+)
+_SEE_AGAIN = (
+    update(identity)
+    .where(
+        identity.c.platform == bindparam("of_platform"),
+        identity.c.bot_id == bindparam("of_bot"),
+        identity.c.user_id == bindparam("of_user"),
+    )
+    .returning(identity.c.id)
+)
+_NEW_PERSON = insert(person).returning(person.c.id)
+_NEW_IDENTITY = insert(identity).returning(identity.c.id)
+_KNOWN_CONVERSATION = select(conversation.c.id, conversation.c.epoch).where(conversation.c.key == bindparam("key"))
+_NEW_CONVERSATION = insert(conversation).returning(conversation.c.id, conversation.c.epoch)
+_NEW_MESSAGE = insert(inbox).returning(inbox.c.id)
+_UNFINISHED = update(inbox).where(inbox.c.id == bindparam("of_id"), inbox.c.finished_at.is_(None))
+_CLAIM = _UNFINISHED.values(attempts=inbox.c.attempts + 1)
+_PUT_BACK = _UNFINISHED.values(crashes=inbox.c.crashes + bindparam("more_crashes"))
+_PAYLOAD = select(inbox.c.payload).where(inbox.c.id == bindparam("of_id"), inbox.c.finished_at.is_(None))
+
 
 class SqlInbox:
     """`ports.Inbox` over the database; one object is one start of the service."""
@@ -46,21 +73,17 @@ class SqlInbox:
                 return None
             identity_id = _identity(connection, clean.address, clean.sender)
             conversation_id, epoch = _conversation(connection, key)
-            inbox_id = connection.scalar(
-                insert(inbox)
-                .values(
-                    **_place(clean.address, clean.message_id, clean.kind),
-                    conversation_id=conversation_id,
-                    identity_id=identity_id,
-                    username=username_key(clean.sender.username),
-                    epoch=epoch,
-                    state=InboxState.RECEIVED,
-                    payload=encode_message(clean),
-                )
-                .returning(inbox.c.id)
-            )
+            new = _place(clean.address, clean.message_id, clean.kind) | {
+                "conversation_id": conversation_id,
+                "identity_id": identity_id,
+                "username": username_key(clean.sender.username),
+                "epoch": epoch,
+                "state": InboxState.RECEIVED,
+                "payload": encode_message(clean),
+            }
+            inbox_id = InboxId(connection.execute(_NEW_MESSAGE, new).scalar_one())
             self._faults.reached(Point.INGEST_PRE_COMMIT)
-            return InboxRow(InboxId(inbox_id), key, epoch, clean, InboxState.RECEIVED)
+            return InboxRow(inbox_id, key, epoch, clean, InboxState.RECEIVED)
 
         row = await self._database.write(work)
         self._faults.reached(Point.INGEST_POST_COMMIT)
@@ -83,30 +106,29 @@ class SqlInbox:
         """Note that the message stands in the line, perhaps with another text; nothing changes when it is final."""
 
         def work(connection: Connection) -> None:
-            changes: dict[str, object] = {"state": InboxState.QUEUED}
-            if text is not None and (payload := _payload(connection, inbox_id)) is not None:
+            changes: dict[str, object] = {"of_id": inbox_id, "state": InboxState.QUEUED}
+            if text is not None and (payload := connection.scalar(_PAYLOAD, {"of_id": inbox_id})) is not None:
                 changes["payload"] = encode_message(replace(decode_message(payload), text=storable(text)))
-            connection.execute(_unfinished(inbox_id).values(changes))
+            connection.execute(_UNFINISHED, changes)
 
         await self._database.write(work)
 
     async def running(self, inbox_id: InboxId) -> bool:
         """Claim the message and count an attempt; False when it is already final."""
-        change = _unfinished(inbox_id).values(
-            state=InboxState.RUNNING, attempts=inbox.c.attempts + 1, claimed_by=self._boot_id
-        )
-        return await self._changed(change) == 1
+        claim = {"of_id": inbox_id, "state": InboxState.RUNNING, "claimed_by": self._boot_id}
+        return await self._database.write(lambda connection: connection.execute(_CLAIM, claim).rowcount == 1)
 
     async def requeued(self, inbox_id: InboxId, *, is_to_blame: bool = False) -> None:
         """Put a running message back into the line; nothing changes when it is final."""
-        crashes = inbox.c.crashes + int(is_to_blame)
-        await self._changed(_unfinished(inbox_id).values(state=InboxState.QUEUED, claimed_by=None, crashes=crashes))
+        more = {"of_id": inbox_id, "state": InboxState.QUEUED, "claimed_by": None, "more_crashes": int(is_to_blame)}
+        await self._database.write(lambda connection: connection.execute(_PUT_BACK, more))
 
     async def release(self) -> int:
         """Put back what an earlier start of the service claimed; return how many messages that were."""
         of_another = or_(inbox.c.claimed_by.is_(None), inbox.c.claimed_by != self._boot_id)
         running = (inbox.c.finished_at.is_(None), inbox.c.state == InboxState.RUNNING, of_another)
-        return await self._changed(update(inbox).where(*running).values(state=InboxState.QUEUED, claimed_by=None))
+        put_back = update(inbox).where(*running).values(state=InboxState.QUEUED, claimed_by=None)
+        return await self._database.write(lambda connection: connection.execute(put_back).rowcount)
 
     async def finish(self, inbox_id: InboxId, outcome: Outcome) -> bool:
         """Store state, turns and parts in one transaction; False when the message was final already."""
@@ -124,21 +146,6 @@ class SqlInbox:
         """Return all messages that are not final, oldest first."""
         return await self._database.read(unfinished_rows)
 
-    async def _changed(self, change: Update) -> int:
-        def work(connection: Connection) -> int:
-            return connection.execute(change).rowcount
-
-        return await self._database.write(work)
-
-
-def _unfinished(inbox_id: InboxId) -> Update:
-    return update(inbox).where(inbox.c.id == inbox_id, inbox.c.finished_at.is_(None))
-
-
-def _payload(connection: Connection, inbox_id: InboxId) -> str | None:
-    query = select(inbox.c.payload).where(inbox.c.id == inbox_id, inbox.c.finished_at.is_(None))
-    return connection.scalar(query)
-
 
 def _place(address: Address, message_id: MessageId, kind: str) -> dict[str, str]:
     return {
@@ -153,14 +160,7 @@ def _place(address: Address, message_id: MessageId, kind: str) -> dict[str, str]
 
 def _is_known(connection: Connection, address: Address, message_id: MessageId, kind: str) -> bool:
     # Looked up first, not left to the unique constraint: a duplicate is success and writes nothing.
-    query = select(inbox.c.id).where(
-        inbox.c.platform == address.platform,
-        inbox.c.bot_id == address.bot_id,
-        inbox.c.chat_id == address.chat_id,
-        inbox.c.message_id == message_id,
-        inbox.c.kind == kind,
-    )
-    return connection.scalar(query) is not None
+    return connection.scalar(_KNOWN_MESSAGE, _place(address, message_id, kind)) is not None
 
 
 def _identity(connection: Connection, address: Address, sender: Person) -> int:
@@ -170,40 +170,26 @@ def _identity(connection: Connection, address: Address, sender: Person) -> int:
         "language": sender.language,
         "last_seen_at": utc_now(),
     }
-    known = connection.scalar(
-        update(identity)
-        .where(
-            identity.c.platform == address.platform,
-            identity.c.bot_id == address.bot_id,
-            identity.c.user_id == sender.user_id,
-        )
-        .values(**seen)
-        .returning(identity.c.id)
-    )
+    whose = {"of_platform": address.platform, "of_bot": address.bot_id, "of_user": sender.user_id}
+    known = connection.scalar(_SEE_AGAIN, seen | whose)
     if known is not None:
         return int(known)
-    person_id = connection.scalar(insert(person).returning(person.c.id))
     place = {"platform": address.platform, "bot_id": address.bot_id, "user_id": sender.user_id}
-    new = insert(identity).values(person_id=person_id, **place, **seen).returning(identity.c.id)
-    return int(connection.scalar(new))
+    new = {"person_id": connection.scalar(_NEW_PERSON)} | place | seen
+    return int(connection.execute(_NEW_IDENTITY, new).scalar_one())
 
 
 def _conversation(connection: Connection, key: ConversationKey) -> tuple[int, int]:
-    known = select(conversation.c.id, conversation.c.epoch).where(conversation.c.key == key.text)
-    row = connection.execute(known).one_or_none()
+    row = connection.execute(_KNOWN_CONVERSATION, {"key": key.text}).one_or_none()
     if row is None:
-        new = (
-            insert(conversation)
-            .values(
-                key=key.text,
-                platform=key.platform,
-                bot_id=key.bot_id,
-                chat_id=key.chat_id,
-                thread_id=key.thread_id,
-                user_id=key.user_id,
-                epoch=0,
-            )
-            .returning(conversation.c.id, conversation.c.epoch)
-        )
-        row = connection.execute(new).one()
+        new = {
+            "key": key.text,
+            "platform": key.platform,
+            "bot_id": key.bot_id,
+            "chat_id": key.chat_id,
+            "thread_id": key.thread_id,
+            "user_id": key.user_id,
+            "epoch": 0,
+        }
+        row = connection.execute(_NEW_CONVERSATION, new).one()
     return row.id, row.epoch

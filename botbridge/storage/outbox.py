@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, Select, Update, exists, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, exists, insert, select, update
 
 from botbridge.messages import Address, InboxId, MessageId, OutboxPart, Part, PartId, PartState
 from botbridge.storage.codec import encode_address
@@ -12,6 +12,11 @@ from botbridge.storage.database import Database
 from botbridge.storage.rows import outbox_parts
 from botbridge.storage.rules import DUE, SETTLED
 from botbridge.storage.tables import outbox, utc_now
+
+_NEW_STATUS = insert(outbox).returning(outbox.c.id)
+_MOVE = update(outbox).where(outbox.c.id == bindparam("of_id"), outbox.c.settled_at.is_(None))
+_ATTEMPT = _MOVE.values(attempts=outbox.c.attempts + 1)
+_LOSE_SIGHT = _MOVE.returning(outbox.c.inbox_id, outbox.c.address)
 
 
 class SqlOutbox:
@@ -22,22 +27,18 @@ class SqlOutbox:
 
     async def open_status(self, inbox_id: InboxId, address: Address, part: Part) -> OutboxPart:
         """Note that a status message is about to be sent; its first attempt is counted already."""
-        new = (
-            insert(outbox)
-            .values(
-                inbox_id=inbox_id,
-                is_status=True,
-                address=encode_address(address),
-                text=part.text,
-                markup=part.markup,
-                state=PartState.SENDING,
-                attempts=1,
-            )
-            .returning(outbox.c.id)
-        )
+        new = {
+            "inbox_id": inbox_id,
+            "is_status": True,
+            "address": encode_address(address),
+            "text": part.text,
+            "markup": part.markup,
+            "state": PartState.SENDING,
+            "attempts": 1,
+        }
 
         def work(connection: Connection) -> OutboxPart:
-            part_id = PartId(connection.execute(new).scalar_one())
+            part_id = PartId(connection.execute(_NEW_STATUS, new).scalar_one())
             return OutboxPart(part_id, inbox_id, address, part, PartState.SENDING, is_status=True)
 
         return await self._database.write(work)
@@ -54,23 +55,18 @@ class SqlOutbox:
         self, part_id: PartId, state: PartState, *, message_id: MessageId | None = None, detail: str = ""
     ) -> bool:
         """Move a part on; False when it is settled: it stays as it is, or it might be sent twice."""
-        change = _moved(part_id, state, detail)
-        if state is PartState.SENDING:
-            change = change.values(attempts=outbox.c.attempts + 1)
+        move = _ATTEMPT if state is PartState.SENDING else _MOVE
+        changes = _changes(part_id, state, detail)
         if message_id is not None:
-            change = change.values(message_id=message_id)
-
-        def work(connection: Connection) -> bool:
-            return connection.execute(change).rowcount == 1
-
-        return await self._database.write(work)
+            changes["message_id"] = message_id
+        return await self._database.write(lambda connection: connection.execute(move, changes).rowcount == 1)
 
     async def lose_sight(self, part_id: PartId, notice: Part, *, detail: str = "") -> None:
         """Settle a part as `delivery_unknown` and owe its chat a notice, unless it has one or the part is one."""
-        settle = _moved(part_id, PartState.DELIVERY_UNKNOWN, detail).returning(outbox.c.inbox_id, outbox.c.address)
+        settled = _changes(part_id, PartState.DELIVERY_UNKNOWN, detail)
 
         def work(connection: Connection) -> None:
-            part = connection.execute(settle).one_or_none()
+            part = connection.execute(_LOSE_SIGHT, settled).one_or_none()
             # A notice that is lost sight of is found here, too, so it brings forth no other.
             if part is None or connection.scalar(_has_notice(part.inbox_id)):
                 return
@@ -89,11 +85,9 @@ class SqlOutbox:
         await self._database.write(work)
 
 
-def _moved(part_id: PartId, state: PartState, detail: str) -> Update:
-    """The change of a part's state, of no row when it is settled."""
-    settled_at = utc_now() if state in SETTLED else None
-    change = update(outbox).where(outbox.c.id == part_id, outbox.c.settled_at.is_(None))
-    return change.values(state=state, detail=detail, settled_at=settled_at)
+def _changes(part_id: PartId, state: PartState, detail: str) -> dict[str, object]:
+    """What `_MOVE` changes of a part: nothing where it is settled."""
+    return {"of_id": part_id, "state": state, "detail": detail, "settled_at": utc_now() if state in SETTLED else None}
 
 
 def _has_notice(inbox_id: int) -> Select[tuple[bool]]:

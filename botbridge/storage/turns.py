@@ -99,7 +99,7 @@ def _used_turns(connection: Connection, row: RowMapping) -> tuple[Turn, ...]:
     pairs: list[tuple[str, str]] = []
     before = row[turn.c.id]
     while len(pairs) < wanted:
-        page = connection.execute(newest_pairs(row[turn.c.conversation_id], row[turn.c.epoch], before)).all()
+        page = newest_pairs(connection, row[turn.c.conversation_id], row[turn.c.epoch], before)
         if not page:
             kept = 2 * len(pairs) + 1
             raise TurnNotFound(
