@@ -73,10 +73,10 @@ class Inbox(Protocol):
         """
         ...
 
-    async def finish(self, inbox_id: InboxId, outcome: Outcome) -> bool:
-        """Store state, turn and parts in one transaction.
+    async def finish(self, inbox_id: InboxId, outcome: Outcome) -> tuple[OutboxPart, ...] | None:
+        """Store state, turn and parts in one transaction; the parts as the outbox has them.
 
-        False, and nothing is stored, when the message was final already: of two
+        None, and nothing is stored, when the message was final already: of two
         ends (an answer and a reset, say) the first one counts.
         """
         ...

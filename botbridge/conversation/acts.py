@@ -46,7 +46,7 @@ class Acts:
             text = f"{turn.text.strip()}\n\n{note}" if turn.text.strip() else note
             parts = self._platforms[turn.row.incoming.address.platform].render(text)
             outcome = Outcome(InboxState.CANCELLED, parts, edits=status_message_id)
-            if await self._inbox.finish(turn.row.id, outcome):
+            if await self._inbox.finish(turn.row.id, outcome) is not None:
                 stopped.append(turn.row.id)
         await self._room.dismiss(stopped)
         self._delivery.wake()

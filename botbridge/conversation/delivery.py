@@ -56,7 +56,7 @@ def chat_of(part: OutboxPart) -> Chat:
 
 
 class Delivery:
-    """Sends what is due; `wake` it after every commit that added parts."""
+    """Sends what is due; after every commit that added parts `take` these, or `wake` it to find them."""
 
     def __init__(
         self,
@@ -73,11 +73,21 @@ class Delivery:
         self._lanes: dict[Chat, asyncio.Task[None]] = {}
         self._passed_over: set[Chat] = set()
         """Chats that had parts due while others of theirs were being sent."""
+        self._has_all = False
+        """Whether every part that was due is in a lane; if not, an older one may lie before a new one of its chat."""
         self._in_hand: set[asyncio.Task[float | None]] = set()
 
     def wake(self) -> None:
         """Say that there may be something to send."""
+        self._has_all = False
         self._awake.set()
+
+    def take(self, parts: Sequence[OutboxPart]) -> None:
+        """Send parts that are committed, without asking the outbox for them unless it may hold older ones."""
+        if self._has_all:
+            self._open_lanes(parts)
+        elif parts:
+            self.wake()
 
     async def run(self) -> None:
         """Deliver until cancelled.
@@ -98,7 +108,10 @@ class Delivery:
                     self._open_lanes(await self._outbox.due())
                 except StorageError as error:
                     log.error("outbox not readable", error=str(error))
+                else:
+                    self._has_all = not self._awake.is_set()
         finally:
+            self._has_all = False
             for lane in self._lanes.values():
                 lane.cancel()
             await asyncio.gather(*self._lanes.values(), return_exceptions=True)
@@ -130,6 +143,7 @@ class Delivery:
     def _close_lane(self, chat: Chat, lane: asyncio.Task[None]) -> None:
         del self._lanes[chat]
         if not lane.cancelled() and (error := lane.exception()) is not None:
+            self._has_all = False
             log.error("delivery interrupted", chat=chat, error=str(error))
             return
         if chat in self._passed_over:

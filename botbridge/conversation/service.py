@@ -318,9 +318,9 @@ class ConversationService:
         edits = row.status_message_id if turn is None else await turn.live.close()
         parts = self._platforms[row.key.platform].render(text) if text else ()
         outcome = Outcome(state, parts, answer, edits)
-        await until_stored(partial(self._inbox.finish, row.id, outcome), inbox_id=row.id)
+        owed = await until_stored(partial(self._inbox.finish, row.id, outcome), inbox_id=row.id)
         self._room.leave(row.id)
-        self._delivery.wake()
+        self._delivery.take(owed or ())
         self._awake.set()
 
     def _open(self, row: InboxRow) -> None:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import sha256
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from botbridge.answers import Answer, Role
-from botbridge.messages import (
-    Address,
-    InboxId,
-    Outcome,
-    PartState,
-)
-from botbridge.storage.codec import decode_message, encode_address
+from botbridge.messages import InboxId, OutboxPart, Outcome, Part, PartId, PartState
+from botbridge.storage.codec import decode_message, encode_address, storable
 from botbridge.storage.rules import addresses, require_final
 from botbridge.storage.tables import conversation, inbox, outbox, system_text, turn, utc_now
 
@@ -33,11 +28,11 @@ _NEW_QUESTION = insert(turn).values(parent_id=_NEWEST_ANSWER.scalar_subquery(), 
 _NEW_ANSWER = insert(turn).values(role=Role.ASSISTANT)
 _KNOWN_SYSTEM_TEXT = select(system_text.c.hash).where(system_text.c.hash == bindparam("of_hash"))
 _NEW_SYSTEM_TEXT = insert(system_text)
-_NEW_PART = insert(outbox)
+_NEW_PART = insert(outbox).returning(outbox.c.id)
 
 
-def end(connection: Connection, inbox_id: InboxId, outcome: Outcome) -> bool:
-    """End a message inside the caller's transaction; False, and nothing is stored, when it was final already.
+def end(connection: Connection, inbox_id: InboxId, outcome: Outcome) -> tuple[OutboxPart, ...] | None:
+    """End a message inside the caller's transaction; what is owed now, None when it was final and nothing is stored.
 
     The answer is remembered only if no reset came since the message was
     accepted. The message's own content is dropped: turns and parts hold what is kept.
@@ -48,12 +43,28 @@ def end(connection: Connection, inbox_id: InboxId, outcome: Outcome) -> bool:
     require_final(outcome)
     row = connection.execute(_UNFINISHED, {"of_id": inbox_id}).one_or_none()
     if row is None:
-        return False
+        return None
     connection.execute(_END, {"of_id": inbox_id, "state": outcome.state, "finished_at": utc_now()})
     if outcome.answer is not None and row.epoch == row.current_epoch:
         _remember(connection, inbox_id, row.conversation_id, row.epoch, outcome.answer)
-    _owe(connection, inbox_id, decode_message(row.payload).address, outcome)
-    return True
+    incoming = decode_message(row.payload)
+    places = addresses(incoming.address, len(outcome.parts))
+    return tuple(
+        _owe(
+            connection,
+            OutboxPart(
+                PartId(0),
+                inbox_id,
+                place,
+                Part(storable(part.text), storable(part.markup)),
+                PartState.PENDING,
+                edits=outcome.edits if position == 0 else None,
+                ending=outcome.state,
+                language=incoming.sender.language,
+            ),
+        )
+        for position, (part, place) in enumerate(zip(outcome.parts, places, strict=True))
+    )
 
 
 def _remember(connection: Connection, inbox_id: InboxId, conversation_id: int, epoch: int, answer: Answer) -> None:
@@ -94,22 +105,15 @@ def _keep_system_text(connection: Connection, text: str) -> str:
     return name
 
 
-def _owe(connection: Connection, inbox_id: InboxId, address: Address, outcome: Outcome) -> None:
-    if not outcome.parts:
-        return
-    places = addresses(address, len(outcome.parts))
-    connection.execute(
-        _NEW_PART,
-        [
-            {
-                "inbox_id": inbox_id,
-                "is_status": False,
-                "address": encode_address(place),
-                "text": part.text,
-                "markup": part.markup,
-                "state": PartState.PENDING,
-                "edits": outcome.edits if position == 0 else None,
-            }
-            for position, (part, place) in enumerate(zip(outcome.parts, places, strict=True))
-        ],
-    )
+def _owe(connection: Connection, part: OutboxPart) -> OutboxPart:
+    """Store a part; the part with its id."""
+    new = {
+        "inbox_id": part.inbox_id,
+        "is_status": part.is_status,
+        "address": encode_address(part.address),
+        "text": part.part.text,
+        "markup": part.part.markup,
+        "state": part.state,
+        "edits": part.edits,
+    }
+    return replace(part, id=PartId(connection.execute(_NEW_PART, new).scalar_one()))

@@ -157,7 +157,7 @@ class SqlHistory:
 
 
 def _end(connection: Connection, row: InboxRow, outcome: Outcome | None) -> bool:
-    return outcome is not None and end(connection, row.id, outcome)
+    return outcome is not None and end(connection, row.id, outcome) is not None
 
 
 def newest_pairs(

@@ -17,6 +17,7 @@ from botbridge.messages import (
     InboxState,
     IncomingMessage,
     MessageId,
+    OutboxPart,
     Outcome,
     Person,
 )
@@ -130,17 +131,17 @@ class SqlInbox:
         put_back = update(inbox).where(*running).values(state=InboxState.QUEUED, claimed_by=None)
         return await self._database.write(lambda connection: connection.execute(put_back).rowcount)
 
-    async def finish(self, inbox_id: InboxId, outcome: Outcome) -> bool:
-        """Store state, turns and parts in one transaction; False when the message was final already."""
+    async def finish(self, inbox_id: InboxId, outcome: Outcome) -> tuple[OutboxPart, ...] | None:
+        """Store state, turns and parts in one transaction; None when the message was final already."""
 
-        def work(connection: Connection) -> bool:
-            is_first = end(connection, inbox_id, outcome)
+        def work(connection: Connection) -> tuple[OutboxPart, ...] | None:
+            owed = end(connection, inbox_id, outcome)
             self._faults.reached(Point.REPLY_PRE_COMMIT)
-            return is_first
+            return owed
 
-        is_first = await self._database.write(work)
+        owed = await self._database.write(work)
         self._faults.reached(Point.REPLY_POST_COMMIT)
-        return is_first
+        return owed
 
     async def unfinished(self) -> Sequence[InboxRow]:
         """Return all messages that are not final, oldest first."""

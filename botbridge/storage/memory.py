@@ -107,8 +107,8 @@ class InMemoryInbox:
             self._store.messages[message.id] = replace(message, state=InboxState.QUEUED, claimed_by=None)
         return len(stale)
 
-    async def finish(self, inbox_id: InboxId, outcome: Outcome) -> bool:
-        """Store state, turns and parts; False when the message was final already."""
+    async def finish(self, inbox_id: InboxId, outcome: Outcome) -> tuple[OutboxPart, ...] | None:
+        """Store state, turns and parts; None when the message was final already."""
         return self._store.end(inbox_id, outcome)
 
     async def unfinished(self) -> Sequence[InboxRow]:
@@ -159,7 +159,7 @@ class InMemoryHistory:
         ends = [(row, notice(row)) for row in self._store.unfinished() if row.key in existing]
         for key in existing:
             self._store.epochs[key] += 1
-        return [row for row, outcome in ends if outcome is not None and self._store.end(row.id, outcome)]
+        return [row for row, outcome in ends if outcome is not None and self._store.end(row.id, outcome) is not None]
 
     async def adapter(self, key: ConversationKey) -> str | None:
         """Return the adapter that a conversation is answered with; None for the bare model."""

@@ -108,21 +108,32 @@ class InMemoryStore:
         self.parts[numbered.id] = Owed(numbered)
         return numbered
 
-    def end(self, inbox_id: InboxId, outcome: Outcome) -> bool:
-        """End a message; False, and nothing changes, when it was final already."""
+    def end(self, inbox_id: InboxId, outcome: Outcome) -> tuple[OutboxPart, ...] | None:
+        """End a message; what is owed now, None when it was final already and nothing changed."""
         require_final(outcome)
         message = self.messages.get(inbox_id)
         if message is None or message.key is None or message.incoming is None:
-            return False
+            return None
         self.messages[inbox_id] = replace(message, state=outcome.state, incoming=None)
         if outcome.answer is not None and message.epoch == self.epochs[message.key]:
             self.turns[message.key].append(Remembered(inbox_id, message.epoch, outcome.answer))
         places = addresses(message.incoming.address, len(outcome.parts))
-        for position, (part, place) in enumerate(zip(outcome.parts, places, strict=True)):
-            owed = OutboxPart(PartId(0), inbox_id, place, part, PartState.PENDING, ending=outcome.state)
-            language = message.incoming.sender.language
-            self.owe(replace(owed, edits=outcome.edits if position == 0 else None, language=language))
-        return True
+        language = message.incoming.sender.language
+        return tuple(
+            self.owe(
+                OutboxPart(
+                    PartId(0),
+                    inbox_id,
+                    place,
+                    part,
+                    PartState.PENDING,
+                    edits=outcome.edits if position == 0 else None,
+                    ending=outcome.state,
+                    language=language,
+                )
+            )
+            for position, (part, place) in enumerate(zip(outcome.parts, places, strict=True))
+        )
 
     def _status_of(self, inbox_id: InboxId) -> MessageId | None:
         sent = [
