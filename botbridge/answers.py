@@ -56,6 +56,19 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class Recent:
+    """What a conversation brings along to its next answer.
+
+    Attributes:
+        turns: What was said last, oldest first, in question-answer pairs.
+        adapter: The LoRA adapter that it is answered with; None is the bare model.
+    """
+
+    turns: tuple[Turn, ...] = ()
+    adapter: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """What the model is asked: a fixed system text, the turns so far, the newest last.
 

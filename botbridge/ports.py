@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
-from botbridge.answers import Completion, Delta, GeneratorStatus, Prompt, Started, Turn
+from botbridge.answers import Completion, Delta, GeneratorStatus, Prompt, Recent, Started
 from botbridge.health import PlatformHealth, WorkerHealth
 from botbridge.messages import (
     Address,
@@ -89,8 +89,8 @@ class Inbox(Protocol):
 class History(Protocol):
     """What conversations remember."""
 
-    async def recent(self, key: ConversationKey, limit_chars: int) -> tuple[Turn, ...]:
-        """The newest whole turns of the current epoch that fit, oldest first, in question-answer pairs."""
+    async def recent(self, key: ConversationKey, limit_chars: int) -> Recent:
+        """The newest whole pairs of the current epoch that fit, and the adapter, in one reading."""
         ...
 
     async def matching(

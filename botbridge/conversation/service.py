@@ -254,7 +254,7 @@ class ConversationService:
     async def _prompt(self, turn: OpenTurn) -> Prompt:
         row = turn.row
         context_tokens = self._generator.status().context_tokens or FALLBACK_CONTEXT_TOKENS
-        remembered = await self._history.recent(row.key, context_tokens * CHARS_PER_TOKEN)
+        recent = await self._history.recent(row.key, context_tokens * CHARS_PER_TOKEN)
         # Drawn here, so that the answer can be computed again from what is stored.
         sampling = row.incoming.sampling or self._policy.sampling
         if sampling.seed is None:
@@ -263,10 +263,10 @@ class ConversationService:
             request_id=RequestId(f"{row.id}-{turn.crashes}-{secrets.token_hex(4)}"),
             conversation=row.key.text,
             system=self._policy.system,
-            turns=(*remembered, Turn(Role.USER, scope.spoken(row.incoming, row.key))),
+            turns=(*recent.turns, Turn(Role.USER, scope.spoken(row.incoming, row.key))),
             sampling=sampling,
             deadline_s=self._policy.limits.wait_s,
-            adapter=await self._history.adapter(row.key),
+            adapter=recent.adapter,
         )
 
     async def _conclude(self, turn: OpenTurn, completion: Completion) -> None:

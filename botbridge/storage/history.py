@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from sqlalchemy import Connection, Row, bindparam, func, select, update
 
-from botbridge.answers import Role, Turn
+from botbridge.answers import Recent, Role
 from botbridge.messages import (
     ChatId,
     ConversationKey,
@@ -42,8 +42,9 @@ _NEWEST_PAIRS = (
     .order_by(turn.c.id.desc())
     .limit(_PAGE_PAIRS)
 )
-_EPOCH = select(conversation.c.id, conversation.c.epoch).where(conversation.c.key == bindparam("of_key"))
-_ADAPTER = select(conversation.c.adapter).where(conversation.c.key == bindparam("of_key"))
+_CONVERSATION = select(conversation.c.id, conversation.c.epoch, conversation.c.adapter).where(
+    conversation.c.key == bindparam("of_key")
+)
 
 
 class SqlHistory:
@@ -52,22 +53,22 @@ class SqlHistory:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def recent(self, key: ConversationKey, limit_chars: int) -> tuple[Turn, ...]:
-        """Return the newest whole pairs of the current epoch that fit, oldest first.
+    async def recent(self, key: ConversationKey, limit_chars: int) -> Recent:
+        """Return the newest whole pairs of the current epoch that fit, and the adapter, in one snapshot.
 
         Reads no more than it returns, give or take a page, however long the history is.
         """
 
-        def work(connection: Connection) -> tuple[Turn, ...]:
-            row = connection.execute(_EPOCH, {"of_key": key.text}).one_or_none()
-            budget = PairBudget(limit_chars)
-            before = None
-            while row is not None:
+        def work(connection: Connection) -> Recent:
+            row = connection.execute(_CONVERSATION, {"of_key": key.text}).one_or_none()
+            if row is None:
+                return Recent()
+            budget, before = PairBudget(limit_chars), None
+            while True:
                 pairs = newest_pairs(connection, row.id, row.epoch, before)
                 if not budget.take((pair.question, pair.answer) for pair in pairs) or len(pairs) < _PAGE_PAIRS:
-                    break
+                    return Recent(budget.turns, row.adapter)
                 before = pairs[-1].id
-            return budget.turns
 
         return await self._database.read(work)
 
@@ -112,7 +113,8 @@ class SqlHistory:
 
     async def adapter(self, key: ConversationKey) -> str | None:
         """Return the adapter that a conversation is answered with; None for the bare model."""
-        return await self._database.read(lambda connection: connection.scalar(_ADAPTER, {"of_key": key.text}))
+        query = select(conversation.c.adapter).where(conversation.c.key == key.text)
+        return await self._database.read(lambda connection: connection.scalar(query))
 
     async def choose_adapter(self, keys: Sequence[ConversationKey], adapter: str | None) -> None:
         """Answer conversations with another adapter from now on, in one transaction; epochs do not change it."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from botbridge.answers import Turn
+from botbridge.answers import Recent
 from botbridge.messages import (
     Address,
     AuditEntry,
@@ -126,15 +126,15 @@ class InMemoryHistory:
     def __init__(self, store: InMemoryStore) -> None:
         self._store = store
 
-    async def recent(self, key: ConversationKey, limit_chars: int) -> tuple[Turn, ...]:
-        """Return the newest whole pairs of the current epoch that fit, oldest first."""
+    async def recent(self, key: ConversationKey, limit_chars: int) -> Recent:
+        """Return the newest whole pairs of the current epoch that fit, and the adapter."""
         budget = PairBudget(limit_chars)
         budget.take(
             (turn.answer.question, turn.answer.text)
             for turn in reversed(self._store.turns.get(key, []))
             if turn.epoch == self._store.epochs[key]
         )
-        return budget.turns
+        return Recent(budget.turns, self._store.adapters.get(key))
 
     async def matching(
         self,

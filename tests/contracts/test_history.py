@@ -46,12 +46,12 @@ def texts(turns: tuple[Turn, ...]) -> list[str]:
 
 
 async def test_an_unknown_conversation_remembers_nothing(storage: Storage) -> None:
-    assert await storage.history.recent(AISHA_ALONE, 1000) == ()
+    assert (await storage.history.recent(AISHA_ALONE, 1000)).turns == ()
 
 
 async def test_turns_come_in_pairs_oldest_first(storage: Storage) -> None:
     await remember(storage, AISHA_ALONE, ("q1", "a1"), ("q2", "a2"))
-    assert await storage.history.recent(AISHA_ALONE, 1000) == (
+    assert (await storage.history.recent(AISHA_ALONE, 1000)).turns == (
         Turn(Role.USER, "q1"),
         Turn(Role.ASSISTANT, "a1"),
         Turn(Role.USER, "q2"),
@@ -66,20 +66,20 @@ async def test_the_newest_whole_pairs_that_fit_are_kept(storage: Storage, limit_
     pairs = [("q1", "a1"), ("q2", "a2"), ("q3", "a3")]
     await remember(storage, AISHA_ALONE, *pairs)
     expected = [text for pair in pairs[len(pairs) - kept :] for text in pair]
-    assert texts(await storage.history.recent(AISHA_ALONE, limit_chars)) == expected
+    assert texts((await storage.history.recent(AISHA_ALONE, limit_chars)).turns) == expected
 
 
 async def test_a_pair_that_does_not_fit_hides_the_older_ones(storage: Storage) -> None:
     """A history with a hole in it would make the model answer something that was never asked so."""
     await remember(storage, AISHA_ALONE, ("q1", "a1"), ("q" * 100, "a2"), ("q3", "a3"))
-    assert texts(await storage.history.recent(AISHA_ALONE, 50)) == ["q3", "a3"]
+    assert texts((await storage.history.recent(AISHA_ALONE, 50)).turns) == ["q3", "a3"]
 
 
 async def test_a_long_history_is_read_page_by_page(storage: Storage) -> None:
     pairs = [(f"q{number:03}", f"a{number:03}") for number in range(70)]
     await remember(storage, AISHA_ALONE, *pairs)
-    assert texts(await storage.history.recent(AISHA_ALONE, 10**6)) == [text for pair in pairs for text in pair]
-    assert len(await storage.history.recent(AISHA_ALONE, 8 * 50)) == 100
+    assert texts((await storage.history.recent(AISHA_ALONE, 10**6)).turns) == [text for pair in pairs for text in pair]
+    assert len((await storage.history.recent(AISHA_ALONE, 8 * 50)).turns) == 100
 
 
 async def test_conversations_never_meet(storage: Storage) -> None:
@@ -96,7 +96,7 @@ async def test_conversations_never_meet(storage: Storage) -> None:
     for key in keys:
         await remember(storage, key, (key.text, "answer"))
     for key in keys:
-        assert texts(await storage.history.recent(key, 1000)) == [key.text, "answer"]
+        assert texts((await storage.history.recent(key, 1000)).turns) == [key.text, "answer"]
 
 
 async def test_conversations_are_found_by_platform_chat_and_person(storage: Storage) -> None:
@@ -114,8 +114,8 @@ async def test_a_reset_empties_the_conversation_and_no_other(storage: Storage) -
     await remember(storage, AISHA_ALONE, ("q", "a"))
     await remember(storage, SHARED, ("q", "a"))
     assert await storage.history.reset([AISHA_ALONE], lambda _row: CANCELLED) == []
-    assert await storage.history.recent(AISHA_ALONE, 1000) == ()
-    assert texts(await storage.history.recent(SHARED, 1000)) == ["q", "a"]
+    assert (await storage.history.recent(AISHA_ALONE, 1000)).turns == ()
+    assert texts((await storage.history.recent(SHARED, 1000)).turns) == ["q", "a"]
     row = await storage.inbox.accept(message("after"), AISHA_ALONE)
     assert row is not None
     assert row.epoch == 1
@@ -159,7 +159,7 @@ async def test_nothing_of_the_old_epoch_enters_the_new_one(storage: Storage) -> 
     assert row is not None
     await storage.history.reset([AISHA_ALONE], lambda _row: CANCELLED)
     assert not await storage.inbox.finish(row.id, answered("hello", "late"))
-    assert await storage.history.recent(AISHA_ALONE, 1000) == ()
+    assert (await storage.history.recent(AISHA_ALONE, 1000)).turns == ()
 
 
 async def test_a_message_accepted_after_a_reset_is_left_alone(storage: Storage) -> None:
@@ -190,7 +190,9 @@ async def test_a_conversation_keeps_the_adapter_that_was_chosen_for_it(storage: 
     await history.choose_adapter([AISHA_ALONE], "org/poet")
     await history.reset([AISHA_ALONE], lambda _row: CANCELLED)
     await history.choose_adapter([BILAL_IN_TOPIC], "org/poet")  # nobody wrote there yet
-    assert [await history.adapter(key) for key in (AISHA_ALONE, SHARED, BILAL_IN_TOPIC)] == ["org/poet", None, None]
+    keys = (AISHA_ALONE, SHARED, BILAL_IN_TOPIC)
+    assert [await history.adapter(key) for key in keys] == ["org/poet", None, None]
+    assert [(await history.recent(key, 1000)).adapter for key in keys] == ["org/poet", None, None]
     exported = await storage.people.export(AISHA_ALONE.platform, AISHA.user_id)
     assert "org/poet" in str(exported["conversations"])
     await history.choose_adapter([AISHA_ALONE], None)
@@ -215,7 +217,7 @@ async def test_a_reset_that_fails_changes_nothing(storage: Storage) -> None:
     with pytest.raises(LookupError):
         await storage.history.reset([SHARED], fail)
     assert await storage.inbox.unfinished() == [row]
-    assert texts(await storage.history.recent(SHARED, 1000)) == ["q", "a"]
+    assert texts((await storage.history.recent(SHARED, 1000)).turns) == ["q", "a"]
 
 
 async def ask(storage: Storage, number: int, text: str, *, end: Outcome, user: Person = AISHA) -> None:

@@ -116,7 +116,7 @@ async def test_of_two_ends_the_first_counts(storage: Storage) -> None:
     assert first is not None
     assert second is None
     assert [part.part.text for part in await storage.outbox.due()] == ["stopped"]
-    assert await storage.history.recent(AISHA_ALONE, 1000) == ()
+    assert (await storage.history.recent(AISHA_ALONE, 1000)).turns == ()
 
 
 async def test_an_end_that_is_none_is_refused(storage: Storage) -> None:
@@ -154,7 +154,7 @@ async def test_a_refusal_is_told_and_not_remembered(storage: Storage) -> None:
     assert row is not None
     await storage.inbox.finish(row.id, Outcome(InboxState.REFUSED, (Part("too long"),)))
     assert [part.part.text for part in await storage.outbox.due()] == ["too long"]
-    assert await storage.history.recent(AISHA_ALONE, 1000) == ()
+    assert (await storage.history.recent(AISHA_ALONE, 1000)).turns == ()
 
 
 async def test_what_was_not_understood_is_kept_and_never_waits(storage: Storage) -> None:
@@ -169,7 +169,7 @@ async def test_an_answer_survives_any_text(storage: Storage) -> None:
     row = await storage.inbox.accept(message(), AISHA_ALONE)
     assert row is not None
     assert await storage.inbox.finish(row.id, answered("\N{GRINNING FACE}", "مرحبا \u200f" + "x" * 100_000))
-    turns = await storage.history.recent(AISHA_ALONE, 200_000)
+    turns = (await storage.history.recent(AISHA_ALONE, 200_000)).turns
     assert [len(turn.text) for turn in turns] == [1, 100_007]
     assert PROVENANCE.sampling.seed == 2**64 - 1
 

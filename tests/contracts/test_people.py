@@ -112,8 +112,8 @@ async def test_forgetting_erases_a_person_and_leaves_the_others(storage: Storage
     for text in ("private question", "private answer", "shared question", "shared answer", "Aisha", "aisha"):
         assert text not in left
     assert await storage.people.seen(GROUP, "aisha") == []
-    assert await storage.history.recent(AISHA_ALONE, 1000) == ()
-    turns = await storage.history.recent(SHARED, 1000)
+    assert (await storage.history.recent(AISHA_ALONE, 1000)).turns == ()
+    turns = (await storage.history.recent(SHARED, 1000)).turns
     assert [turn.text for turn in turns] == ["other question", "other answer"]
     assert await storage.people.seen(GROUP, "bilal_b") == [BILAL]
 
@@ -138,7 +138,7 @@ async def test_forgetting_ends_what_waits_and_drops_what_is_unsent(storage: Stor
     await storage.outbox.mark(status.id, PartState.SENT, message_id=MessageId("5"))
     assert await storage.outbox.due() == []
     assert await storage.outbox.interrupted() == []
-    assert await storage.history.recent(AISHA_ALONE, 1000) == ()
+    assert (await storage.history.recent(AISHA_ALONE, 1000)).turns == ()
 
 
 async def test_a_forgotten_person_begins_anew(storage: Storage) -> None:
@@ -150,7 +150,7 @@ async def test_a_forgotten_person_begins_anew(storage: Storage) -> None:
     assert row is not None
     assert (row.epoch, row.state) == (1, InboxState.RECEIVED)
     await storage.inbox.finish(row.id, answered("hello", "hi"))
-    assert await storage.history.recent(AISHA_ALONE, 1000) == (Turn("user", "hello"), Turn("assistant", "hi"))
+    assert (await storage.history.recent(AISHA_ALONE, 1000)).turns == (Turn("user", "hello"), Turn("assistant", "hi"))
     assert await storage.people.seen(PRIVATE, "aisha") == [AISHA]
 
 

@@ -92,7 +92,7 @@ async def test_a_history_of_any_length_is_read_from_its_end(database: Database, 
 
     few = await steps(0, 1000)
     assert await steps(1000, turns - 1000) <= few * 1.1
-    newest = await SqlHistory(database).recent(AISHA_ALONE, 30)
+    newest = (await SqlHistory(database).recent(AISHA_ALONE, 30)).turns
     assert [turn.text for turn in newest] == [f"text {turns - 1}", f"text {turns}"]
 
 

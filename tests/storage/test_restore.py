@@ -84,7 +84,7 @@ async def test_the_drill_brings_everything_back_that_was_there_at_the_backup(pat
         )
         there = {inbox_id for (inbox_id,) in ended}
         assert before <= there
-        turns = await SqlHistory(database).recent(AISHA_ALONE, 10**9)
+        turns = (await SqlHistory(database).recent(AISHA_ALONE, 10**9)).turns
         assert {turn.text for turn in turns} == {f"{what} {row}" for row in there for what in ("question", "answer")}
         assert {part.inbox_id for part in await SqlOutbox(database).due()} == there
         assert await SqlInbox(database).accept(message("new"), AISHA_ALONE) is not None

@@ -64,7 +64,7 @@ async def test_what_is_older_goes_and_what_is_younger_stays(database: Database) 
     await ended(database, "young", MONTH + timedelta(seconds=1))
     assert await delete_older(database, MONTH) == {"messages": 1, "turns": 2, "replies": 1, "names": 0}
     assert await count(database) == [1, 2, 1]
-    remembered = await SqlHistory(database).recent(AISHA_ALONE, 10_000)
+    remembered = (await SqlHistory(database).recent(AISHA_ALONE, 10_000)).turns
     assert [said.text for said in remembered] == ["question young", "answer young"]
     assert sum((await delete_older(database, MONTH)).values()) == 0
 
@@ -83,7 +83,7 @@ async def test_turns_whose_message_is_gone_go_by_their_own_age(database: Databas
     await ended(database, "young", MONTH + timedelta(seconds=1))
     await database.write(lambda connection: connection.execute(update(turn).values(inbox_id=None)))
     assert (await delete_older(database, MONTH))["turns"] == 2
-    remembered = await SqlHistory(database).recent(AISHA_ALONE, 10_000)
+    remembered = (await SqlHistory(database).recent(AISHA_ALONE, 10_000)).turns
     assert [said.text for said in remembered] == ["question young", "answer young"]
 
 
@@ -116,7 +116,7 @@ async def test_turns_without_a_message_go_by_their_own_age(database: Database) -
     await ended(database, "young", MONTH + timedelta(seconds=1))
     await database.write(lambda connection: connection.execute(update(turn).values(inbox_id=None)))
     assert (await delete_older(database, MONTH))["turns"] == 2
-    remembered = await SqlHistory(database).recent(AISHA_ALONE, 10_000)
+    remembered = (await SqlHistory(database).recent(AISHA_ALONE, 10_000)).turns
     assert [said.text for said in remembered] == ["question young", "answer young"]
 
 
