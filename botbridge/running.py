@@ -144,6 +144,7 @@ class App:
         self._web = web
         self._refused: dict[PlatformName, str] = {}
         self._core: list[asyncio.Task[None]] = []
+        self._intake: list[asyncio.Task[None]] = []
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -168,8 +169,7 @@ class App:
             if self._web is not None:
                 await stack.enter_async_context(self._web)
                 self._core.append(self._begin(stack, self._web.run()))
-            for platform in self.platforms.values():
-                self._begin(stack, self._take_in(platform))
+            self._intake = [self._begin(stack, self._take_in(platform)) for platform in self.platforms.values()]
             self._stack = stack.pop_all()
         return self
 
@@ -178,6 +178,12 @@ class App:
     ) -> None:
         """Close everything; what is unfinished stays in the database."""
         await self._stack.aclose()
+
+    async def drain(self, grace_s: float) -> None:
+        """Take nothing more in, and let what is being answered come to its end, for so long at most, in seconds."""
+        for task in self._intake:
+            await _end(task)
+        await self.service.drain(grace_s)
 
     async def wait_ready(self) -> None:
         """Return when the model can answer.

@@ -291,13 +291,20 @@ class ScopeSettings(Group):
 
 
 class RunSettings(Group):
-    """When the service gives up by itself."""
+    """How the service ends."""
 
     exit_when_deaf_s: int | None = Field(
         default=None,
         ge=1,
         le=604_800,
         description="Leave with exit code 3 when the model could not run for so long, in seconds; unset: never",
+    )
+    grace_s: int = Field(
+        default=5,
+        ge=0,
+        le=600,
+        description="What is being answered when the service is told to stop may take so long, in seconds; "
+        "whatever takes longer is answered by the next start",
     )
 
 

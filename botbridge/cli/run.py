@@ -51,6 +51,8 @@ async def _serve(settings: Settings, *, with_chat: bool, faults: Faults | None =
         if settings.run.exit_when_deaf_s is not None:
             ends.append(asyncio.create_task(_leave_when_deaf(app, settings.run.exit_when_deaf_s)))
         done, running = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if told_to_stop.is_set() and not with_chat:
+            await app.drain(settings.run.grace_s)
         await _cancelled(running)
         for task in done:
             task.result()

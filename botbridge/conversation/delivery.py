@@ -42,6 +42,7 @@ from botbridge.ports import Outbox, Platform
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
 SWEEP_EVERY_S = 15.0
+LOOK_EVERY_S = 0.05
 LAST_SENDS_S = 8.0
 """How long the parts in hand may take when the service stops; less than what container and init systems grant."""
 
@@ -88,6 +89,11 @@ class Delivery:
             self._open_lanes(parts)
         elif parts:
             self.wake()
+
+    async def settled(self) -> None:
+        """Return when all that was due has been sent; a chat that has to wait for its platform is waited for."""
+        while self._lanes or not self._has_all:  # noqa: ASYNC110 - a stop is rare, and no event tells of all of this
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def run(self) -> None:
         """Deliver until cancelled.

@@ -8,6 +8,7 @@ anybody, so the process may die between any two lines and the next one goes on.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
@@ -118,6 +119,7 @@ class ConversationService:
         self._now_s = now_s
         self._rate = MessageRate(policy.limits.messages_per_minute)
         self._look_at_s = now_s()
+        self._is_draining = False
         self._admitted: set[InboxId] = set()
         self._sweep = Sweep(inbox, lambda: {*self._admitted, *(turn.row.id for turn in room.open_turns())})
         self._awake = asyncio.Event()
@@ -155,6 +157,15 @@ class ConversationService:
                 await self._something_happens()
         finally:
             await self._tasks.stop()
+
+    async def drain(self, grace_s: float) -> None:
+        """Begin no more answers, and let those in the making come to their end and be sent, for so long at most."""
+        self._is_draining = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                if answers := [turn.task for turn in self._room.open_turns() if turn.task is not None]:
+                    await asyncio.wait(answers)
+                await self._delivery.settled()
 
     def _take_up(self, row: InboxRow) -> None:
         """Begin with a stored message; nothing happens when somebody has begun with it."""
@@ -331,6 +342,8 @@ class ConversationService:
         self._awake.set()
 
     def _begin_what_can_begin(self) -> None:
+        if self._is_draining:
+            return
         status = self._generator.status()
         self._estimates.suit(status)
         while status.state == "ready" and (turn := self._room.next(status.slots)) is not None:

@@ -121,11 +121,11 @@ class Bridge:
             await asyncio.shield(self._listening)
         return code
 
-    async def terminate(self) -> int:
+    async def terminate(self, timeout_s: float = STOP_TIMEOUT_S) -> int:
         """Ask it to stop, as a service manager does; its exit code."""
         assert self._process is not None
         self._process.terminate()
-        return await self.exited()
+        return await self.exited(timeout_s)
 
     async def kill_tree(self) -> None:
         """SIGKILL every process that came of it, the service first."""

@@ -40,10 +40,24 @@ async def test_nothing_is_lost_or_doubled_when_everything_is_killed_in_mid_answe
     await each_has_one_answer(town)
 
 
+async def test_an_answer_in_the_making_is_finished_and_sent_before_sigterm_ends_it(
+    new_bridge: NewBridge, model_home: Path, telegram: FakeTelegram
+) -> None:
+    """A11."""
+    bridge = new_bridge(models=model_home / "models", **MODEL | {"RUN__GRACE_S": "600", "DISCORD__TOKEN": ""})
+    await bridge.start()
+    await telegram.say(SARA, LONG)
+    await bridge.until(lambda: bridge.rows("SELECT state FROM inbox") == [{"state": "running"}], ANSWER_TIMEOUT_S)
+    assert await bridge.terminate(ANSWER_TIMEOUT_S) == 0
+    assert bridge.rows("SELECT state FROM inbox") == [{"state": "answered"}]
+    assert bridge.rows("SELECT DISTINCT state FROM outbox WHERE NOT is_status") == [{"state": "sent"}]
+
+
 async def test_sigterm_in_mid_answer_leaves_no_process_and_the_next_start_answers(
     new_bridge: NewBridge, model_home: Path, telegram: FakeTelegram, discord: FakeDiscord
 ) -> None:
-    town = Town(new_bridge(models=model_home / "models", **MODEL), telegram, discord)
+    settings = MODEL | {"RUN__GRACE_S": "0"}
+    town = Town(new_bridge(models=model_home / "models", **settings), telegram, discord)
     await ask_all(town)
     assert await town.bridge.terminate() == 0
     assert town.bridge.processes() == []
