@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from botbridge.conversation.delivery import LOOK_EVERY_S
 from botbridge.messages import InboxState
 from tests.conversation.conftest import World
 
@@ -16,9 +17,13 @@ async def test_an_answer_in_the_making_comes_to_its_end_and_is_sent_before_the_d
     await world.generator.asked.wait()
     drain = asyncio.create_task(world.service.drain(30))
     await asyncio.sleep(0)
+    world.platform.takes.clear()
     world.generator.release()
+    await world.until_stored(lambda: world.states() == [InboxState.ANSWERED])
+    await asyncio.sleep(4 * LOOK_EVERY_S)
+    assert not drain.done()
+    world.platform.takes.set()
     await drain
-    assert world.states() == [InboxState.ANSWERED]
     assert world.platform.texts(message.address.chat_id) == ["echo: hello"]
 
 

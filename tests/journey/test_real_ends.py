@@ -47,6 +47,7 @@ async def test_an_answer_in_the_making_is_finished_and_sent_before_sigterm_ends_
     bridge = new_bridge(models=model_home / "models", **MODEL | {"RUN__GRACE_S": "600", "DISCORD__TOKEN": ""})
     await bridge.start()
     await telegram.say(SARA, LONG)
+    await telegram.wait_until(lambda record: record.unconfirmed == ())
     await bridge.until(lambda: bridge.rows("SELECT state FROM inbox") == [{"state": "running"}], ANSWER_TIMEOUT_S)
     assert await bridge.terminate(ANSWER_TIMEOUT_S) == 0
     assert bridge.rows("SELECT state FROM inbox") == [{"state": "answered"}]
