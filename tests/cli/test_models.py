@@ -74,7 +74,7 @@ def test_list_and_show_tell_what_is_here(hub: FakeHub) -> None:
     runner.invoke(models_app, ["pull", "org/tiny"])
     listed = json.loads(runner.invoke(models_app, ["list", "--json"]).stdout)
     assert [each["model"] for each in listed["installed"]] == ["org/tiny"]
-    assert [each["id"] for each in listed["catalogue"]] == ["smollm2-135m-instruct"]
+    assert "smollm2-135m-instruct" in [each["id"] for each in listed["catalogue"]]
     assert "not here: botbridge models pull smollm2-135m-instruct" in runner.invoke(models_app, ["list"]).stdout
     assert json.loads(runner.invoke(models_app, ["show", "org/tiny", "--json"]).stdout)["state"] == "ready"
     shown = json.loads(runner.invoke(models_app, ["show", "smollm2-135m-instruct", "--json"]).stdout)
