@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -75,11 +75,33 @@ def write_manifest(directory: Path, model: str, revision: str, base: AdapterBase
     names = sorted(path.name for path in directory.iterdir() if path.is_file() and path.name != MANIFEST_NAME)
     files = {name: FileFacts((directory / name).stat().st_size, sha256_of(directory / name)) for name in names}
     manifest = Manifest(model, revision, files, base)
-    content = {"kind": manifest.kind, **asdict(manifest)}
-    (directory / MANIFEST_NAME).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    (directory / MANIFEST_NAME).write_text(_json(manifest), encoding="utf-8")
     for path in [*(directory / name for name in names), directory / MANIFEST_NAME, directory]:
         sync_to_disk(path)
     return manifest
+
+
+def add_file(directory: Path, name: str, content: str) -> None:
+    """Put a file beside those of a list and on it; whoever checks the directory meanwhile finds nothing wrong.
+
+    Args:
+        directory: Holds a list that does not name the file yet.
+        name: Of the file.
+        content: Its text.
+
+    Raises:
+        ModelDamaged: The list cannot be read.
+    """
+    manifest = read_manifest(directory)
+    assert name not in manifest.files, f"{name} is on the list already"
+    (directory / name).write_text(content, encoding="utf-8")
+    added = FileFacts((directory / name).stat().st_size, sha256_of(directory / name))
+    unfinished = directory / f"{MANIFEST_NAME}.new"
+    unfinished.write_text(_json(replace(manifest, files={**manifest.files, name: added})), encoding="utf-8")
+    for path in (directory / name, unfinished):
+        sync_to_disk(path)
+    unfinished.replace(directory / MANIFEST_NAME)
+    sync_to_disk(directory)
 
 
 def read_manifest(directory: Path) -> Manifest:
@@ -119,6 +141,10 @@ def check_files(directory: Path, manifest: Manifest, *, thorough: bool) -> None:
                 raise ModelDamaged(f"{path} does not have the SHA-256 that it was pulled with")
         except OSError as error:
             raise ModelDamaged(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _json(manifest: Manifest) -> str:
+    return json.dumps({"kind": manifest.kind, **asdict(manifest)}, indent=2) + "\n"
 
 
 def sync_to_disk(path: Path) -> None:

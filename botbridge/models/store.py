@@ -30,6 +30,7 @@ from botbridge.models.manifest import (
     MANIFEST_NAME,
     AdapterBase,
     Manifest,
+    add_file,
     check_files,
     read_manifest,
     sync_to_disk,
@@ -40,6 +41,8 @@ from botbridge.models.own import MODEL_CONFIG, check_directory, check_gguf_file,
 
 STAGING_PREFIX: Final = ".staging-"
 REPLACED_PREFIX: Final = ".replaced-"
+NOTICE_NAMES: Final = ("NOTICE", "NOTICE.licence")
+"""A Notice file of ours: the second name where the publisher's own file has the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +280,19 @@ class ModelStore:
         for leftover in (folder / f"{STAGING_PREFIX}{revision}", folder / f"{REPLACED_PREFIX}{revision}"):
             shutil.rmtree(leftover, ignore_errors=True)
         return _files(manifest, named, directory)
+
+    def add_notice(self, directory: Path, text: str) -> None:
+        """Lay a Notice file beside the weights of a revision, unless one says it already. Call it with the lock held.
+
+        Args:
+            directory: Of a revision that was published.
+            text: What the licence wants said.
+        """
+        listed = read_manifest(directory).files
+        notices = [name for name in listed if name.upper().startswith(NOTICE_NAMES[0])]
+        if any(text in (directory / name).read_text(encoding="utf-8", errors="replace") for name in notices):
+            return
+        add_file(directory, next(name for name in NOTICE_NAMES if name not in listed), f"{text}\n")
 
     def remember(self, named: NamedModel, revision: str) -> None:
         """Note which revision a branch or tag means; names that hold their revision need no note."""
