@@ -250,10 +250,12 @@ def greeting(language: Language) -> str:
 
 
 def help_text(language: Language) -> str:
-    """All commands, one a line."""
+    """How to talk to the bot, who writes its answers, and all commands, one a line."""
     return "\n".join(
         [
             language.say("Write to me in a private chat; in a group mention me or reply to me."),
+            # Licences want people to know: BigScience RAIL, Attachment A 5; Llama 3.2's Acceptable Use Policy, 3.
+            language.say("All my answers are AI generated: a machine writes them, and they can be wrong."),
             *(f"/{name} – {description}" for name, description in command_menu(language)),
         ]
     )

@@ -233,6 +233,7 @@ async def test_help_and_start_are_answered_even_while_the_model_is_down(world: W
     await world.start()
     await asyncio.gather(world.say("/start"), world.say("/help"))
     await told(world, "1", "own computer")
+    await told(world, "1", "AI generated")
     await told(world, "1", "/cancel")
 
 
