@@ -90,6 +90,7 @@ class Bot(_Conversation):
 
         Raises:
             ConfigError: a setting is wrong.
+            ModelNotLicensed: the model's licence forbids the use, or was not accepted for it.
             ModelLoadError: the model cannot be had or loaded.
         """
         super().__init__(_settings(model_name, engine, None, settings))
@@ -126,6 +127,7 @@ class ChatBot(_Conversation):
 
         Raises:
             ConfigError: a setting is wrong.
+            ModelNotLicensed: the model's licence forbids the use, or was not accepted for it.
             ModelLoadError: the model cannot be had or loaded.
         """
         super().__init__(_settings(model_name, engine, token, settings))

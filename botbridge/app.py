@@ -40,6 +40,7 @@ from botbridge.machine.figures import Report, read_report
 from botbridge.menus import discord_menu, telegram_menus
 from botbridge.messages import PlatformName, UserId
 from botbridge.models.catalogue import load_catalogue
+from botbridge.models.clearance import Clearance, clear
 from botbridge.models.ensure import ensure
 from botbridge.models.names import NamedModel
 from botbridge.models.store import ModelStore
@@ -78,6 +79,10 @@ def build(
             default one is fetched without being asked for.
         telegram_clock: Monotonic seconds, by which Telegram's rate rules are kept.
         faults: What happens at the moments that `faults.Point` names.
+
+    Raises:
+        ConfigError: no model can have the name in the settings, or the package for servers elsewhere is missing.
+        ModelNotLicensed: the model's licence forbids the use, or was not accepted for it.
     """
     texts = load_texts()
     storage = in_memory_storage() if in_memory else sql_storage(settings, faults)
@@ -188,6 +193,7 @@ def make_generator(settings: Settings, state: State, *, pull_missing: bool) -> O
 
     Raises:
         ConfigError: the package for servers elsewhere is not installed.
+        ModelNotLicensed: the model's licence forbids the use, or was not accepted for it.
     """
     inference = settings.inference
     if inference.engine == "remote":
@@ -197,6 +203,7 @@ def make_generator(settings: Settings, state: State, *, pull_missing: bool) -> O
     options = engine_options(settings)
     if options.engine in {"echo", "echo-faults"}:
         return WorkerClient(None, options)
+    clearance(settings)
     prepare = partial(
         ensure,
         named_model(settings),
@@ -253,6 +260,18 @@ def _measured(settings: Settings) -> Report | None:
     if inference.engine in {"remote", "echo"}:
         return None
     return read_report(settings.home, named_model(settings).model)
+
+
+def clearance(settings: Settings) -> Clearance | None:
+    """What the licence of the model in use asks; None where no model runs here.
+
+    Raises:
+        ConfigError: no model can have the name in the settings.
+        ModelNotLicensed: its licence forbids the use, or was not accepted for it.
+    """
+    if settings.inference.engine in {"remote", "echo", "echo-faults"}:
+        return None
+    return clear(named_model(settings), catalogue=load_catalogue(), home=settings.home, declared=settings.licence.use)
 
 
 def named_model(settings: Settings) -> NamedModel:

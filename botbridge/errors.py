@@ -13,6 +13,7 @@
     ├── ModelError
     │   ├── ModelNotFound
     │   ├── ModelGated
+    │   ├── ModelNotLicensed
     │   ├── ModelDamaged
     │   ├── DownloadFailed
     │   └── AdapterMismatch
@@ -98,6 +99,10 @@ class ModelNotFound(ModelError):
 
 class ModelGated(ModelError):
     """The hub wants a token and an accepted licence first."""
+
+
+class ModelNotLicensed(ModelError):
+    """Its licence forbids what it is to be used for, or was not accepted for it."""
 
 
 class ModelDamaged(ModelError):

@@ -28,6 +28,7 @@ from botbridge.inference.choice import ADDED_BY, AUTO, NEEDED_MODULES, installed
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.replay import Divergence, changes, first_divergence, made_by
 from botbridge.models.catalogue import load_catalogue
+from botbridge.models.clearance import clear
 from botbridge.models.store import ModelFiles, ModelStore
 from botbridge.settings import Settings
 from botbridge.storage.turns import StoredAnswer, read_answer
@@ -75,7 +76,7 @@ async def replay_answer(
     Raises:
         NotReplayable: It cannot be computed as it was; the sentence says why.
         StorageError: It cannot be read.
-        ModelError: The model is not here.
+        ModelError: The model is not here, or its licence was not accepted.
         InferenceError: There was no answer this time.
     """
     stored = await read_answer(settings.database_url, turn_id)
@@ -112,10 +113,12 @@ def _engine(stored: StoredAnswer, *, force: bool) -> str:
 def _files(settings: Settings, origin: Provenance) -> ModelFiles:
     """Return the model's files, adapters beside it: of the very revision if that is here, else of the one that is."""
     catalogue, store = load_catalogue(), ModelStore(settings.home)
+    named = catalogue.resolve(origin.model)
+    clear(named, catalogue=catalogue, home=settings.home, declared=settings.licence.use)
     try:
         return store.find_with_adapters(catalogue.resolve(f"{origin.model}@{origin.revision}"))
     except ModelNotFound:
-        return store.find_with_adapters(catalogue.resolve(origin.model))
+        return store.find_with_adapters(named)
 
 
 def _refuse(stored: StoredAnswer, differing: tuple[str, ...], *, force: bool) -> None:

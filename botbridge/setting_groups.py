@@ -13,6 +13,8 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import NoDecode
 
+from botbridge.models.uses import Use
+
 DEFAULT_MODEL: Final = "smollm2-135m-instruct"
 """The one model that is fetched without being asked for."""
 
@@ -269,6 +271,16 @@ class InferenceSettings(Group):
         default="You are a friendly and helpful assistant who chats with people. Give short, clear answers.",
         max_length=100_000,
         description="What the model is told before every conversation",
+    )
+
+
+class LicenceSettings(Group):
+    """What the bot is for, which licences ask."""
+
+    use: Use | None = Field(
+        default=None,
+        description="What the model is for: personal (you alone), saas (others write to the bot) or embed (its weights "
+        "go to others); unset: what `botbridge models licence MODEL --use USE --accept` accepted",
     )
 
 

@@ -39,6 +39,7 @@ from botbridge.setting_groups import (
     Group,
     HubSettings,
     InferenceSettings,
+    LicenceSettings,
     LimitSettings,
     LogSettings,
     RetentionSettings,
@@ -115,6 +116,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     database: DatabaseSettings = DatabaseSettings()
     inference: InferenceSettings = InferenceSettings()
+    licence: LicenceSettings = LicenceSettings()
     hub: HubSettings = HubSettings()
     scope: ScopeSettings = ScopeSettings()
     run: RunSettings = RunSettings()
@@ -245,12 +247,14 @@ def shown_settings(*, env_file: Path = ENV_FILE, secrets_dir: Path = SECRETS_DIR
 
 
 def child_environment(settings: Settings) -> dict[str, str]:
-    """Return the environment in which a command of ours finds the same home and the same hub."""
+    """Return the environment in which a command of ours finds the same home, the same hub and the same use."""
     environment = dict(os.environ)
     environment[f"{PREFIX}HOME"] = str(settings.home)
     environment[f"{PREFIX}HUB{DELIMITER}ENDPOINT"] = settings.hub.endpoint
     if settings.hub.token is not None:
         environment[f"{PREFIX}HUB{DELIMITER}TOKEN"] = settings.hub.token.get_secret_value()
+    if settings.licence.use is not None:
+        environment[f"{PREFIX}LICENCE{DELIMITER}USE"] = settings.licence.use
     return environment
 
 

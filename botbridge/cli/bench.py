@@ -35,10 +35,14 @@ def bench(
     from botbridge.cli.printing import note, prepare
     from botbridge.machine.figures import write_report
     from botbridge.models.catalogue import load_catalogue
+    from botbridge.models.clearance import clear
     from botbridge.models.store import ModelStore
 
     settings = prepare({"INFERENCE__MODEL": model}, quiet=True)
-    files = ModelStore(settings.home).find(load_catalogue().resolve(settings.inference.model))
+    catalogue = load_catalogue()
+    named = catalogue.resolve(settings.inference.model)
+    clear(named, catalogue=catalogue, home=settings.home, declared=settings.licence.use)
+    files = ModelStore(settings.home).find(named)
     options = engine_options(settings)
     if tokens is not None:
         seconds = asyncio.run(_time_tokens(files, options, tokens, engine))

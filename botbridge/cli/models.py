@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from botbridge.cli.models_licence import licence
+
 if TYPE_CHECKING:
     from botbridge.models.manifest import AdapterBase
 
 models_app = typer.Typer(help="Models and adapters: fetch, list, show, verify.", no_args_is_help=True)
+models_app.command()(licence)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[
@@ -37,6 +40,7 @@ def pull(
     from botbridge.errors import ModelError
     from botbridge.models.catalogue import load_catalogue
     from botbridge.models.child import die_with_parent
+    from botbridge.models.clearance import clear, unknown_licence
     from botbridge.models.hub import Hub
     from botbridge.models.progress import progress_on
     from botbridge.models.pull import pull as pull_model
@@ -48,8 +52,13 @@ def pull(
     settings = load_settings()
     token = settings.hub.token
     hub = Hub(settings.hub.endpoint, None if token is None else token.get_secret_value())
+    catalogue, progress = load_catalogue(), progress_on(sys.stderr)
     try:
-        files = pull_model(load_catalogue().resolve(name), ModelStore(settings.home), hub, progress_on(sys.stderr))
+        named = catalogue.resolve(name)
+        cleared = clear(named, catalogue=catalogue, home=settings.home, declared=settings.licence.use)
+        if not cleared.is_known:
+            progress.say(unknown_licence(named, hub.endpoint))
+        files = pull_model(named, ModelStore(settings.home), hub, progress, notice=cleared.notice)
     except ModelError as error:
         if not as_json:
             raise

@@ -32,6 +32,7 @@ def run() -> None:
     # Somebody who talks here wants to read the conversation, not the log.
     log_to_stderr(settings, quiet=with_chat)
     _announce(settings)
+    _announce_licence(settings)
     asyncio.run(_serve(settings, with_chat=with_chat))
 
 
@@ -135,3 +136,20 @@ def _announce(settings: Settings) -> None:
         else:
             note(f"{name}: on")
     note(f"Model: {settings.inference.model}; data: {settings.home}")
+
+
+def _announce_licence(settings: Settings) -> None:
+    """Show what the model's licence wants shown, or say that nobody knows it.
+
+    Raises:
+        ModelNotLicensed: it forbids the use, or was not accepted for it.
+    """
+    from botbridge.app import clearance, named_model
+    from botbridge.cli.printing import note
+    from botbridge.models.clearance import unknown_licence
+
+    cleared = clearance(settings)
+    if cleared is not None and not cleared.is_known:
+        note(unknown_licence(named_model(settings), settings.hub.endpoint))
+    for line in () if cleared is None else cleared.shown:
+        note(line)

@@ -16,14 +16,14 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from botbridge.errors import DownloadFailed, ModelDamaged, ModelError, ModelGated, ModelNotFound
+from botbridge.errors import DownloadFailed, ModelDamaged, ModelError, ModelGated, ModelNotFound, ModelNotLicensed
 from botbridge.models.names import NamedModel
 from botbridge.models.store import ModelFiles, ModelStore
 
 PULL_COMMAND: Final = (sys.executable, "-m", "botbridge", "models", "pull", "--json", "--die-with-parent")
 
 _ERRORS: Final[Mapping[str, type[ModelError]]] = {
-    error.__name__: error for error in (DownloadFailed, ModelDamaged, ModelGated, ModelNotFound)
+    error.__name__: error for error in (DownloadFailed, ModelDamaged, ModelGated, ModelNotFound, ModelNotLicensed)
 }
 
 
@@ -49,6 +49,7 @@ async def ensure(
         ModelNotFound: It is not here and was not to be pulled, or no such model exists.
         ModelDamaged: A file differs from what was pulled, or from what was published.
         ModelGated: The hub wants a token and an accepted licence.
+        ModelNotLicensed: Its licence was not accepted here, and the pull refuses it.
         DownloadFailed: It could not be fetched; trying again may help.
 
     Cancellation:

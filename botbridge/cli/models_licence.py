@@ -1,0 +1,193 @@
+"""`botbridge models licence`: may a model be used for this, what does that ask, and was it accepted."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from botbridge.models.uses import Use
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from botbridge.models.acceptance import Acceptance
+    from botbridge.models.facts import CatalogueEntry
+    from botbridge.models.licence import Finding, Verdict
+    from botbridge.models.licences import Licences
+    from botbridge.models.names import NamedModel
+
+USE_VARIABLE = "BOTBRIDGE_LICENCE__USE"
+LONGEST_NAME = 200
+
+
+def licence(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Id of `models list`, or ORG/NAME of the hub.")],
+    *,
+    use: Annotated[
+        Use | None,
+        typer.Option(help=f"You alone; others write to the bot; its weights go to others. Else {USE_VARIABLE}."),
+    ] = None,
+    monthly_users: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="People a month, of all products of your company.")
+    ] = None,
+    annual_revenue_usd: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="US dollars a year, of your whole group of companies.")
+    ] = None,
+    accept: Annotated[bool, typer.Option("--accept", help="Accept the licence for this use.")] = False,
+    by: Annotated[str | None, typer.Option(metavar="NAME", help="With --accept: who accepts.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print whether a licence allows a use, with each condition's clause and source; record that you accept it.
+
+    This is what people who are no lawyers read in the licence, and no legal advice.
+    """
+    from botbridge.errors import ModelNotLicensed
+    from botbridge.models.acceptance import read_acceptance
+    from botbridge.models.catalogue import load_catalogue
+    from botbridge.models.clearance import entry_of, forbidden, unknown_licence
+    from botbridge.models.licence import decide
+    from botbridge.models.licences import Permission, load_licences
+    from botbridge.settings import load_settings
+
+    settings, catalogue = load_settings(), load_catalogue()
+    named = catalogue.resolve(model)
+    if (wanted := use or settings.licence.use) is None:
+        raise typer.BadParameter(f"say what for: --use personal, saas or embed, or set {USE_VARIABLE}")
+    if by is not None and not (accept and 0 < len(by) <= LONGEST_NAME):
+        raise typer.BadParameter(f"--by names who accepts, in up to {LONGEST_NAME} characters, beside --accept")
+    entry = entry_of(catalogue, named)
+    if entry is None:
+        unknown = unknown_licence(named, settings.hub.endpoint)
+        if accept:
+            raise ModelNotLicensed(f"{unknown}; there is nothing to accept here, and it is run without")
+        typer.echo(json.dumps(_nothing(named, wanted, unknown), indent=2) if as_json else unknown)
+        return
+    licences = load_licences()
+    verdict = decide(
+        licences.find(entry.licence),
+        wanted,
+        gate=licences.gate if entry.gated else None,
+        monthly_users=monthly_users,
+        annual_revenue_usd=annual_revenue_usd,
+    )
+    is_allowed = verdict.permission is not Permission.NOT_ALLOWED
+    if accept and is_allowed:
+        _accept(settings.home, entry.id, verdict, by)
+    accepted = read_acceptance(settings.home, entry.id)
+    if as_json:
+        typer.echo(json.dumps(_facts(entry, verdict, licences, accepted), indent=2))
+    else:
+        typer.echo("\n".join(_report(entry, verdict, licences, accepted)))
+    if accept and not is_allowed:
+        raise ModelNotLicensed(f"not accepted: {forbidden(entry, verdict)}")
+
+
+def _accept(home: Path, model: str, verdict: Verdict, by: str | None) -> None:
+    from datetime import UTC, datetime
+
+    from botbridge.cli.printing import note
+    from botbridge.models.acceptance import Acceptance, write_acceptance
+    from botbridge.models.clearance import named_licence
+
+    found = verdict.licence
+    accepted = Acceptance(model, found.id, found.version, verdict.use, datetime.now(UTC), by)
+    path = write_acceptance(home, accepted)
+    count = len(verdict.findings)
+    conditions = "one condition" if count == 1 else f"{count} conditions"
+    note(f"accepted: {named_licence(found)} with {conditions}, for {model}, use {verdict.use}; kept in {path}")
+
+
+def _facts(entry: CatalogueEntry, verdict: Verdict, licences: Licences, accepted: Acceptance | None) -> dict[str, Any]:
+    """What was decided, as JSON values."""
+    found = verdict.licence
+    return {
+        "model": entry.id,
+        "hub_id": entry.hub_id,
+        "gated": entry.gated,
+        "licence": {"id": found.id, "title": found.title, "version": found.version, "url": found.url},
+        "use": verdict.use,
+        "permission": verdict.permission,
+        "conditions": [_condition(finding) for finding in verdict.findings],
+        "notice": list(verdict.notice),
+        "note": found.note,
+        "needs_acceptance": verdict.needs_acceptance,
+        "accepted": accepted is not None and accepted.covers(found, verdict.use),
+        "acceptance": None if accepted is None else accepted.as_json(),
+        "sources": [licences.source(each).model_dump(mode="json") for each in verdict.cited],
+    }
+
+
+def _condition(finding: Finding) -> dict[str, Any]:
+    asked = finding.condition
+    return {
+        "kind": asked.kind,
+        "clause": asked.clause,
+        "sentence": asked.sentence,
+        "state": finding.state,
+        "ceiling": asked.ceiling,
+        "source": asked.source,
+    }
+
+
+def _nothing(named: NamedModel, use: Use, unknown: str) -> dict[str, Any]:
+    """What is known of a model outside the catalogue, in the same form."""
+    return {
+        "model": named.model,
+        "hub_id": named.hub_id,
+        "gated": None,
+        "licence": None,
+        "use": use,
+        "permission": "unknown",
+        "conditions": [],
+        "notice": [],
+        "note": unknown,
+        "needs_acceptance": False,
+        "accepted": False,
+        "acceptance": None,
+        "sources": [],
+    }
+
+
+def _report(entry: CatalogueEntry, verdict: Verdict, licences: Licences, accepted: Acceptance | None) -> list[str]:
+    """What was decided, in lines."""
+    from botbridge.models.clearance import named_licence
+
+    found = verdict.licence
+    lines = [
+        f"{entry.id} ({entry.hub_id})",
+        f"licence: {named_licence(found)}{'' if found.url is None else f', {found.url}'}",
+        f"use {verdict.use}: {verdict.permission}",
+        *(_line(finding) for finding in verdict.findings),
+        *(f"to show: {line}" for line in verdict.notice),
+        *(() if found.note is None else (f"note: {found.note}",)),
+        *(f"read in {each}" for each in _sources(verdict, licences)),
+    ]
+    if accepted is not None and accepted.covers(found, verdict.use):
+        by = "" if accepted.accepted_by is None else f" by {accepted.accepted_by}"
+        lines.append(f"accepted{by} on {accepted.accepted_at:%Y-%m-%d %H:%M} UTC for {accepted.use}")
+    elif verdict.needs_acceptance and not verdict.broken:
+        lines.append(f"not accepted yet: botbridge models licence {entry.id} --use {verdict.use} --accept")
+    return lines
+
+
+def _line(finding: Finding) -> str:
+    asked = finding.condition
+    state = "" if finding.state == "open" else f", {finding.state}"
+    return f"  {asked.kind} ({asked.clause}){state}: {asked.sentence} [{asked.source}]"
+
+
+def _sources(verdict: Verdict, licences: Licences) -> list[str]:
+    found = [licences.source(each) for each in verdict.cited]
+    return [
+        ", ".join(
+            [
+                f"{source.id}: {source.title}",
+                *(() if source.date is None else (str(source.date),)),
+                *(() if source.url is None else (source.url,)),
+                *(("a copy, not the publisher's own page",) if source.third_party else ()),
+            ]
+        )
+        for source in found
+    ]

@@ -1,0 +1,143 @@
+"""The one place that lets a model be fetched or run, or refuses it for its licence.
+
+Covered: every model of the catalogue, under its id, its hub id or the hub id of
+one of its files, in any revision and quantization.
+
+Not covered: a model that the catalogue does not know, and a directory or file
+of the operator's own. Nobody knows their licence here; that is said, and they
+are let through.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from botbridge.errors import ModelNotLicensed
+from botbridge.models.acceptance import Acceptance, read_acceptance
+from botbridge.models.catalogue import Catalogue
+from botbridge.models.facts import CatalogueEntry
+from botbridge.models.licence import Verdict, decide
+from botbridge.models.licences import Condition, Licence, Permission, load_licences
+from botbridge.models.names import HubSource, NamedModel
+from botbridge.models.uses import Use
+
+
+@dataclass(frozen=True, slots=True)
+class Clearance:
+    """That a model may be used, and what goes with it.
+
+    Attributes:
+        is_known: The catalogue knows its licence.
+        shown: Lines that the licence wants seen.
+        notice: What a Notice file beside the weights has to say; None where none is asked for.
+    """
+
+    is_known: bool
+    shown: tuple[str, ...] = ()
+    notice: str | None = None
+
+
+def clear(named: NamedModel, *, catalogue: Catalogue, home: Path, declared: Use | None) -> Clearance:
+    """Let a model be fetched or run.
+
+    Args:
+        named: The model.
+        catalogue: Knows licences and gates.
+        home: Where acceptances are kept.
+        declared: What the operator says the model is for; None takes what was accepted.
+
+    Raises:
+        ModelNotLicensed: Its licence forbids the use, or was not accepted for it.
+    """
+    entry = entry_of(catalogue, named)
+    if entry is None:
+        return Clearance(is_known=False)
+    licences = load_licences()
+    licence = licences.find(entry.licence)
+    gate = licences.gate if entry.gated else None
+    reason = refusal(entry, licence, gate, declared, read_acceptance(home, entry.id))
+    if reason is not None:
+        raise ModelNotLicensed(reason)
+    return Clearance(is_known=True, shown=licence.shown, notice=licence.notice)
+
+
+def entry_of(catalogue: Catalogue, named: NamedModel) -> CatalogueEntry | None:
+    """Return the catalogue's entry of a model, by whichever of its names it is called; None where there is none."""
+    called = _lowered(named.model, named.hub_id, _repository(named.source))
+    own = (entry for entry in catalogue.entries if called & _own_names(entry))
+    # A repository of quantized weights may have an entry of its own and be named by that of the model it was made of.
+    of_files = (entry for entry in catalogue.entries if called & _lowered(*(file.hub_id for file in entry.files)))
+    return next(own, None) or next(of_files, None)
+
+
+def refusal(
+    entry: CatalogueEntry,
+    licence: Licence,
+    gate: Condition | None,
+    declared: Use | None,
+    accepted: Acceptance | None,
+) -> str | None:
+    """Say why a model must not be used; None when it may be.
+
+    Args:
+        declared: What it is for; None takes what was accepted.
+        accepted: What was accepted for it so far.
+    """
+    use = declared or (None if accepted is None else accepted.use)
+    if use is not None and (verdict := decide(licence, use, gate=gate)).permission is Permission.NOT_ALLOWED:
+        return forbidden(entry, verdict)
+    if not (licence.needs_acceptance or gate is not None):
+        return None
+    command = f"botbridge models licence {entry.id} --use {use or Use.PERSONAL} --accept"
+    how = f"read it{'' if licence.url is None else f' at {licence.url}'}, then accept it with: {command}"
+    if accepted is None:
+        others = "" if use is not None else "; --use saas or embed, if others use it or get it"
+        return f"{entry.id} is under the {named_licence(licence)}, which was not accepted here: {how}{others}"
+    if not accepted.is_of(licence):
+        return (
+            f"the licence of {entry.id} was accepted as {accepted.licence} ({accepted.version}) and is now the "
+            f"{named_licence(licence)}: {how}"
+        )
+    if use is not None and not accepted.use.includes(use):
+        return f"the {named_licence(licence)} of {entry.id} was accepted for {accepted.use} alone: {how}"
+    return None
+
+
+def forbidden(entry: CatalogueEntry, verdict: Verdict) -> str:
+    """Say which clause forbids a use."""
+    clause = verdict.broken[0]
+    return (
+        f"{entry.id} must not be used for {verdict.use}: {named_licence(verdict.licence)}, clause {clause.clause}: "
+        f"{clause.sentence}"
+    )
+
+
+def named_licence(licence: Licence) -> str:
+    """Return a licence's title with the version of its text."""
+    return licence.title if licence.version in licence.title else f"{licence.title} ({licence.version})"
+
+
+def unknown_licence(named: NamedModel, endpoint: str) -> str:
+    """Say that nobody here knows a model's licence, and where to read it.
+
+    >>> from botbridge.models.names import parse_name
+    >>> unknown_licence(parse_name("org/name@v1"), "https://hub.example.org")
+    'org/name@v1: licence unknown to botbridge; read https://hub.example.org/org/name'
+    """
+    if isinstance(named.source, HubSource):
+        return f"{named.name}: licence unknown to botbridge; read {endpoint}/{named.source.repo}"
+    return f"{named.name}: licence unknown to botbridge; read the one that its files came with"
+
+
+def _own_names(entry: CatalogueEntry) -> set[str]:
+    return _lowered(entry.id, entry.hub_id, _repository(entry.source))
+
+
+def _repository(source: object) -> str | None:
+    return source.repo if isinstance(source, HubSource) else None
+
+
+def _lowered(*names: str | None) -> set[str]:
+    """The hub takes a name in capitals and in small letters for the same."""
+    return {name.lower() for name in names if name is not None}
