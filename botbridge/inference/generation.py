@@ -21,8 +21,8 @@ from multiprocessing.queues import Queue
 from botbridge.inference import worker
 from botbridge.inference.engines.base import describe
 from botbridge.inference.protocol import FromWorker, ToWorker
-from botbridge.inference.resources import usable_cores
 from botbridge.inference.spawning import CleanProcess, worker_environment
+from botbridge.resources import usable_cores
 
 DRAIN_S = 2.0
 

@@ -21,8 +21,8 @@ from botbridge.inference.engines.openvino_runtime import ov
 from botbridge.inference.engines.openvino_weights import weight_bytes
 from botbridge.inference.engines.step import LoadedModel
 from botbridge.inference.options import EngineOptions
-from botbridge.inference.resources import usable_cores
 from botbridge.models.store import ModelFiles
+from botbridge.resources import usable_cores
 
 EXACT: Final[dict[str, Any]] = {
     "INFERENCE_PRECISION_HINT": "f32",

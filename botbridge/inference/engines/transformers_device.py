@@ -12,7 +12,7 @@ import torch
 
 from botbridge.inference.engines.transformers_quantized import cannot_quantize
 from botbridge.inference.options import EngineOptions
-from botbridge.inference.resources import available_memory_bytes
+from botbridge.resources import available_memory_bytes
 
 CPUINFO: Final = Path("/proc/cpuinfo")
 MEGABYTE: Final = 10**6

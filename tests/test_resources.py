@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from botbridge.inference.resources import available_memory_bytes, usable_cores
+from botbridge.resources import available_memory_bytes, memory_limit_bytes, processor_limit, usable_cores
 
 GIGABYTE = 2**30
 
@@ -85,6 +85,24 @@ def test_a_control_group_limits_memory(tmp_path: Path, files: dict[str, str]) ->
     """What is left of its limit, and the file pages that the kernel can drop."""
     root = write(tmp_path, files | {"proc/meminfo": f"MemTotal: 9 kB\nMemAvailable: {16 * GIGABYTE // 1024} kB\n"})
     assert available_memory_bytes(root) == 2 * GIGABYTE
+
+
+@pytest.mark.parametrize("files", [VERSION_2, VERSION_1], ids=["version 2", "version 1"])
+def test_what_a_control_group_grants_can_be_told(tmp_path: Path, files: dict[str, str]) -> None:
+    root = write(tmp_path, files)
+    assert memory_limit_bytes(root) == 4 * GIGABYTE
+    assert processor_limit(root) == 2.5
+
+
+def test_a_group_without_limits_grants_none(tmp_path: Path) -> None:
+    """Version 1 writes a number all the same."""
+    assert (memory_limit_bytes(tmp_path), processor_limit(tmp_path)) == (None, None)
+    unlimited = {
+        "sys/fs/cgroup/memory/bot/memory.limit_in_bytes": "9223372036854771712\n",
+        "sys/fs/cgroup/cpu/bot/cpu.cfs_quota_us": "-1\n",
+    }
+    root = write(tmp_path, VERSION_1 | unlimited)
+    assert (memory_limit_bytes(root), processor_limit(root)) == (None, None)
 
 
 def test_the_machine_limits_memory_too(tmp_path: Path) -> None:

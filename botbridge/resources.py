@@ -20,6 +20,9 @@ from typing import Final
 ROOT: Final = Path("/")
 KIBIBYTE: Final = 1024
 
+NO_LIMIT_BYTES: Final = 2**60
+"""Version 1 writes "no limit" as the largest number of whole pages, just below 2**63."""
+
 MEMORY_NAMES: Final = (
     ("memory.max", "memory.current", "inactive_file"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -66,12 +69,23 @@ def count_cores(root: Path, processors: Collection[int]) -> int:
 
 def available_memory_bytes(root: Path = ROOT) -> int | None:
     """Return how much memory this process can still take; None where that is unknown."""
-    found = list(_group_memory(root))
+    found = [left for _, left in _group_memory(root)]
     for line in (_read(root / "proc/meminfo") or "").splitlines():
         name, _, amount = line.partition(":")
         if name == "MemAvailable":
             found.append(int(amount.split()[0]) * KIBIBYTE)
     return max(min(found), 0) if found else None
+
+
+def processor_limit(root: Path = ROOT) -> float | None:
+    """Return how many processors our control group and those above it grant; None where they set no limit."""
+    return min(_processor_limits(root), default=None)
+
+
+def memory_limit_bytes(root: Path = ROOT) -> int | None:
+    """Return how much memory our control group and those above it grant; None where they set no limit."""
+    limits = (limit for limit, _ in _group_memory(root))
+    return min((limit for limit in limits if limit < NO_LIMIT_BYTES), default=None)
 
 
 def _processor_limits(root: Path) -> Iterator[float]:
@@ -83,14 +97,14 @@ def _processor_limits(root: Path) -> Iterator[float]:
             yield int(quota) / int(period)
 
 
-def _group_memory(root: Path) -> Iterator[int]:
-    """Yield what is left in our control group and in those above it; file pages that can be dropped count as left."""
+def _group_memory(root: Path) -> Iterator[tuple[int, int]]:
+    """Yield limit and what is left of it, of our control group and those above; droppable file pages count as left."""
     for directory in _groups(root, "memory"):
         for limit_name, usage_name, droppable_name in MEMORY_NAMES:
             limit, usage = _read(directory / limit_name), _read(directory / usage_name)
             if limit and usage and limit != "max":
                 statistics = dict(line.split() for line in (_read(directory / "memory.stat") or "").splitlines())
-                yield int(limit) - int(usage) + int(statistics.get(droppable_name, 0))
+                yield int(limit), int(limit) - int(usage) + int(statistics.get(droppable_name, 0))
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:
