@@ -18,6 +18,7 @@ from botbridge.cli.bench import bench
 from botbridge.cli.chat import chat
 from botbridge.cli.config import config_app
 from botbridge.cli.db import db_app
+from botbridge.cli.doctor import doctor
 from botbridge.cli.health import health
 from botbridge.cli.models import models_app
 from botbridge.cli.people import people_app
@@ -61,6 +62,7 @@ def build_app() -> typer.Typer:
     app.command()(chat)
     app.command()(health)
     app.command()(bench)
+    app.command()(doctor)
     app.command()(replay)
     app.add_typer(models_app, name="models")
     app.add_typer(db_app, name="db")

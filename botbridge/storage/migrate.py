@@ -62,6 +62,11 @@ def migrations_dir() -> Path:
     return inside if inside.is_dir() else Path(__file__).parents[2] / "migrations"
 
 
+def head_revision() -> str:
+    """Return the revision that this version writes."""
+    return _head(_script(migrations_dir()))
+
+
 async def upgrade(
     url: str,
     backup_dir: Path,
@@ -99,7 +104,7 @@ async def require_newest(url: str) -> None:
         StorageUnavailable: there is no such file, or it cannot be read.
         SchemaOutOfDate: another version wrote it, or another program.
     """
-    path, head = database_path(url), _head(_script(migrations_dir()))
+    path, head = database_path(url), head_revision()
     _require_file(path)
 
     def look() -> str | None:

@@ -1,0 +1,168 @@
+"""Looks at all that `botbridge doctor` judges: the model, the database, the port, the platforms. Changes nothing.
+
+Covered: no network, no home, a bot that runs at the same time; each ends as a fact and none as an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+from pydantic import SecretStr
+
+from botbridge.accounts import Account, Unanswered
+from botbridge.control import ControlClient
+from botbridge.control_verbs import Verb
+from botbridge.errors import BadToken, ControlError, PlatformError, StorageError
+from botbridge.logs import Redaction
+from botbridge.machine.doctor_facts import DatabaseFacts, Examined, PortFacts
+from botbridge.machine.probe import MachineFacts
+from botbridge.model_at_hand import look_at_model
+from botbridge.platforms.discord import inquiry as discord_inquiry
+from botbridge.platforms.telegram import inquiry as telegram_inquiry
+from botbridge.settings import Settings
+from botbridge.storage.engines import sqlite_note
+from botbridge.storage.files import database_path
+from botbridge.storage.migrate import check, head_revision, known_revision
+
+PATIENCE_S: Final = 8.0
+"""How long a platform may take to say who the bot is; both are asked at the same time."""
+
+NAME_PATIENCE_S: Final = 4.0
+"""How long the look-up of a host's name may take; without a network some systems try for half a minute."""
+
+Inquire = Callable[[str, str, float], Awaitable[Account]]
+
+
+async def examine(settings: Settings, machine: MachineFacts, told: Callable[[str], None]) -> Examined:
+    """Look at everything.
+
+    Args:
+        settings: The operator's decisions.
+        machine: What the machine is.
+        told: Hears what takes longer than a second.
+
+    Raises:
+        ConfigError: no model can have the name that the settings give.
+    """
+    model, engines = await asyncio.to_thread(look_at_model, settings, machine, told)
+    database, running, telegram, discord = await asyncio.gather(
+        _database(settings),
+        _running_model(settings.home),
+        ask(settings.telegram.token, settings.telegram.api_base_url, telegram_inquiry.inquire),
+        ask(settings.discord.token, settings.discord.api_base_url, discord_inquiry.inquire),
+    )
+    return Examined(
+        machine=machine,
+        model=model,
+        engines=engines,
+        database=database,
+        webhook=_port(settings),
+        telegram=telegram,
+        discord=discord,
+        wants_message_content=settings.discord.message_content,
+        running_model=running,
+        sqlite_note=sqlite_note(),
+    )
+
+
+async def _database(settings: Settings) -> DatabaseFacts:
+    path = database_path(settings.database_url)
+    head = head_revision()
+    try:
+        if not await asyncio.to_thread(path.is_file):
+            return DatabaseFacts(path, None, head)
+        found = await check(settings.database_url)
+        if found.damage is None and found.revision not in {None, head}:
+            await asyncio.to_thread(known_revision, path)
+    except (StorageError, OSError) as error:
+        return DatabaseFacts(path, None, head, str(error))
+    damage = "" if found.damage is None else f"it is damaged: {found.damage}"
+    return DatabaseFacts(path, found.revision, head, damage)
+
+
+async def _running_model(home: Path) -> str | None:
+    """Return what the running bot computes with; empty where it does not say, None where no bot runs."""
+    client = ControlClient(home / "control.sock")
+    try:
+        if not await client.is_served():
+            return None
+    except ControlError:
+        return None
+    try:
+        return str((await client.ask(Verb.HEALTH, timeout_s=PATIENCE_S)).get("model", ""))
+    except ControlError:
+        return ""
+
+
+def _port(settings: Settings) -> PortFacts | None:
+    if settings.telegram.mode != "webhook":
+        return None
+    host, port = settings.web.host, settings.web.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        return PortFacts(host, port, error.strerror or str(error))
+    return PortFacts(host, port)
+
+
+async def ask(
+    token: SecretStr | None, url: str, inquire: Inquire, patience_s: float = PATIENCE_S
+) -> Account | Unanswered | None:
+    """Ask a platform who the bot is; None where there is no token. Returns within a quarter of a minute, come what may.
+
+    Args:
+        token: The bot's token; it stands in no reason that is returned.
+        url: Where the platform answers.
+        inquire: Asks it.
+        patience_s: How long the platform may take.
+    """
+    if token is None:
+        return None
+    secret, host = token.get_secret_value(), urlsplit(url).hostname or ""
+    if not getproxies() and not await has_address(host, NAME_PATIENCE_S):
+        return Unanswered(f"{host} is not found: no network, or no name server")
+    try:
+        return await inquire(secret, url, patience_s)
+    except BadToken as error:
+        return Unanswered(str(error), is_refused=True)
+    except PlatformError as error:
+        return Unanswered(Redaction([secret])(str(error)))
+
+
+async def has_address(host: str, patience_s: float) -> bool:
+    """Tell whether a host's name can be looked up in time.
+
+    In a thread that nobody waits for: asyncio's own look-up cannot be cancelled, and the process would wait for it
+    at its end.
+    """
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[bool] = loop.create_future()
+
+    def settle(*, is_found: bool) -> None:
+        if not found.done():
+            found.set_result(is_found)
+
+    def look_up() -> None:
+        try:
+            socket.getaddrinfo(host, None)
+            is_found = True
+        except (OSError, UnicodeError):
+            is_found = False
+        with suppress(RuntimeError):  # the loop has ended, and nobody wants to know any more
+            loop.call_soon_threadsafe(partial(settle, is_found=is_found))
+
+    threading.Thread(target=look_up, daemon=True).start()
+    try:
+        return await asyncio.wait_for(found, patience_s)
+    except TimeoutError:
+        return False

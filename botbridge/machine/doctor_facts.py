@@ -1,0 +1,193 @@
+"""What `doctor` judges, and the form of its judgement: facts in, rows out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from botbridge.accounts import Account, Unanswered
+from botbridge.machine.probe import MachineFacts
+from botbridge.models.footprint import Footprint
+
+
+class Status(StrEnum):
+    """A row's outcome.
+
+    `UPGRADE` alone makes a machine not ready; `OPTIONAL` works, and could be
+    better; `UNKNOWN` could not be looked at.
+    """
+
+    OK = "ok"
+    UPGRADE = "upgrade"
+    OPTIONAL = "optional"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the audit.
+
+    Attributes:
+        component: What was looked at.
+        found: What is there.
+        needed: What the chosen model needs of it.
+        upgrade: What has to change; empty where nothing has to.
+        how: The command or the act that changes it; empty where nothing has to change.
+    """
+
+    component: str
+    found: str
+    needed: str
+    status: Status = Status.OK
+    upgrade: str = ""
+    how: str = ""
+
+
+class ModelState(StrEnum):
+    """Where the chosen model is."""
+
+    HERE = "here"
+    MISSING = "missing"
+    DAMAGED = "damaged"
+    REMOTE = "remote"
+    NONE = "none"
+    """No model: an engine for tests that says back what it is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What the chosen model takes of this machine.
+
+    Attributes:
+        footprint: Weights, and the cache of the answers that run side by side.
+        conversations: So many answers run side by side.
+        conversation_tokens: So long each of them may be by this reckoning.
+        kept_bytes: What conversations may keep between turns, by INFERENCE__CACHE_BYTES.
+        fetch_bytes: What comes to the disk before it can be used; 0 when it is here.
+    """
+
+    footprint: Footprint
+    conversations: int
+    conversation_tokens: int
+    kept_bytes: int
+    fetch_bytes: int
+
+    @property
+    def memory_bytes(self) -> int:
+        """All that must be free when the bot starts."""
+        return self.footprint.memory_bytes + self.kept_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenModel:
+    """The model in question.
+
+    Attributes:
+        name: As the operator wrote it.
+        model: Catalogue id, hub id or path.
+        detail: Where it is and how far it was checked, or what is wrong with it, in one sentence.
+        has_gguf: It is, or will be, here as a GGUF.
+        has_safetensors: It is, or will be, here as safetensors.
+        need: None where its size is not known before it is here.
+        pull_command: Fetches it.
+        comes_unasked: `botbridge run` fetches it by itself.
+    """
+
+    name: str
+    model: str
+    state: ModelState
+    detail: str
+    has_gguf: bool
+    has_safetensors: bool
+    need: Need | None
+    pull_command: str
+    comes_unasked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """What computes.
+
+    Attributes:
+        wanted: The setting: `auto`, or one by name.
+        installed: Those that are here, `remote` among them.
+        order: What would be tried for the chosen model, best first.
+    """
+
+    wanted: str
+    installed: Collection[str]
+    order: Sequence[str]
+
+    @property
+    def taken(self) -> str | None:
+        """The one that would compute; None when none can."""
+        return next(iter(self.order), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Licence:
+    """What was found of the licence for the use in question; another part of botbridge decides it.
+
+    Attributes:
+        found: Its name and the verdict.
+        status: OK when nothing stands in the way.
+        how: The command that accepts or shows it.
+    """
+
+    found: str
+    status: Status
+    upgrade: str = ""
+    how: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseFacts:
+    """The file in which history is kept.
+
+    Attributes:
+        revision: Of its schema; None where there is no file yet, or an empty one.
+        head: The revision that this version writes.
+        obstacle: Why it cannot be used, with what mends it; empty when it can.
+    """
+
+    path: Path
+    revision: str | None
+    head: str
+    obstacle: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PortFacts:
+    """Where Telegram's deliveries are taken; `obstacle` says why they cannot be, empty when they can."""
+
+    host: str
+    port: int
+    obstacle: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """All that was looked at; None stands for what was not.
+
+    Attributes:
+        running_model: What the bot computes with that runs now, holding its memory and its port; None for no bot.
+        sqlite_note: What is known against this version of SQLite.
+        telegram: None where there is no token.
+        discord: None where there is no token.
+        wants_message_content: DISCORD__MESSAGE_CONTENT is on.
+        webhook: None while Telegram is polled.
+    """
+
+    machine: MachineFacts
+    model: ChosenModel | None = None
+    engines: Engines | None = None
+    licence: Licence | None = None
+    database: DatabaseFacts | None = None
+    webhook: PortFacts | None = None
+    telegram: Account | Unanswered | None = None
+    discord: Account | Unanswered | None = None
+    wants_message_content: bool = False
+    running_model: str | None = None
+    sqlite_note: str | None = None

@@ -1,0 +1,29 @@
+"""Bytes as people read them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MEGABYTE: Final = 10**6
+GIGABYTE: Final = 10**9
+
+
+def size_text(size_bytes: float) -> str:
+    """Write an amount of memory or disk; 10 to the power of 9 is a gigabyte, as on the label of a disk.
+
+    >>> size_text(7_241_000_000), size_text(269_030_016), size_text(0)
+    ('7.2 GB', '269 MB', '0 MB')
+    """
+    if size_bytes < GIGABYTE:
+        return f"{size_bytes / MEGABYTE:.0f} MB"
+    return f"{size_bytes / GIGABYTE:.1f} GB"
+
+
+def enough_text(size_bytes: int) -> str:
+    """Write an amount that has to be added, rounded up: what is told is enough.
+
+    >>> enough_text(1_120_000_000), enough_text(1_100_000_000), enough_text(999_000_001)
+    ('1.2 GB', '1.1 GB', '1.0 GB')
+    """
+    step = MEGABYTE if size_bytes <= GIGABYTE - MEGABYTE else GIGABYTE // 10
+    return size_text(-(-size_bytes // step) * step)

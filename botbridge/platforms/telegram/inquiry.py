@@ -1,0 +1,52 @@
+"""Ask Telegram who the bot is, once and without taking anything in."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import httpx
+from telegram import Bot
+
+from botbridge.accounts import Account, clock_ahead_s
+from botbridge.errors import PlatformUnavailable
+from botbridge.platforms.telegram.errors import BotRequest, platform_errors
+
+
+async def inquire(token: str, api_base_url: str, patience_s: float) -> Account:
+    """Return what `getMe` says of the bot.
+
+    Args:
+        token: The bot's token; it is not repeated in any error.
+        api_base_url: Telegram's Bot API server, or one's own.
+        patience_s: How long all of it may take, in seconds.
+
+    Raises:
+        BadToken: Telegram does not know the token.
+        PlatformError: It cannot be reached, or does not answer in time.
+    """
+    told: list[float | None] = []
+
+    async def note_time(response: httpx.Response) -> None:
+        told.append(clock_ahead_s(response.headers.get("Date"), datetime.now(UTC)))
+
+    request = BotRequest(
+        connect_timeout=patience_s,
+        read_timeout=patience_s,
+        httpx_kwargs={"event_hooks": {"request": [], "response": [note_time]}},
+    )
+    bot = Bot(token, base_url=f"{api_base_url}/bot", base_file_url=f"{api_base_url}/file/bot", request=request)
+    try:
+        async with asyncio.timeout(patience_s):
+            with platform_errors(repeatable=True):
+                user = await bot.get_me()
+    except TimeoutError as error:
+        raise PlatformUnavailable(f"Telegram did not answer within {patience_s:g} s") from error
+    finally:
+        await request.shutdown()
+    return Account(
+        f"@{user.username}",
+        reads_everything=bool(user.can_read_all_group_messages),
+        joins_groups=bool(user.can_join_groups),
+        clock_ahead_s=told[-1] if told else None,
+    )
