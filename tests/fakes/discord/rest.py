@@ -14,7 +14,7 @@ from aiohttp import web
 
 from tests.fakes.discord import payloads
 from tests.fakes.discord.faults import Buckets
-from tests.fakes.discord.gateway import Gateway
+from tests.fakes.discord.gateway import MESSAGE_CONTENT, Gateway
 from tests.fakes.discord.ledger import Ledger
 from tests.fakes.discord.world import Channel, Json, Message, World, iso_now
 
@@ -24,6 +24,12 @@ CONTENT_LIMIT = 2000
 HISTORY_LIMIT = 100
 NONCE_LIMIT = 25
 NONCE_LIVES_S = 300.0
+
+MESSAGE_CONTENT_LIMITED = 1 << 19
+"""What an application in fewer than 100 servers has when the intent is switched on.
+
+Source: https://discord.com/developers/docs/resources/application#application-object-application-flags
+"""
 
 
 class ApiError(Exception):
@@ -113,7 +119,7 @@ class Rest:
                 "owner": payloads.user(owner),
                 "verify_key": "0" * 64,
                 "team": None,
-                "flags": 0,
+                "flags": MESSAGE_CONTENT_LIMITED if self._gateway.granted_intents & MESSAGE_CONTENT else 0,
             }
         )
 

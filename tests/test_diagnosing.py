@@ -1,0 +1,235 @@
+"""What `doctor` finds: real files, sockets, databases and platforms, on machines that the tests do not run on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from botbridge.accounts import Account, Unanswered
+from botbridge.cli.doctor import facts_of
+from botbridge.diagnosing import Diagnosis, diagnose
+from botbridge.errors import ConfigError, PlatformUnavailable
+from botbridge.examining import ask, has_address
+from botbridge.machine.doctor_facts import Row, Status
+from botbridge.machine.probe import MachineFacts
+from botbridge.models.catalogue import load_catalogue
+from botbridge.models.hub import Hub
+from botbridge.models.pull import pull
+from botbridge.models.store import ModelStore
+from botbridge.settings import load_settings
+from tests.fakes.discord import FakeDiscord
+from tests.fakes.hub import FakeHub
+from tests.fakes.machines import CONTAINER, FULL_DISK, LAPTOP, MAC, RELIC, SERVER, WINDOWS, FixedProbe
+from tests.fakes.model_sources import RecordedProgress, tiny_files
+from tests.fakes.schemas import complaints
+from tests.fakes.telegram.client import FakeTelegram
+from tests.journey.bridge import Bridge
+
+MODEL = "org/tiny"
+
+
+def row(component: str, found: Diagnosis) -> Row:
+    return next(row for row in found.rows if row.component == component)
+
+
+async def doctor(home: Path, machine: MachineFacts = SERVER, **options: str) -> Diagnosis:
+    settings = load_settings({"HOME": str(home), **options}, env_file=home / ".env", secrets_dir=home / "secrets")
+    return await diagnose(settings, FixedProbe(machine), lambda _line: None)
+
+
+@pytest.fixture
+def hub() -> Iterator[FakeHub]:
+    with FakeHub() as server:
+        server.repository(MODEL).commit(tiny_files())
+        yield server
+
+
+@pytest.fixture
+def pulled(tmp_path: Path, hub: FakeHub) -> Path:
+    """A home with a model that is not the default one."""
+    pull(load_catalogue().resolve(MODEL), ModelStore(tmp_path), Hub(hub.endpoint), RecordedProgress())
+    return tmp_path
+
+
+@pytest.fixture
+async def telegram() -> AsyncIterator[FakeTelegram]:
+    async with FakeTelegram() as server:
+        yield server
+
+
+@pytest.fixture
+async def discord() -> AsyncIterator[FakeDiscord]:
+    async with FakeDiscord() as server:
+        yield server
+
+
+async def test_a_home_that_is_not_there_yet_is_ready_for_the_default_model_and_nothing_is_made(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    found = await doctor(home)
+    assert found.is_ready, [row for row in found.rows if row.status is Status.UPGRADE]
+    assert row("Model", found).status is Status.OPTIONAL
+    assert row("Database", found).found.endswith("none yet, the first start makes it")
+    assert not home.exists()
+
+
+async def test_a_model_that_nobody_fetches_unasked_is_named_with_its_command(tmp_path: Path) -> None:
+    found = await doctor(tmp_path, INFERENCE__MODEL="org/absent")
+    assert not found.is_ready
+    assert row("Model", found).how == "botbridge models pull org/absent"
+    assert row("Memory (RAM)", found).status is Status.UNKNOWN
+
+
+async def test_a_name_that_no_model_has_is_wrong_use(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no model is called"):
+        await doctor(tmp_path, INFERENCE__MODEL="no such model")
+
+
+async def test_a_model_that_is_here_is_hashed_and_measured(pulled: Path) -> None:
+    found = await doctor(pulled, INFERENCE__MODEL=MODEL)
+    assert row("Model", found).status is Status.OK
+    assert row("Model", found).found.endswith("every hash agrees")
+    assert "weights 1 MB (BF16)" in row("Memory (RAM)", found).needed
+    assert "for the model" not in row("Disk", found).needed
+
+
+async def test_weights_that_changed_are_found_by_their_hash(pulled: Path) -> None:
+    """The size alone, which a start looks at, is still right."""
+    (weights,) = (pulled / "models").rglob("model.safetensors")
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    found = row("Model", await doctor(pulled, INFERENCE__MODEL=MODEL))
+    assert (found.status, found.how) == (Status.UPGRADE, f"botbridge models pull {MODEL}")
+    assert "model.safetensors" in found.found
+
+
+async def test_a_processor_without_bfloat16_needs_twice_the_memory(pulled: Path) -> None:
+    """The engine transformers takes float32 there."""
+    found = await doctor(pulled, LAPTOP, INFERENCE__MODEL=MODEL)
+    assert "(F32)" in row("Memory (RAM)", found).needed
+
+
+async def test_the_default_model_is_judged_before_it_is_fetched(tmp_path: Path) -> None:
+    assert (await doctor(tmp_path, CONTAINER)).is_ready
+    assert (await doctor(tmp_path, FULL_DISK)).is_ready
+    found = await doctor(tmp_path, RELIC)
+    assert [row("Memory (RAM)", found).status, row("Disk", found).status] == [Status.UPGRADE, Status.UPGRADE]
+
+
+@pytest.mark.parametrize("machine", [SERVER, MAC, WINDOWS, RELIC], ids=["server", "mac", "windows", "relic"])
+async def test_what_is_printed_has_the_published_form(tmp_path: Path, machine: MachineFacts) -> None:
+    found = await doctor(tmp_path, machine)
+    printed = json.loads(json.dumps(facts_of(found)))
+    assert complaints("doctor", printed) == []
+    assert printed["ready"] is found.is_ready
+
+
+async def test_a_database_of_this_version_of_an_older_one_of_a_newer_one_and_of_somebody_else(tmp_path: Path) -> None:
+    bridge = Bridge(tmp_path, {"INFERENCE__ENGINE": "echo"})
+    assert (await bridge.command("db", "upgrade"))[0] == 0
+    assert row("Database", await doctor(tmp_path)).status is Status.OK
+    for revision, status in (("0001", Status.OPTIONAL), ("9999", Status.UPGRADE)):
+        with closing(sqlite3.connect(bridge.database)) as database, database:
+            database.execute("UPDATE alembic_version SET version_num = ?", [revision])
+        assert row("Database", await doctor(tmp_path)).status is status
+    with closing(sqlite3.connect(bridge.database)) as database, database:
+        database.execute("DROP TABLE alembic_version")
+    assert "not written by botbridge" in row("Database", await doctor(tmp_path)).upgrade
+
+
+async def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+    (tmp_path / "botbridge.db").write_bytes(os.urandom(8192))
+    assert row("Database", await doctor(tmp_path)).status is Status.UPGRADE
+
+
+async def test_a_port_that_somebody_has_is_told_before_the_start_fails(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        hook = {
+            "TELEGRAM__MODE": "webhook",
+            "TELEGRAM__WEBHOOK_URL": "https://bot.example.org/hook-7Hw2pXq9",
+            "TELEGRAM__WEBHOOK_SECRET": "0123456789abcdef",
+            "WEB__PORT": str(other.getsockname()[1]),
+        }
+        assert row("Port", await doctor(tmp_path, **hook)).status is Status.UPGRADE
+    assert row("Port", await doctor(tmp_path, **hook)).status is Status.OK
+
+
+async def test_both_platforms_say_who_the_bot_is(tmp_path: Path, telegram: FakeTelegram, discord: FakeDiscord) -> None:
+    found = await doctor(
+        tmp_path,
+        TELEGRAM__TOKEN=telegram.token,
+        TELEGRAM__API_BASE_URL=telegram.url,
+        DISCORD__TOKEN=discord.token,
+        DISCORD__API_BASE_URL=discord.api_url,
+        DISCORD__MESSAGE_CONTENT="true",
+    )
+    components = ["Telegram", "Telegram privacy mode", "Discord", "Discord intents", "Clock"]
+    statuses = [row(component, found).status for component in components]
+    assert statuses == [Status.OK, Status.OK, Status.OK, Status.UPGRADE, Status.OK]
+
+
+async def test_wrong_tokens_are_wrong_and_written_nowhere(
+    tmp_path: Path, telegram: FakeTelegram, discord: FakeDiscord
+) -> None:
+    secrets = ["987654321:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw0", "a-secret-of-discord"]
+    found = await doctor(
+        tmp_path,
+        TELEGRAM__TOKEN=secrets[0],
+        TELEGRAM__API_BASE_URL=telegram.url,
+        DISCORD__TOKEN=secrets[1],
+        DISCORD__API_BASE_URL=discord.api_url,
+    )
+    assert [row(name, found).status for name in ("Telegram", "Discord")] == [Status.UPGRADE, Status.UPGRADE]
+    assert not any(secret in json.dumps(facts_of(found)) for secret in secrets)
+
+
+async def test_without_a_network_platforms_are_unknown_and_the_machine_is_still_ready(
+    tmp_path: Path, unused_tcp_port: int
+) -> None:
+    nowhere = f"http://127.0.0.1:{unused_tcp_port}"
+    async with asyncio.timeout(60):
+        found = await doctor(
+            tmp_path,
+            TELEGRAM__TOKEN="123456:token",
+            TELEGRAM__API_BASE_URL=nowhere,
+            DISCORD__TOKEN="token",
+            DISCORD__API_BASE_URL=nowhere,
+        )
+    assert [row(name, found).status for name in ("Telegram", "Discord", "Clock")] == [Status.UNKNOWN] * 3
+    assert found.is_ready
+
+
+async def test_a_name_that_is_looked_up_for_ever_is_given_up_and_nobody_waits_for_it() -> None:
+    """The name server here is a host that does not exist: RFC 2606 keeps `invalid` free."""
+    assert await has_address("localhost", 5.0)
+    assert not await has_address("nowhere.invalid", 5.0)
+    assert not await has_address("localhost", 0.0)
+
+
+async def test_a_reason_never_holds_the_token() -> None:
+    async def leaks(token: str, url: str, _patience_s: float) -> Account:
+        raise PlatformUnavailable(f"{url}/bot{token}/getMe does not answer")
+
+    told = await ask(SecretStr("a-very-secret-token"), "http://127.0.0.1", leaks)
+    assert told == Unanswered("http://127.0.0.1/bot***/getMe does not answer")
+
+
+async def test_an_engine_elsewhere_needs_no_model_here(tmp_path: Path) -> None:
+    found = await doctor(tmp_path, RELIC, INFERENCE__ENGINE="remote", INFERENCE__REMOTE_URL="http://gpu1:8000/v1")
+    assert row("Model", found).found.endswith("at http://gpu1:8000/v1")
+    assert row("Memory (RAM)", found).status is Status.OK
+
+
+async def test_nothing_changes_on_the_disk(pulled: Path) -> None:
+    before = sorted(str(path) for path in pulled.rglob("*"))
+    await doctor(pulled, INFERENCE__MODEL=MODEL)
+    assert sorted(str(path) for path in pulled.rglob("*")) == before
