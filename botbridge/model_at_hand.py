@@ -48,7 +48,6 @@ def look_at_model(
     holding = Holding(
         engine=engines.taken or ("llamacpp" if weights.has_gguf else "transformers"),
         dtype=inference.dtype,
-        quantize=inference.quantize,
         conversations=inference.slots,
         context_tokens=inference.context_tokens,
         kept_bytes=inference.cache_bytes,

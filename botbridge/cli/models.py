@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from botbridge.cli.models_licence import licence
+from botbridge.cli.models_match import match
 
 if TYPE_CHECKING:
     from botbridge.models.manifest import AdapterBase
 
 models_app = typer.Typer(help="Models and adapters: fetch, list, show, verify.", no_args_is_help=True)
 models_app.command()(licence)
+models_app.command()(match)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[

@@ -8,14 +8,10 @@ from typing import Final
 
 from botbridge.machine.doctor_facts import Need
 from botbridge.models.footprint import Footprint
-
-CONVERSATION_TOKENS: Final = 2048
-"""So long every answer may be however little memory is set. Source: inference/engines/llamacpp_loading.py,
-LEAST_CONTEXT_TOKENS; longer ones live from INFERENCE__CACHE_BYTES."""
+from botbridge.models.match_facts import CONVERSATION_TOKENS
 
 BFLOAT16_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
-INT8_FLAGS: Final = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
-"""Sources: inference/engines/transformers_device.py, cpu_computes_bfloat16; transformers_quantized.py, INT8_FLAGS."""
+"""Source: inference/engines/transformers_device.py, cpu_computes_bfloat16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +40,6 @@ class Holding:
     Attributes:
         engine: The one that computes it.
         dtype: `auto`, `float32` or `bfloat16`.
-        quantize: `none` or `int8`.
         conversations: How many answers run side by side.
         context_tokens: Upper bound of one of them; None for the model's own.
         kept_bytes: What conversations may keep between turns.
@@ -52,7 +47,6 @@ class Holding:
 
     engine: str
     dtype: str
-    quantize: str
     conversations: int
     context_tokens: int | None
     kept_bytes: int
@@ -93,13 +87,14 @@ def need_of(
 
 
 def _held(weights: Weights, holding: Holding, flags: Collection[str]) -> tuple[int, str] | None:
-    """Return the bytes of the weights in memory, and the name of their number format."""
+    """Return the bytes of the weights in memory, and the name of their number format.
+
+    INFERENCE__QUANTIZE=int8 changes nothing here: the numbers are read as they are and become integers afterwards.
+    """
     if holding.engine != "transformers":
         return None if weights.gguf_bytes is None else (weights.gguf_bytes, weights.quantization)
     if weights.safetensors_bytes is None:
         return None
-    if holding.quantize == "int8" and not INT8_FLAGS.isdisjoint(flags):
-        return weights.safetensors_bytes // 2, "INT8"
     if holding.dtype == "float32" or (holding.dtype == "auto" and BFLOAT16_FLAGS.isdisjoint(flags)):
         return weights.safetensors_bytes * 2, "F32"
     return weights.safetensors_bytes, "BF16"

@@ -9,8 +9,8 @@ import pytest
 from botbridge.machine.need import Holding, Weights, need_of
 
 BOTH = Weights(has_gguf=True, has_safetensors=True, gguf_bytes=800, safetensors_bytes=2500, quantization="Q4_K_M")
-HOLDING = Holding("transformers", "auto", "none", conversations=4, context_tokens=None, kept_bytes=100)
-MODERN = {"avx512_bf16", "avx512_vnni"}
+HOLDING = Holding("transformers", "auto", conversations=4, context_tokens=None, kept_bytes=100)
+MODERN = {"avx512_bf16"}
 
 
 def held(holding: Holding, flags: set[str], weights: Weights = BOTH) -> tuple[int, str] | None:
@@ -25,8 +25,6 @@ def held(holding: Holding, flags: set[str], weights: Weights = BOTH) -> tuple[in
         ({}, {"avx2"}, (5000, "F32")),
         ({"dtype": "float32"}, MODERN, (5000, "F32")),
         ({"dtype": "bfloat16"}, {"avx2"}, (2500, "BF16")),
-        ({"quantize": "int8"}, MODERN, (1250, "INT8")),
-        ({"quantize": "int8"}, {"avx2"}, (5000, "F32")),
         ({"engine": "llamacpp"}, {"avx2"}, (800, "Q4_K_M")),
         ({"engine": "openvino"}, MODERN, (800, "Q4_K_M")),
     ],
@@ -34,7 +32,7 @@ def held(holding: Holding, flags: set[str], weights: Weights = BOTH) -> tuple[in
 def test_weights_are_held_in_the_form_that_the_engine_takes(
     changes: dict[str, str], flags: set[str], expected: tuple[int, str]
 ) -> None:
-    """Without instructions for bfloat16 or for 8-bit integers, `transformers` falls back to float32."""
+    """Without instructions for bfloat16 `transformers` falls back to float32."""
     assert held(replace(HOLDING, **changes), flags) == expected  # type: ignore[arg-type]
 
 

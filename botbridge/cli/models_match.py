@@ -1,0 +1,181 @@
+"""`botbridge models match`: which model for which need, on this machine."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from botbridge.models.catalogue import Catalogue
+    from botbridge.models.match_facts import Answer, Match, Room, Wish
+
+SHOWN: Final = 10
+
+T = TypeVar("T")
+
+
+class Need(StrEnum):
+    """What can be asked for; `Task` without what is no conversation, and without pydantic."""
+
+    LOGIC = "logic"
+    MATHS = "maths"
+    MULTILINGUAL = "multilingual"
+    ARABIC = "arabic"
+    CODE = "code"
+    CHAT = "chat"
+
+
+Use = Literal["personal", "saas", "embed"]
+Runtime = Literal["llama.cpp", "openvino", "transformers"]
+
+
+def match(
+    *,
+    need: Annotated[list[Need] | None, typer.Option(help="May be given again; the most important first.")] = None,
+    languages: Annotated[
+        str | None, typer.Option(metavar="N|CODES", help="At least so many languages, or these: ar,en.")
+    ] = None,
+    use: Annotated[Use | None, typer.Option(help="What the licence has to allow.")] = None,
+    max_params: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Largest class: 7B takes a model of 7.24 B.")
+    ] = None,
+    quantization: Annotated[
+        str | None, typer.Option(metavar="FORM", help="4-bit, 8-bit, INT8, 16-bit, or one such as Q4_K_M.")
+    ] = None,
+    quantized: Annotated[bool, typer.Option("--quantized", help="4 to 8 bits a weight: the default.")] = False,
+    cpu: Annotated[bool, typer.Option("--cpu", help="Without a GPU: the default.")] = False,
+    low_end: Annotated[bool, typer.Option("--low-end", help="For a laptop of 8 GB and one person at a time.")] = False,
+    runtime: Annotated[Runtime | None, typer.Option(help="What has to compute it.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="So many are shown; --json has all.")] = SHOWN,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Rank the catalogue's models by what is needed and by what this machine holds; exit 1 when none fits."""
+    from botbridge.cli.printing import prepare
+    from botbridge.models import match_facts
+    from botbridge.models.catalogue import load_catalogue
+    from botbridge.models.facts import Task
+    from botbridge.models.match import match as rank
+    from botbridge.models.store import ModelStore
+
+    del cpu, quantized  # said for clearness' sake
+    settings = prepare(quiet=True)
+    load = match_facts.Load(settings.inference.slots, kept_bytes=settings.inference.cache_bytes)
+    count, codes = _read(match_facts.languages_wanted, languages) or (0, ())
+    wish = match_facts.Wish(
+        needs=tuple(map(Task, need or ())),
+        languages=codes,
+        language_count=count,
+        most_billions=_read(match_facts.billions, max_params),
+        forms=_read(match_facts.forms_called, quantization) or match_facts.QUANTIZED,
+        runtime=None if runtime is None else match_facts.Runtime(runtime),
+        use=use or "",
+        load=match_facts.low_end_load(load) if low_end else load,
+        room=match_facts.LOW_END if low_end else _room(settings.home),
+        installed=frozenset(manifest.model for manifest, _ in ModelStore(settings.home).installed()),
+    )
+    catalogue = load_catalogue()
+    answer = rank(catalogue.entries, wish)
+    if as_json:
+        typer.echo(json.dumps(facts_of(answer, wish, catalogue), indent=2))
+    else:
+        _print(answer, top, catalogue)
+    raise typer.Exit(0 if answer.matches else 1)
+
+
+def facts_of(answer: Answer, wish: Wish, catalogue: Catalogue) -> dict[str, Any]:
+    """Return what `--json` prints; docs/schemas/match.json says what each part means."""
+    yardstick = answer.yardstick
+    return {
+        "needs": list(wish.needs),
+        "use": wish.use or None,
+        "room": {"memory_bytes": wish.room.memory_bytes, "disk_bytes": wish.room.disk_bytes},
+        "load": {"conversations": wish.load.conversations, "kept_bytes": wish.load.kept_bytes},
+        "compared_by": None
+        if yardstick is None
+        else {
+            "source": yardstick.source,
+            "title": _title(yardstick.source, catalogue),
+            "benchmarks": [{"benchmark": name, "shots": shots} for name, shots in yardstick.benchmarks],
+        },
+        "matches": [_match_facts(place, found) for place, found in enumerate(answer.matches, start=1)],
+        "left_out": [{"model": each.entry.id, "reason": each.reason} for each in answer.refusals],
+        "advice": list(answer.advice),
+    }
+
+
+def _match_facts(place: int, found: Match) -> dict[str, Any]:
+    entry, offer = found.entry, found.offer
+    return {
+        "rank": place,
+        "model": entry.id,
+        "title": entry.title,
+        "hub_id": entry.hub_id,
+        "parameters": entry.parameters,
+        "nominal_b": entry.nominal_b,
+        "licence": entry.licence,
+        "permit": found.permit,
+        "gated": entry.gated,
+        "form": offer.form,
+        "runtime": offer.runtime,
+        "file": None if offer.file is None else {"hub_id": offer.file.hub_id, "format": offer.file.format},
+        "weights_bytes": offer.footprint.weights_bytes,
+        "cache_bytes": offer.footprint.cache_bytes,
+        "memory_bytes": offer.memory_bytes,
+        "disk_bytes": offer.disk_bytes,
+        "percent": found.percent,
+        "reasons": list(found.reasons),
+        "command": offer.command,
+    }
+
+
+def _read(reader: Callable[[str], T], text: str | None) -> T | None:
+    """Read what was typed; None where nothing was.
+
+    Raises:
+        BadParameter: It cannot be understood.
+    """
+    if text is None:
+        return None
+    try:
+        return reader(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _room(home: Path) -> Room:
+    from botbridge.machine.need import BFLOAT16_FLAGS
+    from botbridge.machine.probe import LocalProbe
+    from botbridge.models.match_facts import Room
+
+    machine = LocalProbe().look(home)
+    has_bfloat16 = not BFLOAT16_FLAGS.isdisjoint(machine.processor.flags)
+    return Room(machine.memory.available_bytes, machine.disk_free_bytes, computes_bfloat16=has_bfloat16)
+
+
+def _title(source_id: str, catalogue: Catalogue) -> str:
+    return next(source.title for source in catalogue.sources if source.id == source_id)
+
+
+def _print(answer: Answer, top: int, catalogue: Catalogue) -> None:
+    for place, found in enumerate(answer.matches[:top], start=1):
+        typer.echo(f"{place}. {found.entry.id}: {found.entry.title}")
+        for reason in found.reasons:
+            typer.echo(f"     {reason}")
+        typer.echo(f"     {found.offer.command}")
+    hidden = len(answer.matches) - top
+    if hidden > 0:
+        typer.echo(f"{hidden} more fit; --top shows more of them.")
+    if not answer.matches:
+        typer.echo("No model of the catalogue fits.")
+    for advice in answer.advice:
+        typer.echo(f"- {advice}")
+    if answer.yardstick is not None:
+        typer.echo(f"Compared by {answer.yardstick}, {_title(answer.yardstick.source, catalogue)}.")
+        typer.echo("What it did not measure stands by tasks, year of release and size; other scores are only shown.")
+    typer.echo(f"Left out: {len(answer.refusals)}; --json says why each.")

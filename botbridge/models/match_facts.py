@@ -1,0 +1,257 @@
+"""What somebody wishes of a model, and the answer: which one, in which form, why, and why not the others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Final
+
+from botbridge.models.facts import CatalogueEntry, Task, WeightsFile
+from botbridge.models.footprint import Footprint
+
+NEEDS: Final = (Task.LOGIC, Task.MATHS, Task.MULTILINGUAL, Task.ARABIC, Task.CODE, Task.CHAT)
+"""What can be asked for; translation alone is no conversation."""
+
+CONVERSATION_TOKENS: Final = 2048
+"""So long every answer may be however little memory is set. Source: inference/engines/llamacpp_loading.py,
+LEAST_CONTEXT_TOKENS; longer ones live from INFERENCE__CACHE_BYTES."""
+
+MOST_EXACT_FIRST: Final = ("F32", "BF16", "F16", "Q8_0", "Q5_K_M", "Q4_1", "Q4_K_M", "Q4_0")
+"""Forms that are offered, from the largest to the smallest."""
+
+QUANTIZED: Final = frozenset(MOST_EXACT_FIRST[3:])
+
+FAMILIES: Final = {
+    "4-BIT": frozenset({"Q4_1", "Q4_K_M", "Q4_0"}),
+    "8-BIT": frozenset({"Q8_0"}),
+    "INT8": frozenset({"Q8_0"}),
+    "16-BIT": frozenset({"BF16", "F16"}),
+}
+"""What people call forms by. 8-bit integers in a GGUF are Q8_0: 32 of them share a scale."""
+
+
+class Runtime(StrEnum):
+    """What computes a model, by the name that people know; each is an engine of botbridge."""
+
+    LLAMA_CPP = "llama.cpp"
+    OPENVINO = "openvino"
+    TRANSFORMERS = "transformers"
+
+    @property
+    def engine(self) -> str:
+        """The name in BOTBRIDGE_INFERENCE__ENGINE."""
+        return "llamacpp" if self is Runtime.LLAMA_CPP else self.value
+
+
+class Permit(StrEnum):
+    """What a licence says to the use in question."""
+
+    ALLOWED = "allowed"
+    CONDITIONAL = "conditional"
+    UNKNOWN = "unknown"
+    NOT_ALLOWED = "not allowed"
+
+
+PERMISSIVE: Final = frozenset({"Apache-2.0", "MIT", "BSD-3-Clause", "ISC", "CC0-1.0", "Unlicense"})
+"""SPDX ids of licences that allow every use, with a notice at the most."""
+
+
+def permit_by_id(entry: CatalogueEntry) -> Permit:
+    """Decide by the licence's id alone: a well-known one that allows everything, or one that somebody has to read."""
+    return Permit.ALLOWED if entry.licence in PERMISSIVE else Permit.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What goes on beside the weights.
+
+    Attributes:
+        conversations: Answers that run side by side.
+        conversation_tokens: Length of each.
+        kept_bytes: What conversations may keep between turns.
+    """
+
+    conversations: int = 1
+    conversation_tokens: int = CONVERSATION_TOKENS
+    kept_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a machine has free; None for no bound that is known.
+
+    Attributes:
+        computes_bfloat16: Else the engine transformers takes float32, at twice the memory.
+    """
+
+    memory_bytes: int | None = None
+    disk_bytes: int | None = None
+    computes_bfloat16: bool = True
+
+
+LOW_END: Final = Room(6_000_000_000, computes_bfloat16=False)
+"""A laptop of 8 GB whose system and desktop keep 2 GB: our own reckoning, not a measurement."""
+
+
+def low_end_load(load: Load) -> Load:
+    """Return what goes on where one person at a time is answered."""
+    return replace(load, conversations=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody wants of a model.
+
+    Attributes:
+        needs: Some of `NEEDS`, the most important first; none is anything that talks.
+        languages: ISO 639 codes that it has to know.
+        language_count: So many languages at least.
+        most_billions: The largest nominal class: 7 takes a model of 7.24 thousand millions.
+        forms: Those of `MOST_EXACT_FIRST` that will do.
+        runtime: The one that has to compute it; None for any.
+        use: What the licence has to allow, for people to read; empty where nobody asked.
+        permit: What a licence says to that use.
+        installed: Models that take no more disk.
+    """
+
+    needs: tuple[Task, ...] = ()
+    languages: tuple[str, ...] = ()
+    language_count: int = 0
+    most_billions: float | None = None
+    forms: frozenset[str] = QUANTIZED
+    runtime: Runtime | None = None
+    use: str = ""
+    permit: Callable[[CatalogueEntry], Permit] = field(default=permit_by_id, compare=False)
+    load: Load = Load()
+    room: Room = Room()
+    installed: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One way to run a model.
+
+    Attributes:
+        form: One of `MOST_EXACT_FIRST`.
+        file: The published file; None where its size is computed and somebody has to be found who offers it.
+        memory_bytes: All that has to be free.
+        disk_bytes: What comes to the disk.
+        command: Fetches it, or looks for it.
+    """
+
+    runtime: Runtime
+    form: str
+    footprint: Footprint
+    file: WeightsFile | None
+    memory_bytes: int
+    disk_bytes: int
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Yardstick:
+    """One source that measured several of the models alike.
+
+    Attributes:
+        source: Its id in the catalogue.
+        benchmarks: Each with its shots.
+    """
+
+    source: str
+    benchmarks: tuple[tuple[str, str | None], ...]
+
+    def __str__(self) -> str:
+        """Name both.
+
+        >>> str(Yardstick("tii", (("GSM8K", "5, strict"), ("MMLU", None))))
+        'GSM8K (5, strict), MMLU of tii'
+        """
+        named = (name if shots is None else f"{name} ({shots})" for name, shots in self.benchmarks)
+        return f"{', '.join(named)} of {self.source}"
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A model that fits.
+
+    Attributes:
+        percent: Its mean by the yardstick; None where that did not measure it.
+        permit: None where nobody asked for a use.
+        reasons: Why it stands where it does, each one clause.
+    """
+
+    entry: CatalogueEntry
+    offer: Offer
+    percent: float | None
+    permit: Permit | None
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A model that does not fit, and the first reason why."""
+
+    entry: CatalogueEntry
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Best first; `advice` says what would help where nothing fits."""
+
+    matches: tuple[Match, ...]
+    refusals: tuple[Refusal, ...]
+    yardstick: Yardstick | None
+    advice: tuple[str, ...] = ()
+
+
+def billions(text: str) -> float:
+    """Read a size class.
+
+    >>> billions("7B"), billions("0.5b"), billions("360M"), billions("3")
+    (7.0, 0.5, 0.36, 3.0)
+
+    Raises:
+        ValueError: It is none.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([bBmM]?)", text.strip())
+    if found is None or float(found[1]) <= 0:
+        raise ValueError(f"{text!r} is no size: write 7B, 0.5B or 360M")
+    return float(found[1]) / (1000 if found[2] in {"m", "M"} else 1)
+
+
+def languages_wanted(text: str) -> tuple[int, tuple[str, ...]]:
+    """Read how many languages, or which.
+
+    >>> languages_wanted("5"), languages_wanted("ar, en")
+    ((5, ()), (0, ('ar', 'en')))
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if text.strip().isdecimal():
+        return int(text), ()
+    codes = tuple(re.findall(r"[^,\s]+", text.lower()))
+    if not codes or not all(re.fullmatch(r"[a-z]{2,3}", code) for code in codes):
+        raise ValueError(f"{text!r} is neither a number nor a list of language codes such as ar,en")
+    return 0, codes
+
+
+def forms_called(text: str) -> frozenset[str]:
+    """Return the forms that a name means.
+
+    >>> sorted(forms_called("int8")), sorted(forms_called("q4_k_m"))
+    (['Q8_0'], ['Q4_K_M'])
+
+    Raises:
+        ValueError: Nobody calls any so.
+    """
+    name = text.strip().upper()
+    if name in FAMILIES:
+        return FAMILIES[name]
+    if name not in MOST_EXACT_FIRST:
+        known = ", ".join((*FAMILIES, *MOST_EXACT_FIRST))
+        raise ValueError(f"{text!r} is no form of weights that can be asked for: one of {known}")
+    return frozenset({name})

@@ -1,0 +1,97 @@
+"""`botbridge models match` as an operator types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from botbridge.cli.models import models_app
+from botbridge.cli.models_match import facts_of
+from botbridge.models.facts import Task
+from botbridge.models.match import match
+from botbridge.models.match_facts import Room, Wish
+from tests.fakes.schemas import complaints
+from tests.fakes.small_catalogue import SMALL_CATALOGUE
+
+runner = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BOTBRIDGE_HOME", str(tmp_path))
+    return tmp_path
+
+
+def run(*words: str) -> Result:
+    return runner.invoke(models_app, ["match", *words])
+
+
+def printed(*words: str) -> Any:
+    return json.loads(run(*words, "--json").stdout)
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        Wish(needs=(Task.MATHS, Task.LOGIC), use="saas"),
+        Wish(needs=(Task.CHAT,), room=Room(10**8, 10**8)),
+        Wish(languages=("xx",)),
+    ],
+)
+def test_what_is_printed_has_the_published_form(wish: Wish) -> None:
+    facts = facts_of(match(SMALL_CATALOGUE.entries, wish), wish, SMALL_CATALOGUE)
+    assert complaints("match", json.loads(json.dumps(facts))) == []
+
+
+def test_the_command_prints_it_for_this_machine() -> None:
+    facts = printed("--need", "chat", "--cpu", "--quantized", "--max-params", "7B", "--use", "saas")
+    assert complaints("match", facts) == []
+    assert facts["room"]["memory_bytes"] > 0
+    assert [found["model"] for found in facts["matches"]][-1:] != []
+    assert (facts["needs"], facts["use"]) == (["chat"], "saas")
+
+
+def test_a_low_end_laptop_is_another_machine() -> None:
+    facts = printed("--need", "chat", "--low-end")
+    assert facts["room"] == {"memory_bytes": 6_000_000_000, "disk_bytes": None}
+    assert facts["load"]["conversations"] == 1
+
+
+def test_each_model_is_printed_with_its_reasons_and_its_command() -> None:
+    out = run("--need", "chat", "--max-params", "0.2B").stdout
+    assert out.startswith("1. smollm2-135m-instruct: ")
+    assert "\n     chat: among its tasks\n" in out
+    assert "\n     botbridge models " in out
+
+
+def test_where_nothing_fits_the_exit_code_is_1_and_advice_is_given() -> None:
+    done = run("--languages", "xx")
+    assert done.exit_code == 1
+    assert "No model of the catalogue fits.\n- " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--max-params", "huge", "is no size"),
+        ("--quantization", "3.14-bit", "is no form of weights"),
+        ("--languages", "English please", "neither a number nor a list"),
+        ("--need", "translation", "--need"),
+        ("--use", "war", "--use"),
+        ("--runtime", "ollama", "--runtime"),
+    ],
+)
+def test_what_cannot_be_understood_is_wrong_use(option: str, value: str, told: str) -> None:
+    done = run(option, value)
+    assert done.exit_code == 2
+    assert told in done.output
+
+
+def test_nothing_is_made_in_a_home_that_is_not_there(home: Path) -> None:
+    run("--need", "chat")
+    assert list(home.iterdir()) == []
