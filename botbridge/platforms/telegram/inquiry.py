@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
-import httpx
 from telegram import Bot
 
 from botbridge.accounts import Account, clock_ahead_s
 from botbridge.errors import PlatformUnavailable
-from botbridge.platforms.telegram.errors import BotRequest, platform_errors
+from botbridge.platforms.telegram.errors import platform_errors
+from botbridge.platforms.telegram.request import BotRequest
 
 
 async def inquire(token: str, api_base_url: str, patience_s: float) -> Account:
@@ -27,16 +28,13 @@ async def inquire(token: str, api_base_url: str, patience_s: float) -> Account:
     """
     told: list[float | None] = []
 
-    async def note_time(response: httpx.Response) -> None:
-        told.append(clock_ahead_s(response.headers.get("Date"), datetime.now(UTC)))
+    def note_time(headers: Mapping[str, str]) -> None:
+        told.append(clock_ahead_s(headers.get("Date"), datetime.now(UTC)))
 
-    request = BotRequest(
-        connect_timeout=patience_s,
-        read_timeout=patience_s,
-        httpx_kwargs={"event_hooks": {"request": [], "response": [note_time]}},
-    )
+    request = BotRequest(api_base_url, connections=1, connect_s=patience_s, answer_s=patience_s, read_headers=note_time)
     bot = Bot(token, base_url=f"{api_base_url}/bot", base_file_url=f"{api_base_url}/file/bot", request=request)
     try:
+        await request.initialize()
         async with asyncio.timeout(patience_s):
             with platform_errors(repeatable=True):
                 user = await bot.get_me()

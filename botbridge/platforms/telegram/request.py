@@ -14,6 +14,7 @@ Not covered: files, which this bot never sends.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -34,7 +35,15 @@ _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 class BotRequest(BaseRequest):
     """A pool of connections to one server, for as long as it is initialized."""
 
-    def __init__(self, base_url: str, *, connections: int, connect_s: float, answer_s: float) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        connections: int,
+        connect_s: float,
+        answer_s: float,
+        read_headers: Callable[[Mapping[str, str]], None] | None = None,
+    ) -> None:
         """Note how to connect; nothing is opened yet.
 
         Args:
@@ -42,6 +51,7 @@ class BotRequest(BaseRequest):
             connections: The most that are open at one time; who needs one more waits for `connect_s`.
             connect_s: How long a connection may take, with TLS, in seconds.
             answer_s: How long nothing may come of an answer, in seconds.
+            read_headers: Hears the headers of every answer.
 
         Raises:
             ConfigError: The environment names a proxy that is not spoken to by HTTP.
@@ -52,6 +62,7 @@ class BotRequest(BaseRequest):
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=2 * connect_s, sock_connect=connect_s, sock_read=answer_s
         )
+        self._read_headers = read_headers
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -101,6 +112,8 @@ class BotRequest(BaseRequest):
         try:
             async with self._session.request(method, url, data=body, headers=headers, allow_redirects=False) as answer:
                 status, payload = answer.status, await answer.read()
+                if self._read_headers is not None:
+                    self._read_headers(answer.headers)
         except TimeoutError as error:
             raise TimedOut(type(error).__name__) from error
         except aiohttp.ClientError as error:
