@@ -61,12 +61,18 @@ class Database:
         """Finish the writes that were asked for, then close."""
         await self._open.aclose()
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], *, flush: bool = True) -> T:
         """Run a piece of work in a write transaction; return its result once that is committed.
 
         Writes happen in the order of the calls. The work may run beside others
         in one transaction and be tried twice, so it must not commit or roll back
         itself, nor change anything but the database.
+
+        Args:
+            work: What to do.
+            flush: Whether it outlives a power cut when this returns, with all
+                that was written before. False where nobody is told of it before
+                a later write that is flushed; the process may die all the same.
 
         Raises:
             StorageUnavailable: locked by another process beyond the busy
@@ -74,7 +80,7 @@ class Database:
 
         Cancellation: the work is carried out all the same.
         """
-        return await self._writer.write(work)
+        return await self._writer.write(work, flush=flush)
 
     async def read(self, work: Work[T]) -> T:
         """Run a piece of work on a snapshot of what is committed.

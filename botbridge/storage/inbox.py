@@ -112,12 +112,14 @@ class SqlInbox:
                 changes["payload"] = encode_message(replace(decode_message(payload), text=storable(text)))
             connection.execute(_UNFINISHED, changes)
 
-        await self._database.write(work)
+        await self._database.write(work, flush=False)
 
     async def running(self, inbox_id: InboxId) -> bool:
         """Claim the message and count an attempt; False when it is already final."""
         claim = {"of_id": inbox_id, "state": InboxState.RUNNING, "claimed_by": self._boot_id}
-        return await self._database.write(lambda connection: connection.execute(_CLAIM, claim).rowcount == 1)
+        return await self._database.write(
+            lambda connection: connection.execute(_CLAIM, claim).rowcount == 1, flush=False
+        )
 
     async def requeued(self, inbox_id: InboxId, *, is_to_blame: bool = False) -> None:
         """Put a running message back into the line; nothing changes when it is final."""
@@ -132,14 +134,17 @@ class SqlInbox:
         return await self._database.write(lambda connection: connection.execute(put_back).rowcount)
 
     async def finish(self, inbox_id: InboxId, outcome: Outcome) -> tuple[OutboxPart, ...] | None:
-        """Store state, turns and parts in one transaction; None when the message was final already."""
+        """Store state, turns and parts in one transaction; None when the message was final already.
+
+        It is flushed with the mark that a part of it is being sent: before that, nobody is told anything of it.
+        """
 
         def work(connection: Connection) -> tuple[OutboxPart, ...] | None:
             owed = end(connection, inbox_id, outcome)
             self._faults.reached(Point.REPLY_PRE_COMMIT)
             return owed
 
-        owed = await self._database.write(work)
+        owed = await self._database.write(work, flush=False)
         self._faults.reached(Point.REPLY_POST_COMMIT)
         return owed
 

@@ -4,7 +4,9 @@ Covered: writes happen in the order in which they were asked for; those that
 wait at the same moment share one commit, and so one flush of the disk; a write
 that fails takes no other with it; a caller is released only after the commit; a
 caller that is cancelled leaves no transaction behind, its write is carried out
-all the same.
+all the same; a commit is flushed to the disk unless all who share it can bear
+that a power cut, not the death of the process, undoes it together with all that
+was written later.
 
 Not covered: trying again. A write that failed with `StorageUnavailable` left
 nothing, and whether it is worth another try is the caller's to say.
@@ -37,6 +39,7 @@ _BATCH_LIMIT = 128
 class _Job:
     work: Work[object]
     done: asyncio.Future[object]
+    flush: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +60,12 @@ class Writer:
         self._queue: asyncio.Queue[_Job | None] = asyncio.Queue()
         self._closed = False
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], *, flush: bool = True) -> T:
         """Run a piece of work in a transaction and return its result once that is committed.
+
+        Args:
+            work: What to do; it may be done twice.
+            flush: As `Database.write` says.
 
         Raises:
             StorageError: the database failed; nothing of the work is stored.
@@ -69,7 +76,7 @@ class Writer:
         if self._closed:
             raise _unavailable(self._path, "it is closed")
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._queue.put_nowait(_Job(work, done))  # type: ignore[arg-type]  # A future takes what its work returns.
+        self._queue.put_nowait(_Job(work, done, flush))  # type: ignore[arg-type]  # A future takes what its work returns.
         return await done
 
     async def run(self) -> None:
@@ -102,14 +109,15 @@ class Writer:
         return batch
 
     async def _commit(self, batch: list[_Job]) -> None:
-        works = [job.work for job in batch]
-        carried = asyncio.get_running_loop().run_in_executor(self._thread, _carry_out, self._engine, self._path, works)
+        works, flush = [job.work for job in batch], any(job.flush for job in batch)
+        carry_out = partial(_carry_out, self._engine, self._path, works, flush=flush)
+        carried = asyncio.get_running_loop().run_in_executor(self._thread, carry_out)
         carried.add_done_callback(partial(_settle_all, batch))
         # Not awaited itself: to cancel this task neither stops the thread nor leaves its callers without an answer.
         await asyncio.wait([carried])
 
 
-def _carry_out(engine: Engine, path: Path, works: Sequence[Work[object]]) -> list[_Attempt]:
+def _carry_out(engine: Engine, path: Path, works: Sequence[Work[object]], *, flush: bool) -> list[_Attempt]:
     """Do pieces of work in one transaction; when one of them fails, each in a transaction of its own.
 
     Returns:
@@ -117,14 +125,16 @@ def _carry_out(engine: Engine, path: Path, works: Sequence[Work[object]]) -> lis
         fails for all of them: to wait for a lock again for each would take too long.
     """
     try:
-        with translated(path), engine.begin() as connection:
-            return [_Attempt(_do(connection, path, work)) for work in works]
+        with translated(path), engine.connect() as connection:
+            driver_connection(connection).execute(f"PRAGMA synchronous={'FULL' if flush else 'NORMAL'}")
+            with connection.begin():
+                return [_Attempt(_do(connection, path, work)) for work in works]
     except StorageUnavailable as error:
         return [_Attempt(error=error)] * len(works)
     except Exception as error:  # noqa: BLE001 - each caller gets its own error
         if len(works) == 1:
             return [_Attempt(error=error)]
-    return [attempt for work in works for attempt in _carry_out(engine, path, [work])]
+    return [attempt for work in works for attempt in _carry_out(engine, path, [work], flush=flush)]
 
 
 def _do(connection: Connection, path: Path, work: Work[object]) -> object:

@@ -10,18 +10,19 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, event, insert, select, update
 
 from botbridge.errors import ConfigError, StorageError, StorageUnavailable
-from botbridge.messages import AuditEntry
+from botbridge.messages import AuditEntry, MessageId, Part, PartState
 from botbridge.storage.audit import SqlAudit
 from botbridge.storage.database import Database
 from botbridge.storage.engines import sqlite_note
 from botbridge.storage.files import database_path
 from botbridge.storage.inbox import SqlInbox
+from botbridge.storage.outbox import SqlOutbox
 from botbridge.storage.state import SqlState
 from botbridge.storage.tables import audit, outbox, state
-from tests.contracts.examples import AISHA_ALONE, message
+from tests.contracts.examples import AISHA_ALONE, answered, message
 
 
 def mode(path: Path) -> int:
@@ -45,6 +46,52 @@ async def test_the_writer_flushes_each_commit(database: Database) -> None:
         "busy_timeout": 100,
         "query_only": 0,
     }
+
+
+def is_flushed(connection: Connection) -> bool:
+    """Return whether the transaction is flushed when it is committed; NORMAL is 1."""
+    return connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+
+
+async def test_a_write_that_can_bear_a_power_cut_is_flushed_with_the_next_that_cannot(database: Database) -> None:
+    """Both by being in one transaction with it, and because a flush takes all that was written before along."""
+    assert not await database.write(is_flushed, flush=False)
+    together = await asyncio.gather(database.write(is_flushed, flush=False), database.write(is_flushed))
+    assert together == [True, True]
+    assert not await database.write(is_flushed, flush=False)
+    assert await database.write(is_flushed)
+
+
+async def test_a_write_that_is_done_again_alone_is_flushed_as_it_was_asked_for(database: Database) -> None:
+    def fail(_connection: Connection) -> bool:
+        raise LookupError
+
+    results = await asyncio.gather(
+        database.write(fail, flush=False), database.write(is_flushed), return_exceptions=True
+    )
+    assert [type(results[0]), results[1]] == [LookupError, True]
+
+
+async def test_before_anybody_is_told_anything_all_that_it_hangs_on_is_flushed(database: Database) -> None:
+    """The acknowledgement of a message, the sending of a status message and of a reply, and what became of them."""
+    inbox, sent = SqlInbox(database), SqlOutbox(database)
+    flushed: list[bool] = []
+
+    def listen(connection: Connection) -> None:
+        event.listen(connection.engine, "commit", lambda connection: flushed.append(is_flushed(connection)))
+
+    await database.write(listen, flush=False)
+    row = await inbox.accept(message(), AISHA_ALONE)
+    assert row is not None
+    await inbox.queued(row.id)
+    await inbox.running(row.id)
+    status = await sent.open_status(row.id, row.incoming.address, Part("wait"))
+    await sent.mark(status.id, PartState.SENT, message_id=MessageId("7"))
+    parts = await inbox.finish(row.id, answered("hello", "hi"))
+    assert parts is not None
+    await sent.mark(parts[0].id, PartState.SENDING)
+    await sent.mark(parts[0].id, PartState.SENT, message_id=MessageId("8"))
+    assert flushed == [False, True, False, False, True, True, False, True, True]
 
 
 async def test_readers_neither_write_nor_checkpoint(database: Database) -> None:
