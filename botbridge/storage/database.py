@@ -1,4 +1,4 @@
-"""The database while it is open: reads side by side, writes through one task."""
+"""The database while it is open: reads side by side, writes through one thread."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Database:
             # Closed last: the last connection to close writes the log back and removes it.
             stack.callback(self._close)
             await asyncio.get_running_loop().run_in_executor(self._writing_thread, self._try_to_write)
-            stack.push_async_callback(self._drain, asyncio.create_task(self._writer.run(), name="storage-writer"))
+            stack.push_async_callback(self._writer.close)
             self._open = stack.pop_all()
         return self
 
@@ -127,7 +127,3 @@ class Database:
         self._writing_thread.shutdown()
         self._reading.dispose()
         self._writing.dispose()
-
-    async def _drain(self, task: asyncio.Task[None]) -> None:
-        self._writer.close()
-        await task

@@ -57,7 +57,9 @@ class Writer:
         self._engine = engine
         self._path = path
         self._thread = thread
-        self._queue: asyncio.Queue[_Job | None] = asyncio.Queue()
+        self._waiting: list[_Job] = []
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._closed = False
 
     async def write(self, work: Work[T], *, flush: bool = True) -> T:
@@ -75,46 +77,43 @@ class Writer:
         """
         if self._closed:
             raise _unavailable(self._path, "it is closed")
-        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._queue.put_nowait(_Job(work, done, flush))  # type: ignore[arg-type]  # A future takes what its work returns.
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
+        self._waiting.append(_Job(work, done, flush))  # type: ignore[arg-type]  # A future takes what its work returns.
+        if self._idle.is_set():
+            self._idle.clear()
+            # Not at once: whoever else writes in this turn of the event loop shares the commit.
+            loop.call_soon(self._begin)
         return await done
 
-    async def run(self) -> None:
-        """Write until closed; what was asked for before `close` is still done."""
-        try:
-            while batch := await self._next_batch():
-                await self._commit(batch)
-        finally:
-            # Reached without `close` only when the task is cancelled: nobody may wait for ever.
-            self._closed = True
-            while not self._queue.empty():
-                if (job := self._queue.get_nowait()) is not None:
-                    _settle(job, _Attempt(error=_unavailable(self._path, "it was closed before this was written")))
+    async def close(self) -> None:
+        """Take no more work; returns when what was asked for is done.
 
-    def close(self) -> None:
-        """Take no more work; `run` returns when all is done."""
+        Cancellation: what is not begun is not done, and fails.
+        """
         self._closed = True
-        self._queue.put_nowait(None)
+        try:
+            await self._idle.wait()
+        finally:
+            while self._waiting:
+                closed = _unavailable(self._path, "it was closed before this was written")
+                _settle(self._waiting.pop(), _Attempt(error=closed))
 
-    async def _next_batch(self) -> list[_Job]:
-        """Return all jobs that wait now, at least one; none at the end."""
-        batch: list[_Job] = []
-        while not batch or (len(batch) < _BATCH_LIMIT and not self._queue.empty()):
-            job = await self._queue.get()
-            if job is None:
-                if batch:
-                    self._queue.put_nowait(None)
-                break
-            batch.append(job)
-        return batch
-
-    async def _commit(self, batch: list[_Job]) -> None:
+    def _begin(self) -> None:
+        """Hand to the thread what waits, and come back when that is done."""
+        batch, self._waiting = self._waiting[:_BATCH_LIMIT], self._waiting[_BATCH_LIMIT:]
+        if not batch:
+            self._idle.set()
+            return
         works, flush = [job.work for job in batch], any(job.flush for job in batch)
         carry_out = partial(_carry_out, self._engine, self._path, works, flush=flush)
         carried = asyncio.get_running_loop().run_in_executor(self._thread, carry_out)
-        carried.add_done_callback(partial(_settle_all, batch))
-        # Not awaited itself: to cancel this task neither stops the thread nor leaves its callers without an answer.
-        await asyncio.wait([carried])
+        carried.add_done_callback(partial(self._carried, batch))
+
+    def _carried(self, batch: Sequence[_Job], carried: asyncio.Future[list[_Attempt]]) -> None:
+        self._begin()
+        for job, attempt in zip(batch, carried.result(), strict=True):
+            _settle(job, attempt)
 
 
 def _carry_out(engine: Engine, path: Path, works: Sequence[Work[object]], *, flush: bool) -> list[_Attempt]:
@@ -149,11 +148,6 @@ def _do(connection: Connection, path: Path, work: Work[object]) -> object:
 
 def _unavailable(path: Path, why: str) -> StorageUnavailable:
     return StorageUnavailable(f"database {path}: {why}")
-
-
-def _settle_all(batch: Sequence[_Job], carried: asyncio.Future[list[_Attempt]]) -> None:
-    for job, attempt in zip(batch, carried.result(), strict=True):
-        _settle(job, attempt)
 
 
 def _settle(job: _Job, attempt: _Attempt) -> None:

@@ -1,4 +1,4 @@
-"""One task writes: order, shared commits, failures that stay alone, callers that go away."""
+"""One thread writes: order, shared commits, failures that stay alone, callers that go away."""
 
 from __future__ import annotations
 
@@ -42,10 +42,8 @@ async def counted_writer(path: Path) -> AsyncIterator[tuple[Writer, list[str]]]:
     event.listen(engine, "commit", lambda _connection: commits.append("commit"))
     thread = ThreadPoolExecutor(1)
     writer = Writer(engine, path, thread)
-    task = asyncio.create_task(writer.run())
     yield writer, commits
-    writer.close()
-    await task
+    await writer.close()
     thread.shutdown()
     engine.dispose()
 
@@ -175,12 +173,11 @@ async def test_a_closed_database_takes_no_writes(path: Path) -> None:
         await database.write(put("a"))
 
 
-async def test_when_the_writer_is_cancelled_nobody_waits_for_ever(path: Path) -> None:
+async def test_when_its_closing_is_cancelled_nobody_waits_for_ever(path: Path) -> None:
     """The write that is under way comes to its end, for nothing stops a thread; those behind it are not stored."""
     engine = writer_engine(path, busy_timeout_s=0.1)
     thread = ThreadPoolExecutor(1)
     writer = Writer(engine, path, thread)
-    task = asyncio.create_task(writer.run())
     started, go_on = threading.Event(), threading.Event()
 
     def hang(connection: Connection) -> None:
@@ -191,9 +188,10 @@ async def test_when_the_writer_is_cancelled_nobody_waits_for_ever(path: Path) ->
     running = asyncio.create_task(writer.write(hang))
     await asyncio.to_thread(started.wait)
     waiting = asyncio.create_task(writer.write(put("two")))
+    closing = asyncio.create_task(writer.close())
     await asyncio.sleep(0)
-    task.cancel()
-    results = await asyncio.gather(waiting, task, return_exceptions=True)
+    closing.cancel()
+    results = await asyncio.gather(waiting, closing, return_exceptions=True)
     assert [type(result) for result in results] == [StorageUnavailable, asyncio.CancelledError]
     go_on.set()
     await running
