@@ -75,6 +75,14 @@ def models(bridge: Bridge, *words: str) -> Result:
     return CliRunner().invoke(models_app, words, env=variables)
 
 
+async def is_served(bridge: Bridge) -> None:
+    """Return once the service answers; a process tells nobody else that it does."""
+    client = ControlClient(bridge.home / "control.sock")
+    async with asyncio.timeout(60):
+        while not await client.is_served():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
 def accept(bridge: Bridge, model: str, use: str) -> None:
     assert models(bridge, "licence", model, "--use", use, "--accept").exit_code == 0
 
@@ -109,10 +117,7 @@ async def test_run_refuses_then_runs_what_was_accepted_and_shows_its_notice(brid
     await bridge.start()
     await bridge.logged("Built with Llama")
     await bridge.logged("Llama 3.2 is licensed under the Llama 3.2 Community License")
-    client = ControlClient(bridge.home / "control.sock")
-    async with asyncio.timeout(60):
-        while not await client.is_served():  # noqa: ASYNC110 - it tells nobody else
-            await asyncio.sleep(0.05)
+    await is_served(bridge)
     code, out, err = await bridge.command("chat", "--once", "hello")
     assert (code, bool(out)) == (0, True), err
     assert bridge.log.count("Built with Llama") == 1
@@ -165,6 +170,9 @@ async def test_an_unknown_licence_is_a_note_and_the_model_is_fetched_and_run(bri
 
 async def test_an_engine_that_runs_no_model_here_asks_for_no_licence(bridge: Bridge) -> None:
     bridge.settings["INFERENCE__ENGINE"] = "echo"
+    assert (await bridge.command("chat", "--once", "hello there"))[:2] == (0, "hello there\n")
+    await bridge.start()
+    await is_served(bridge)
     assert (await bridge.command("chat", "--once", "hello there"))[:2] == (0, "hello there\n")
 
 
