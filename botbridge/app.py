@@ -121,6 +121,7 @@ def build(
         platforms=here,
         room=room,
         desk=desk,
+        acts=acts,
         delivery=delivery,
         estimates=Estimates(storage.state, measured_rates(settings)),
         waits=waits,

@@ -30,6 +30,7 @@
         ├── DeliveryUnknown             it may have been delivered: do not
         ├── RateLimited(retry_after_s)
         ├── ReplyRejected               the platform will never take it
+        │   └── ChatClosed              nor anything else in this chat
         ├── MessageGone                 the message to edit is no longer there
         └── BadToken
 
@@ -177,7 +178,11 @@ class RateLimited(PlatformError):
 
 
 class ReplyRejected(PlatformError):
-    """The platform refuses this message for good: blocked, kicked, chat gone, bad content."""
+    """The platform refuses this message for good, for its content or as `ChatClosed` says."""
+
+
+class ChatClosed(ReplyRejected):
+    """The chat takes nothing from the bot any more: blocked, removed, silenced, or the chat itself is gone."""
 
 
 class MessageGone(PlatformError):

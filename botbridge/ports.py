@@ -269,7 +269,11 @@ class Platform(Protocol):
         ...
 
     async def typing(self, address: Address) -> None:
-        """Show for a few seconds that an answer is being written; failures are not told."""
+        """Show for a few seconds that an answer is being written.
+
+        Raises:
+            ChatClosed: no answer will be taken here; other failures are not told.
+        """
         ...
 
     async def is_chat_admin(self, address: Address, user_id: UserId) -> bool:

@@ -173,7 +173,7 @@ async def with_a_message(room: Room) -> OpenTurn:
     incoming = platform.message("hello")
     row = await InMemoryInbox(store).accept(incoming, key_for(incoming, {}))
     assert row is not None
-    return room.join(row, Live(row, platform, InMemoryOutbox(store), placeholder="…"), cost=1.0)
+    return room.join(row, Live(row, platform, InMemoryOutbox(store), placeholder="…", shut_out=lambda: None), cost=1.0)
 
 
 def watch_over(generator: OneAnswer, room: Room) -> Watch:

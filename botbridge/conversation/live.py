@@ -3,7 +3,8 @@
 Covered: one status message per reply, opened durably before anything is shown
 in it (a crash leaves a short line behind, never half an answer beside a whole
 one); the latest text only, at the pace of the chat; equal text never twice; a
-platform that fails here never harms the answer.
+platform that fails here never harms the answer; a chat that takes nothing more
+is told to whoever computes for it.
 
 Not covered: the final text. That is delivered from the outbox, as an edit of
 this message.
@@ -14,10 +15,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+from collections.abc import Callable
 
 import structlog
 
-from botbridge.errors import BotBridgeError, MessageGone, RateLimited
+from botbridge.errors import BotBridgeError, ChatClosed, MessageGone, RateLimited
 from botbridge.messages import InboxRow, MessageId, PartState
 from botbridge.ports import Outbox, Platform
 
@@ -36,12 +38,21 @@ log = structlog.get_logger(__name__)
 class Live:
     """Shows the progress of one reply; create it when the message joins the line, close it before the end."""
 
-    def __init__(self, row: InboxRow, platform: Platform, outbox: Outbox, placeholder: str) -> None:
+    def __init__(
+        self, row: InboxRow, platform: Platform, outbox: Outbox, placeholder: str, shut_out: Callable[[], object]
+    ) -> None:
+        """Show nothing yet.
+
+        Args:
+            placeholder: What the status message says before its first words.
+            shut_out: Is called when the chat has shown that it takes nothing any more.
+        """
         self._row = row
         self._address = row.incoming.address
         self._platform = platform
         self._outbox = outbox
         self._placeholder = placeholder
+        self._shut_out = shut_out
         self._message_id = row.status_message_id
         self._pause_s = platform.edit_interval_s(self._address)
         self._wanted: str | None = None
@@ -102,6 +113,9 @@ class Live:
                 self._changed.set()
             except MessageGone:
                 return
+            except ChatClosed:
+                self._shut_out()
+                return
             except BotBridgeError as error:
                 log.info("progress not shown", inbox_id=self._row.id, error=str(error))
             if pause_s:
@@ -134,5 +148,9 @@ class Live:
         if not self.is_instant:
             await asyncio.sleep(TYPING_AFTER_S)
         while True:
-            await self._platform.typing(self._address)
+            try:
+                await self._platform.typing(self._address)
+            except ChatClosed:
+                self._shut_out()
+                return
             await asyncio.sleep(TYPING_EVERY_S)

@@ -20,6 +20,7 @@ import structlog
 from botbridge.answers import Answer, Completion, Delta, FinishReason, Prompt, RequestId, Role, Sampling, Started, Turn
 from botbridge.conversation import scope
 from botbridge.conversation.access import Access
+from botbridge.conversation.acts import Acts
 from botbridge.conversation.cleaning import cleaned
 from botbridge.conversation.commands import Command, parse
 from botbridge.conversation.delivery import Delivery
@@ -97,6 +98,7 @@ class ConversationService:
         platforms: Mapping[PlatformName, Platform],
         room: Room,
         desk: Desk,
+        acts: Acts,
         delivery: Delivery,
         estimates: Estimates,
         waits: Waits,
@@ -111,6 +113,7 @@ class ConversationService:
         self._platforms = platforms
         self._room = room
         self._desk = desk
+        self._acts = acts
         self._delivery = delivery
         self._estimates = estimates
         self._waits = waits
@@ -336,7 +339,13 @@ class ConversationService:
 
     def _open(self, row: InboxRow) -> None:
         language, sampling = self._texts.of(row.incoming), row.incoming.sampling or self._policy.sampling
-        live = Live(row, self._platforms[row.key.platform], self._outbox, placeholder=language.say("Writing…"))
+        live = Live(
+            row,
+            self._platforms[row.key.platform],
+            self._outbox,
+            placeholder=language.say("Writing…"),
+            shut_out=lambda: self._tasks.begin(self._stop_for_nobody(row)),
+        )
         cost = self._estimates.cost(row.incoming.text, person_of(row), sampling.max_new_tokens)
         self._room.join(row, live, cost)
         self._awake.set()
@@ -377,6 +386,12 @@ class ConversationService:
             if row.key.platform in self._platforms:
                 log.warning("message found that nobody had begun with", inbox_id=row.id)
                 self._take_up(row)
+
+    async def _stop_for_nobody(self, row: InboxRow) -> None:
+        """End a message whose chat takes nothing from us any more, so that nothing is computed for it."""
+        if (turn := self._room.turn(row.id)) is not None:
+            log.warning("chat is closed to the bot, its answer is stopped", inbox_id=row.id)
+            await until_stored(partial(self._acts.stop, [turn]), inbox_id=row.id)
 
     def _show_words(self, turn: OpenTurn) -> None:
         begun_s = self._now_s() - (turn.started_at_s or 0.0)

@@ -118,6 +118,7 @@ class World:
             platforms=platforms,
             room=room,
             desk=desk,
+            acts=self.acts,
             delivery=delivery,
             estimates=Estimates(InMemoryState(self.store), self.measured),
             waits=self.waits,

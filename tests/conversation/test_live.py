@@ -16,7 +16,7 @@ async def live_of(platform: InMemoryPlatform) -> Live:
     store, incoming = InMemoryStore(), platform.message("hello")
     row = await InMemoryInbox(store).accept(incoming, key_for(incoming, {}))
     assert row is not None
-    return Live(row, platform, InMemoryOutbox(store), placeholder="…")
+    return Live(row, platform, InMemoryOutbox(store), placeholder="…", shut_out=lambda: None)
 
 
 async def test_an_answer_that_is_there_at_once_is_not_announced() -> None:

@@ -14,7 +14,7 @@ from tests.fakes.asking import prompt_of
 
 def joined(room: Room, number: int, user: str, cost: float = 100.0) -> OpenTurn:
     message = row(number, user)
-    return room.join(message, Live(message, PLATFORM, InMemoryOutbox(InMemoryStore()), "…"), cost)
+    return room.join(message, Live(message, PLATFORM, InMemoryOutbox(InMemoryStore()), "…", lambda: None), cost)
 
 
 def started(room: Room, tokens: int) -> OpenTurn:

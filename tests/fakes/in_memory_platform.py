@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from botbridge.errors import PlatformError
+from botbridge.errors import ChatClosed, PlatformError
 from botbridge.health import PlatformHealth
 from botbridge.messages import (
     Address,
@@ -52,6 +52,7 @@ class InMemoryPlatform:
         sending: Set once a send has begun.
         takes: While it is cleared, sends take for ever.
         stuck: Chats in which sends take for ever.
+        closed: Chats that take nothing.
     """
 
     def __init__(self, name: str = "telegram", *, edit_interval_s: float = 0.0, repeats_safely: bool = False) -> None:
@@ -65,6 +66,7 @@ class InMemoryPlatform:
         self.takes = asyncio.Event()
         self.takes.set()
         self.stuck: set[ChatId] = set()
+        self.closed: set[ChatId] = set()
         self.typed = 0
         self._edit_interval_s = edit_interval_s
         self._ids = itertools.count(1000)
@@ -126,6 +128,7 @@ class InMemoryPlatform:
         await self.takes.wait()
         if part.address.chat_id in self.stuck:
             await asyncio.Event().wait()
+        self._require_open(part.address)
         if self.faults:
             fault = self.faults.popleft()
             await self._tell()
@@ -139,11 +142,13 @@ class InMemoryPlatform:
         return shown.message_id
 
     async def edit(self, address: Address, message_id: MessageId, text: str) -> None:
+        self._require_open(address)
         shown = next(shown for shown in self.ledger if shown.message_id == message_id)
         shown.texts.append(text)
         await self._tell()
 
     async def typing(self, address: Address) -> None:
+        self._require_open(address)
         self.typed += 1
         await self._tell()
 
@@ -152,6 +157,10 @@ class InMemoryPlatform:
 
     async def run(self, intake: Intake) -> None:
         await asyncio.Event().wait()
+
+    def _require_open(self, address: Address) -> None:
+        if address.chat_id in self.closed:
+            raise ChatClosed("bot was blocked by the user")
 
     async def _tell(self) -> None:
         async with self._changed:

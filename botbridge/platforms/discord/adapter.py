@@ -21,7 +21,7 @@ from typing import Self
 import discord
 import structlog
 
-from botbridge.errors import PlatformError, PlatformUnavailable, ReplyRejected
+from botbridge.errors import ChatClosed, PlatformError, PlatformUnavailable, ReplyRejected
 from botbridge.health import PlatformHealth
 from botbridge.messages import Address, ChatKind, MessageId, OutboxPart, Part, PartId, PlatformName, UserId
 from botbridge.platforms.discord import render
@@ -162,12 +162,20 @@ class DiscordPlatform:
         await self._replace(address, message_id, render.fit(text))
 
     async def typing(self, address: Address) -> None:
-        """Show `typing` for about ten seconds; Discord shows the like by itself while a command waits."""
+        """Show `typing` for about ten seconds; Discord shows the like by itself while a command waits.
+
+        Raises:
+            ChatClosed: no answer will be taken here.
+        """
         if address.interaction is not None:
             return
-        with contextlib.suppress(PlatformError):
+        try:
             async with self._pauses.kept(address, self._timeout_s):
                 await self._messageable(address).typing()
+        except ChatClosed:
+            raise
+        except PlatformError as error:
+            log.debug("typing not shown", error=str(error))
 
     async def is_chat_admin(self, address: Address, user_id: UserId) -> bool:
         """Whether a person holds Manage Server where the channel is; in private, whether they are the one there."""

@@ -9,11 +9,15 @@ from collections.abc import AsyncIterator
 import aiohttp
 import discord
 
-from botbridge.errors import MessageGone, PlatformError, PlatformUnavailable, RateLimited, ReplyRejected
+from botbridge.errors import ChatClosed, MessageGone, PlatformError, PlatformUnavailable, RateLimited, ReplyRejected
 
 UNKNOWN_MESSAGE = 10008
 INVALID_WEBHOOK_TOKEN = 50027
-"""Source: https://discord.com/developers/docs/topics/opcodes-and-status-codes#json"""
+CLOSED = frozenset({10003, 50001, 50007, 50013})
+"""Unknown channel, no access to it, private messages refused, no permission. A 403 with none of Discord's codes says
+nothing of the chat: by that Discord once switched typing off for everybody (python-discord/bot#1853).
+
+Source: https://discord.com/developers/docs/topics/opcodes-and-status-codes#json"""
 
 UNTOLD_PAUSE_S = 60.0
 """How long to wait when Discord limits us and does not say how long (a ban at its edge)."""
@@ -30,6 +34,7 @@ async def translated(timeout_s: float) -> AsyncIterator[None]:
         RateLimited: Discord wants a pause that is too long to be waited out inside.
         PlatformUnavailable: Discord, the network or our login is not there now.
         MessageGone: the message to edit was deleted.
+        ChatClosed: Discord will take nothing in this channel.
         ReplyRejected: Discord will never take this.
     """
     try:
@@ -49,9 +54,9 @@ def meaning_of(error: BaseException) -> PlatformError:
             return RateLimited(_told_pause_s(error))
         case discord.HTTPException(code=code) if code == UNKNOWN_MESSAGE:
             return MessageGone(detail)
-        case discord.HTTPException(code=code) if code == INVALID_WEBHOOK_TOKEN:
-            return ReplyRejected(detail)
-        case discord.HTTPException(status=401):
+        case discord.HTTPException(code=code) if code in CLOSED:
+            return ChatClosed(detail)
+        case discord.HTTPException(status=401, code=code) if code != INVALID_WEBHOOK_TOKEN:
             # The gateway will tell that the token is gone; until then nothing is lost by waiting.
             return PlatformUnavailable(detail)
         case discord.HTTPException(status=status) if status >= 500:  # noqa: PLR2004 - the HTTP class of server errors

@@ -181,7 +181,11 @@ class TelegramPlatform:
         await self._sender.edit(address, message_id, Part(clip(text)))
 
     async def typing(self, address: Address) -> None:
-        """Show that an answer is being written, unless the chat is at its limit."""
+        """Show that an answer is being written, unless the chat is at its limit.
+
+        Raises:
+            ChatClosed: no answer will be taken here.
+        """
         await self._sender.typing(address)
 
     async def is_chat_admin(self, address: Address, user_id: UserId) -> bool:

@@ -18,6 +18,7 @@ from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, Invali
 
 from botbridge.errors import (
     BadToken,
+    ChatClosed,
     DeliveryUnknown,
     MessageGone,
     PlatformError,
@@ -30,6 +31,8 @@ DEFAULT_RETRY_AFTER_S = 5.0
 
 _NOTHING_WAS_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
 _GONE = ("message to edit not found", "message can't be edited", "message_id_invalid")
+_CLOSED = ("chat not found", "not enough rights to send", "have no rights to send")
+"""Source: eternnoir/pyTelegramBotAPI#2068 and TediCross/TediCross#200 for a bot that was silenced in a group."""
 
 
 class FloodWait(TelegramError):
@@ -59,7 +62,10 @@ def is_about_entities(error: BadRequest) -> bool:
 
 def _from_bad_request(error: TelegramError) -> PlatformError:
     text = error.message
-    return MessageGone(text) if any(gone in text.lower() for gone in _GONE) else ReplyRejected(text)
+    for signs, kind in ((_GONE, MessageGone), (_CLOSED, ChatClosed)):
+        if any(sign in text.lower() for sign in signs):
+            return kind(text)
+    return ReplyRejected(text)
 
 
 def _from_network_error(error: TelegramError) -> PlatformError:
@@ -73,7 +79,7 @@ def _from_network_error(error: TelegramError) -> PlatformError:
 _TABLE: tuple[tuple[type[TelegramError], Callable[[TelegramError], PlatformError]], ...] = (
     (InvalidToken, lambda _error: BadToken("Telegram does not know this token")),
     (FloodWait, lambda error: RateLimited(getattr(error, "retry_after_s", DEFAULT_RETRY_AFTER_S))),
-    (Forbidden, lambda error: ReplyRejected(error.message)),
+    (Forbidden, lambda error: ChatClosed(error.message)),
     (ChatMigrated, lambda error: ReplyRejected(error.message)),
     (Conflict, lambda error: PlatformUnavailable(error.message)),
     (BadRequest, _from_bad_request),

@@ -19,7 +19,7 @@ from telegram import Bot, LinkPreviewOptions, MessageEntity, ReplyParameters
 from telegram.constants import ChatAction, ChatMemberStatus
 from telegram.error import BadRequest, ChatMigrated
 
-from botbridge.errors import PlatformError, RateLimited, ReplyRejected
+from botbridge.errors import ChatClosed, PlatformError, RateLimited, ReplyRejected
 from botbridge.messages import Address, ChatKind, MessageId, Part, UserId
 from botbridge.platforms.telegram.errors import is_about_entities, is_not_modified, platform_errors
 from botbridge.platforms.telegram.pacing import Pacing
@@ -106,7 +106,11 @@ class Sender:
                 raise
 
     async def typing(self, address: Address) -> None:
-        """Show for five seconds that an answer is being written, unless the chat is at its limit."""
+        """Show for five seconds that an answer is being written, unless the chat is at its limit.
+
+        Raises:
+            ChatClosed: no answer will be taken here.
+        """
         if not self._pacing.take_typing(address):
             return
         try:
@@ -114,6 +118,8 @@ class Sender:
                 await self._bot.send_chat_action(
                     int(address.chat_id), ChatAction.TYPING, message_thread_id=_thread(address)
                 )
+        except ChatClosed:
+            raise
         except PlatformError as error:
             log.debug("typing not shown", error=str(error))
 

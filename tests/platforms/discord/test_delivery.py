@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from botbridge.errors import MessageGone, PlatformUnavailable, RateLimited, ReplyRejected
+from botbridge.errors import ChatClosed, MessageGone, PlatformUnavailable, RateLimited, ReplyRejected
 from botbridge.messages import Address, BotId, ChatId, ChatKind, MessageId, Part
 from botbridge.platforms.discord.adapter import nonce_of
 from botbridge.platforms.discord.render import MESSAGE_LIMIT, fit, render
@@ -284,13 +284,26 @@ async def test_an_edit_of_a_deleted_message_says_so(server: FakeDiscord, bot: Bo
         await bot.answer(incoming, "hello", edits=status_id)
 
 
-async def test_typing_is_shown_and_its_failure_is_not_told(server: FakeDiscord, bot: Bot) -> None:
+async def test_typing_is_shown_and_a_failure_of_it_is_not_told(server: FakeDiscord, bot: Bot) -> None:
+    """A bare 403 is none of the channel: so Discord switched typing off for everybody once."""
     await server.say("hello", thread="boats")
     incoming = await bot.next()
     await bot.platform.typing(incoming.address)
     assert (await server.wait_until("typing"))["channel_id"] == incoming.address.thread_id
-    await server.fail("refuse", path="/typing", status=403, code=50013)
+    await server.fail("status", path="/typing", status=403)
     await bot.platform.typing(incoming.address)
+
+
+@pytest.mark.parametrize(("status", "code"), [(403, 50001), (403, 50007), (403, 50013), (404, 10003)])
+async def test_typing_tells_of_a_channel_that_is_closed_or_gone(
+    server: FakeDiscord, bot: Bot, status: int, code: int
+) -> None:
+    """Whoever computes an answer for it learns it so, before there is anything to send."""
+    await server.say("hello")
+    incoming = await bot.next()
+    await server.fail("refuse", path="/typing", status=status, code=code)
+    with pytest.raises(ChatClosed):
+        await bot.platform.typing(incoming.address)
 
 
 async def test_before_the_login_nothing_can_be_sent_and_nothing_is_lost() -> None:

@@ -15,6 +15,7 @@ from yarl import URL
 
 from botbridge.errors import (
     BadToken,
+    ChatClosed,
     DeliveryUnknown,
     MessageGone,
     PlatformError,
@@ -39,9 +40,12 @@ REFUSED_BY_PROXY = aiohttp.ClientHttpProxyError(
 CASES = [
     (telegram.error.InvalidToken("Unauthorized"), BadToken, BadToken),
     (FloodWait(7), RateLimited, RateLimited),
-    (telegram.error.Forbidden("bot was blocked by the user"), ReplyRejected, ReplyRejected),
+    (telegram.error.Forbidden("bot was blocked by the user"), ChatClosed, ChatClosed),
     (telegram.error.Conflict("two pollers"), PlatformUnavailable, PlatformUnavailable),
-    (telegram.error.BadRequest("Chat not found"), ReplyRejected, ReplyRejected),
+    (telegram.error.BadRequest("Chat not found"), ChatClosed, ChatClosed),
+    (telegram.error.BadRequest("Not enough rights to send text messages to the chat"), ChatClosed, ChatClosed),
+    (telegram.error.BadRequest("Have no rights to send a message"), ChatClosed, ChatClosed),
+    (telegram.error.BadRequest("Message is too long"), ReplyRejected, ReplyRejected),
     (telegram.error.BadRequest("Message to edit not found"), MessageGone, MessageGone),
     (telegram.error.BadRequest("Message can't be edited"), MessageGone, MessageGone),
     (telegram.error.ChatMigrated(-5), ReplyRejected, ReplyRejected),

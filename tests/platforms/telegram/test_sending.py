@@ -11,6 +11,7 @@ import pytest
 
 from botbridge.errors import (
     BadToken,
+    ChatClosed,
     DeliveryUnknown,
     MessageGone,
     PlatformUnavailable,
@@ -123,8 +124,15 @@ async def test_a_chat_that_shut_the_bot_out_rejects_the_reply(
     chats: FakeTelegram, platform: TelegramPlatform, reason: str
 ) -> None:
     await chats.change(shut={"chat_id": 42, "description": reason})
-    with pytest.raises(ReplyRejected, match=reason):
+    with pytest.raises(ChatClosed, match=reason):
         await platform.send(outbox_part(PRIVATE, "hello"))
+
+
+async def test_typing_tells_of_a_chat_that_shut_the_bot_out(chats: FakeTelegram, platform: TelegramPlatform) -> None:
+    """Whoever computes an answer for it learns it so, before there is anything to send."""
+    await chats.change(shut={"chat_id": 42, "description": "bot was blocked by the user"})
+    with pytest.raises(ChatClosed):
+        await platform.typing(PRIVATE)
 
 
 async def test_a_chat_that_is_unknown_rejects_the_reply(platform: TelegramPlatform) -> None:
@@ -219,7 +227,9 @@ async def test_a_withdrawn_token_is_a_bad_token(chats: FakeTelegram, platform: T
         await platform.send(outbox_part(PRIVATE, "hello"))
 
 
-async def test_typing_is_shown_and_its_failures_are_not_told(chats: FakeTelegram, platform: TelegramPlatform) -> None:
+async def test_typing_is_shown_and_other_failures_of_it_are_not_told(
+    chats: FakeTelegram, platform: TelegramPlatform
+) -> None:
     await platform.typing(PRIVATE)
     await platform.typing(PRIVATE)
     await chats.break_calls("sendChatAction", "status", status=500)

@@ -78,6 +78,7 @@ class Desktop:
             platforms=platforms,
             room=room,
             desk=desk,
+            acts=acts,
             delivery=delivery,
             estimates=Estimates(InMemoryState(self.store)),
             waits=Waits(),
