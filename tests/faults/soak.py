@@ -30,6 +30,7 @@ from tests.faults.dying import nothing_open
 from tests.faults.load import Load, Saying, spoken
 from tests.faults.oracle import ENDS, Accepted, Owed, Said, Shown, Verdict, judge
 from tests.journey.bridge import Bridge
+from tests.journey.hunting import leaks
 from tests.journey.town import settings_of
 
 ACTS_A_SECOND = 1.8
@@ -163,6 +164,7 @@ class Soak:
             record.defects.append(f"the database is damaged: {integrity}")
         if not is_quiet:
             record.defects.append(f"not everything had ended {QUIET_S:g} s after the last kill")
+        record.defects += [f"the secret {name} stands in {place}" for place, name in leaks(self.bridge)]
         verdict = await self._verdict()
         unknown = {row["id"] for row in self.bridge.rows("SELECT id FROM outbox WHERE state = 'delivery_unknown'")}
         waits_s = [row["wait_s"] for row in self.bridge.rows(WAITS)]

@@ -48,7 +48,7 @@ class Bridge:
         """Prepare a home.
 
         Args:
-            home: Made if need be; holds the database, the socket and `stderr.log`.
+            home: Made if need be; holds the database, the socket, `stdout.log` and `stderr.log`.
             settings: By name without the prefix.
             models: A directory of models to use instead of an empty one.
         """
@@ -101,15 +101,16 @@ class Bridge:
         """
         self.settings |= changes
         self._lines = []
-        self._process = await asyncio.create_subprocess_exec(
-            *(*command_prefix, sys.executable, *program),
-            cwd=self.home,  # no `.env` lies there
-            env=clean_environment(self.home, self.settings),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C at the terminal is for whoever started us
-        )
+        with (self.home / "stdout.log").open("ab") as stdout:
+            self._process = await asyncio.create_subprocess_exec(
+                *(*command_prefix, sys.executable, *program),
+                cwd=self.home,  # no `.env` lies there
+                env=clean_environment(self.home, self.settings),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C at the terminal is for whoever started us
+            )
         self._listening = asyncio.create_task(self._listen(self._process))
 
     async def exited(self, timeout_s: float = STOP_TIMEOUT_S) -> int:

@@ -14,6 +14,7 @@ from tests.fakes.discord import client as discord_client
 from tests.fakes.telegram import client as telegram_client
 from tests.fakes.telegram.client import FakeTelegram
 from tests.journey.bridge import Bridge
+from tests.journey.hunting import leaks
 from tests.journey.town import settings_of
 
 ROOT = telegram_client.ROOT
@@ -54,19 +55,22 @@ async def discord(discord_process: str) -> AsyncIterator[FakeDiscord]:
 
 @pytest.fixture
 async def new_bridge(tmp_path: Path, telegram: FakeTelegram, discord: FakeDiscord) -> AsyncIterator[NewBridge]:
-    """Makes botbridges on both platforms, each with a home of its own; all are gone after the test."""
+    """Makes botbridges on both platforms, each with a home of its own; all are gone after the test.
+
+    Whatever the test was about, no secret stands then in what they left behind.
+    """
+    made: list[Bridge] = []
     async with AsyncExitStack() as stack:
-        number = 0
 
         def new(*, models: Path | None = None, home: Path | None = None, **changes: str) -> Bridge:
-            nonlocal number
-            number += 1
             settings = {name: value for name, value in (settings_of(telegram, discord) | changes).items() if value}
-            bridge = Bridge(home or tmp_path / f"home{number}", settings, models=models)
+            bridge = Bridge(home or tmp_path / f"home{len(made)}", settings, models=models)
+            made.append(bridge)
             stack.push_async_callback(bridge.kill_tree)
             return bridge
 
         yield new
+    assert {bridge.home.name: leaks(bridge) for bridge in made if leaks(bridge)} == {}
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from botbridge.control import ControlClient
 from tests.fakes.discord import FakeDiscord
 from tests.fakes.telegram.client import Chat, FakeTelegram, Sent
 from tests.journey.bridge import Bridge
+from tests.journey.hunting import leaks
 from tests.journey.town import OPERATOR, Town, is_status, says, settings_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -39,6 +40,7 @@ async def town(
     ):
         await discord.wait_until("ready")
         yield Town(bridge, telegram, discord)
+        assert leaks(bridge) == []
 
 
 async def reply_to_raw(town: Town, text: str) -> Sent:

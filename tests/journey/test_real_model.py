@@ -23,6 +23,7 @@ from botbridge.setting_groups import DEFAULT_MODEL, InferenceSettings
 from tests.fakes.discord import FakeDiscord
 from tests.fakes.telegram.client import Chat, FakeTelegram, Person, Record
 from tests.journey.bridge import Bridge
+from tests.journey.hunting import leaks
 from tests.journey.town import OPERATOR, Town, is_status, settings_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.asyncio(loop_scope="module")]
@@ -51,6 +52,7 @@ async def town(
         async with Bridge(home, settings, models=model_home / "models") as bridge:
             await discord.wait_until("ready")
             yield Town(bridge, telegram, discord)
+            assert leaks(bridge) == []
 
 
 @pytest.fixture(scope="module")

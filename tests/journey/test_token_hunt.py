@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from pydantic import SecretStr
 
 from botbridge.app import build
-from botbridge.settings import PREFIX, load_settings, setting_fields
+from botbridge.settings import load_settings
 from tests.fakes.discord import FakeDiscord
 from tests.fakes.telegram.client import FakeTelegram
 from tests.journey.bridge import Bridge
 from tests.journey.conftest import NewBridge
+from tests.journey.hunting import SECRET_SETTINGS, found_in, known_to_the_kernel, leaks, left_behind, spellings
 from tests.journey.town import SARA, says
 
 HUB_TOKEN = "hf_canaryOfTheHub0123456789"
@@ -46,40 +45,15 @@ async def talkative(new_bridge: NewBridge, secrets: dict[str, str], discord: Fak
     return bridge
 
 
-def spellings(secret: str) -> Iterator[bytes]:
-    """A secret as it may stand somewhere: whole, as an address spells it, and its half that no prefix gives away."""
-    yield secret.encode()
-    yield secret.replace(":", "%3A").encode()
-    yield secret.partition(":")[2].encode() or secret.encode()
-
-
-def found_in(places: dict[str, bytes], secrets: dict[str, str]) -> list[tuple[str, str]]:
-    """Which secret stands where."""
-    return [
-        (place, name)
-        for place, content in places.items()
-        for name, secret in secrets.items()
-        if any(spelling in content for spelling in spellings(secret))
-    ]
-
-
-def left_behind(bridge: Bridge) -> dict[str, bytes]:
-    """The bytes of every file in the home: log, database, its log, lock."""
-    files = [file for file in bridge.home.rglob("*") if file.is_file()]
-    assert {"stderr.log", "botbridge.db"} <= {file.name for file in files}
-    return {str(file.relative_to(bridge.home)): file.read_bytes() for file in files}
-
-
-def known_to_the_kernel(process: psutil.Process, *names: str) -> dict[str, bytes]:
-    """What `ps` and its like read of a process."""
-    return {f"{process.pid} {name}": Path(f"/proc/{process.pid}/{name}").read_bytes() for name in names}
-
-
 @pytest.mark.slow
 async def test_no_secret_is_anywhere_where_it_was_not_put(
     talkative: Bridge, telegram: FakeTelegram, discord: FakeDiscord, secrets: dict[str, str]
 ) -> None:
-    """After answers, failures of both platforms, a killed worker, every command that prints facts, and a clean end."""
+    """Answers, failures and nonsense of both platforms, a killed worker, every command that prints facts, and an end.
+
+    Looked into are stdout, stderr, the database with its log and backup, what the
+    kernel knows of the processes, and what the commands say.
+    """
     bridge = talkative
     said = await telegram.say(SARA, "hello")
     await telegram.wait_for_reply(SARA, after=said.message_id, until=says("hello"))
@@ -88,6 +62,8 @@ async def test_no_secret_is_anywhere_where_it_was_not_put(
     for kind in ("status", "cut", "garbage"):
         await telegram.break_calls("*", kind, times=2)
     await discord.fail("status", times=2)
+    await telegram.offer_raw('{"message": 7}')
+    await discord.dispatch("MESSAGE_CREATE", {"id": "1", "content": 7})
     for text in ("one", "two"):
         said = await telegram.say(SARA, text)
         await telegram.wait_for_reply(SARA, after=said.message_id, until=says(text), timeout_s=60)
@@ -105,14 +81,20 @@ async def test_no_secret_is_anywhere_where_it_was_not_put(
         "admin queue --json",
         f"people export telegram:{SARA.id}",
         "db check",
+        "db backup copy.db",
     ):
-        _, out, err = await bridge.command(*words.split())
+        code, out, err = await bridge.command(*words.split())
+        assert code == 0 or words.startswith("health"), err
+        assert out or err
         places[words] = (out + err).encode()
+    places |= {f"{name} before the end": content for name, content in left_behind(bridge.home).items()}
     assert await bridge.terminate() == 0
-    places |= left_behind(bridge)
+    places |= left_behind(bridge.home)
     places["wrong token"] = await _log_with_a_wrong_token(bridge, secrets["TELEGRAM__TOKEN"])
     assert b'"level": "debug"' in places["stderr.log"], "the log was not at its most talkative"
-    assert b"hello" in places["botbridge.db"], "the database was not read where its content is"
+    for place in ("botbridge.db", "botbridge.db-wal before the end", "copy.db"):
+        assert b"hello" in places[place], "the database was not read where its content is"
+    assert "stdout.log" in places
     assert found_in(places, secrets) == []
 
 
@@ -126,10 +108,20 @@ async def _log_with_a_wrong_token(bridge: Bridge, token: str) -> bytes:
 
 def test_every_secret_of_the_settings_is_hunted_and_kept_out_of_the_log(secrets: dict[str, str]) -> None:
     """A new one is forgotten neither here nor by whoever redacts."""
-    assert {f"{PREFIX}{name}" for name in secrets} == {
-        name for name, field in setting_fields() if field.annotation == SecretStr | None
-    }
+    assert secrets.keys() == SECRET_SETTINGS
     assert set(load_settings(dict(secrets)).secrets) == set(secrets.values())
+
+
+def test_the_hunt_finds_what_is_there(secrets: dict[str, str], tmp_path: Path) -> None:
+    """However a secret is spelt, in whichever file."""
+    bridge = Bridge(tmp_path / "home", secrets)
+    (bridge.home / "deep").mkdir()
+    for name, secret in secrets.items():
+        for spelling in spellings(secret):
+            (bridge.home / "deep" / "file").write_bytes(b"\0before " + spelling + b" after\0")
+            assert leaks(bridge) == [("deep/file", name)]
+    (bridge.home / "deep" / "file").write_bytes(b"nothing")
+    assert leaks(bridge) == []
 
 
 @pytest.mark.parametrize("mode", ["polling", "webhook"])
