@@ -1,0 +1,46 @@
+"""More than the line holds, again and again: what is refused is told, and leaves nothing in the service's memory."""
+
+from __future__ import annotations
+
+import psutil
+import pytest
+
+from tests.fakes.telegram.client import FakeTelegram, Person
+from tests.faults.dying import SERVE
+from tests.journey.bridge import Bridge
+from tests.journey.conftest import NewBridge
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+PLACES = 6
+BURST = 10 * PLACES
+LONG = "word " * 60_000
+BURST_BYTES = BURST * len(LONG)
+ENDLESS = "!slow:0.5 " + "w " * 2_000
+REFUSED = "SELECT count(*) AS told FROM outbox WHERE state = 'sent' AND text LIKE 'Too many people%'"
+
+
+async def refused(bridge: Bridge, messages: int) -> int:
+    """Return the service's memory, in bytes, once so many have been told that there is no place for them."""
+    await bridge.until(lambda: bridge.rows(REFUSED) == [{"told": messages}], timeout_s=120)
+    return psutil.Process(bridge.pid).memory_info().rss
+
+
+async def test_ten_times_what_the_line_holds_is_refused_visibly_and_not_remembered(
+    new_bridge: NewBridge, telegram: FakeTelegram
+) -> None:
+    """G2: the first burst shows what one costs; the next two may add next to nothing to it."""
+    limits = {"LIMITS__QUEUE": str(PLACES), "LIMITS__MESSAGE_CHARS": str(2 * len(LONG))}
+    bridge = new_bridge(DISCORD__TOKEN="", INFERENCE__SLOTS="1", **limits)
+    await bridge.start(program=(SERVE, "--fault-words"))
+    await bridge.logged("Worker 1 started", timeout_s=120)
+    slow = Person(1)
+    await telegram.say(slow, ENDLESS)
+    await telegram.wait_for_reply(slow, until=lambda sent: "w w" in sent.text)
+    memory_bytes = []
+    for number in range(1, 4):
+        people = [Person(number * 1000 + each) for each in range(BURST)]
+        await telegram.say_each(people, LONG)
+        memory_bytes.append(await refused(bridge, number * BURST - PLACES))
+    assert bridge.rows("SELECT count(*) AS waiting FROM inbox WHERE state = 'queued'") == [{"waiting": PLACES}]
+    assert memory_bytes[2] - memory_bytes[0] < BURST_BYTES / 2
