@@ -23,10 +23,11 @@ from botbridge.conversation.desk import Desk
 from botbridge.conversation.estimates import Estimates
 from botbridge.conversation.limits import Limits
 from botbridge.conversation.line import PersonKey
+from botbridge.conversation.policy import Policy
 from botbridge.conversation.rates import Rates
 from botbridge.conversation.room import Room
 from botbridge.conversation.scope import Scope
-from botbridge.conversation.service import ConversationService, Policy
+from botbridge.conversation.service import ConversationService
 from botbridge.conversation.texts import Texts, load_texts
 from botbridge.conversation.waits import Waits
 from botbridge.errors import ConfigError, ModelNotFound

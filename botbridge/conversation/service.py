@@ -12,14 +12,13 @@ import contextlib
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import structlog
 
-from botbridge.answers import Answer, Completion, Delta, FinishReason, Prompt, RequestId, Role, Sampling, Started, Turn
+from botbridge.answers import Answer, Completion, Delta, FinishReason, Prompt, RequestId, Role, Started, Turn
 from botbridge.conversation import scope
-from botbridge.conversation.access import Access
 from botbridge.conversation.acts import Acts
 from botbridge.conversation.cleaning import cleaned
 from botbridge.conversation.commands import Command, parse
@@ -27,12 +26,12 @@ from botbridge.conversation.delivery import Delivery
 from botbridge.conversation.desk import Ask, Desk, Obeyed
 from botbridge.conversation.ending import end_cut_answer
 from botbridge.conversation.estimates import Estimates
-from botbridge.conversation.limits import Limits, MessageRate, excess
+from botbridge.conversation.limits import MessageRate, excess
 from botbridge.conversation.line import person_of
 from botbridge.conversation.live import Live
 from botbridge.conversation.notices import Reason, not_ready, place_in_line, refusal, unsupported
+from botbridge.conversation.policy import Policy
 from botbridge.conversation.room import OpenTurn, Room
-from botbridge.conversation.scope import Scope
 from botbridge.conversation.stored import STORAGE_PAUSE_S, until_stored
 from botbridge.conversation.sweep import Sweep
 from botbridge.conversation.tasks import Tasks
@@ -68,21 +67,6 @@ FALLBACK_CONTEXT_TOKENS = 8192
 """For a prompt that is made just while the worker is away, so that nobody knows its model's context."""
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What the operator decided about conversations.
-
-    Attributes:
-        system: The system text, the same for everybody and for ever: caches depend on it.
-    """
-
-    system: str
-    sampling: Sampling
-    access: Access
-    limits: Limits
-    scopes: Mapping[PlatformName, Scope]
 
 
 class ConversationService:

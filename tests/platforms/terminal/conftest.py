@@ -17,8 +17,9 @@ from botbridge.conversation.delivery import Delivery
 from botbridge.conversation.desk import Desk
 from botbridge.conversation.estimates import Estimates
 from botbridge.conversation.limits import Limits
+from botbridge.conversation.policy import Policy
 from botbridge.conversation.room import Room
-from botbridge.conversation.service import ConversationService, Policy
+from botbridge.conversation.service import ConversationService
 from botbridge.conversation.texts import load_texts
 from botbridge.conversation.waits import Waits
 from botbridge.messages import Person, UserId
