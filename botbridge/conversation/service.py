@@ -8,10 +8,9 @@ anybody, so the process may die between any two lines and the next one goes on.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -135,6 +134,7 @@ class ConversationService:
 
     async def run(self) -> None:
         """Answer until cancelled."""
+        self._tasks.begin(self._watch_the_model())
         try:
             while True:
                 self._begin_what_can_begin()
@@ -148,7 +148,7 @@ class ConversationService:
     async def drain(self, grace_s: float) -> None:
         """Begin no more answers, and let those in the making come to their end and be sent, for so long at most."""
         self._is_draining = True
-        with contextlib.suppress(TimeoutError):
+        with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
                 if answers := [turn.task for turn in self._room.open_turns() if turn.task is not None]:
                     await asyncio.wait(answers)
@@ -383,13 +383,13 @@ class ConversationService:
             turn.live.show(turn.text)
 
     async def _something_happens(self) -> None:
-        changed = asyncio.ensure_future(self._generator.changed())
-        awake = asyncio.ensure_future(self._awake.wait())
-        try:
-            await asyncio.wait({changed, awake}, timeout=TICK_S, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            changed.cancel()
-            awake.cancel()
-            # Awaited one by one with their cancels suppressed, they could swallow a cancel that is meant for us.
-            await asyncio.gather(changed, awake, return_exceptions=True)
+        """Return when there may be something to do, at the latest after a tick."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TICK_S):
+                await self._awake.wait()
         self._awake.clear()
+
+    async def _watch_the_model(self) -> None:
+        while True:
+            await self._generator.changed()
+            self._awake.set()

@@ -27,6 +27,7 @@ async def test_a_person_with_five_hundred_messages_is_told_once_and_delays_other
     world.generator.release()
     await world.until(lambda: all("echo: a word" in world.platform.texts(user) for user in OTHERS))
     await world.until_stored(lambda: all(state.is_final for state in world.states()))
+    await world.until(lambda: "echo: flood 3" in world.platform.texts("1"))
     asked = [prompt.turns[-1].text for prompt in world.generator.prompts]
     assert asked == ["flood 0", *["a word"] * len(OTHERS), "flood 1", "flood 2", "flood 3"]
     assert sum("too fast" in text for text in world.platform.texts("1")) == 1
