@@ -283,7 +283,7 @@ def named_model(settings: Settings) -> NamedModel:
         ConfigError: no model can have this name.
     """
     try:
-        return load_catalogue().resolve(settings.inference.model)
+        return load_catalogue(home=settings.home).resolve(settings.inference.model)
     except ModelNotFound as error:
         raise ConfigError(f"BOTBRIDGE_INFERENCE__MODEL: {error}") from error
 

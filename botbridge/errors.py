@@ -16,6 +16,7 @@
     │   ├── ModelNotLicensed
     │   ├── ModelDamaged
     │   ├── DownloadFailed
+    │   ├── CatalogueInvalid
     │   └── AdapterMismatch
     ├── InferenceError
     │   ├── ModelLoadError
@@ -112,6 +113,10 @@ class ModelDamaged(ModelError):
 
 class DownloadFailed(ModelError):
     """The files could not be fetched; trying again may help."""
+
+
+class CatalogueInvalid(ModelError):
+    """A file of models says what no model can be; the sentence names file, entry and field."""
 
 
 class AdapterMismatch(ModelError):

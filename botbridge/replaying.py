@@ -112,7 +112,7 @@ def _engine(stored: StoredAnswer, *, force: bool) -> str:
 
 def _files(settings: Settings, origin: Provenance) -> ModelFiles:
     """Return the model's files, adapters beside it: of the very revision if that is here, else of the one that is."""
-    catalogue, store = load_catalogue(), ModelStore(settings.home)
+    catalogue, store = load_catalogue(home=settings.home), ModelStore(settings.home)
     named = catalogue.resolve(origin.model)
     clear(named, catalogue=catalogue, home=settings.home, declared=settings.licence.use)
     try:

@@ -39,7 +39,7 @@ def bench(
     from botbridge.models.store import ModelStore
 
     settings = prepare({"INFERENCE__MODEL": model}, quiet=True)
-    catalogue = load_catalogue()
+    catalogue = load_catalogue(home=settings.home)
     named = catalogue.resolve(settings.inference.model)
     clear(named, catalogue=catalogue, home=settings.home, declared=settings.licence.use)
     files = ModelStore(settings.home).find(named)
