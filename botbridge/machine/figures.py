@@ -77,6 +77,12 @@ class Report:
     engines: tuple[EngineFigures, ...]
 
     @property
+    def fastest(self) -> EngineFigures | None:
+        """The first of `fastest_first`; None where nothing was measured."""
+        order = self.fastest_first
+        return next((figures for figures in self.engines if figures.engine == order[0]), None) if order else None
+
+    @property
     def fastest_first(self) -> tuple[str, ...]:
         """The engines by how much they say to one person and to several; those that failed are left out."""
         able = [figures for figures in self.engines if not figures.failure and figures.decode_tokens_s]

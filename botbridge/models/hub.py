@@ -1,4 +1,4 @@
-"""Models from a hub that speaks Hugging Face's protocol: the only module that knows `huggingface_hub`.
+"""Models from a hub that speaks Hugging Face's protocol: with `hub_search` all that knows `huggingface_hub`.
 
 What is fetched, `choosing` decides. Every file is held against the hash that
 the hub publishes for the pinned commit.
@@ -85,7 +85,7 @@ def look_up(source: HubSource, hub: Hub) -> RemoteModel:
         ModelGated: The hub wants a token or an accepted licence.
         DownloadFailed: The hub does not answer.
     """
-    _be_quiet()
+    be_quiet()
     from huggingface_hub import HfApi  # noqa: PLC0415 - heavy, and its switches are read when it is imported
 
     api = HfApi(endpoint=hub.endpoint, token=hub.token or False)
@@ -107,7 +107,7 @@ def fetch(model: RemoteModel, source: HubSource, hub: Hub, staging: Path, progre
         DownloadFailed: The connection was lost for good, or the disk is full.
         ModelDamaged: A file came with another hash than the hub publishes; it is removed.
     """
-    _be_quiet()
+    be_quiet()
     directory = staging / "files"
     directory.mkdir(exist_ok=True)
     with translated_errors(source, hub), watching(directory, model.repo, model.size_bytes, progress):
@@ -209,7 +209,7 @@ def translated_errors(source: HubSource, hub: Hub) -> Iterator[None]:
         raise DownloadFailed(f"{name} was not fetched completely ({error}); pull again to go on from here") from error
 
 
-def _be_quiet() -> None:
+def be_quiet() -> None:
     """Switch telemetry and foreign progress bars off; the library reads this once, when it is first imported."""
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"

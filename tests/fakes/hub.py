@@ -4,9 +4,11 @@ Kept as the hub does it: branches and tags resolve to a commit; large files
 carry their SHA-256 in `X-Linked-Etag` and are served by a second host behind a
 redirect; others carry git's blob hash; ranges are honoured; a gated repository
 shows its file list to everybody and its files to accepted tokens only.
+The list of models is filtered by words, task, tag and size, sorted and cut, as its API does.
 Not kept: Xet, pagination, private repositories.
 
-Source: huggingface_hub 2.4 file_download.py (get_hf_file_metadata, http_get) and utils/_http.py (hf_raise_for_status).
+Source: huggingface_hub 2.4 file_download.py (get_hf_file_metadata, http_get), utils/_http.py (hf_raise_for_status)
+and hf_api.py (list_models).
 """
 
 from __future__ import annotations
@@ -72,6 +74,8 @@ class FakeHub:
         known_tokens: May not, but belong to somebody.
         stall_after_bytes: Downloads stop there until `release`; None lets them through.
         corrupt: Names of files that are served with other bytes than announced.
+        listing: What the list of models holds, as the hub writes it.
+        listing_answer: Status and text of the list's answer instead of it.
     """
 
     def __init__(self) -> None:
@@ -82,6 +86,8 @@ class FakeHub:
         self.accepted_tokens: set[str] = set()
         self.known_tokens: set[str] = set()
         self.corrupt: set[str] = set()
+        self.listing: list[Any] = []
+        self.listing_answer: tuple[int, str] | None = None
         self.endpoint = ""
         self._loop = asyncio.new_event_loop()
         self._released = asyncio.Event()
@@ -119,6 +125,7 @@ class FakeHub:
 
     async def _start(self) -> None:
         application = web.Application(middlewares=[self._note])
+        application.router.add_get("/api/models", self._list)
         application.router.add_get("/api/models/{org}/{name}/revision/{revision:.+}", self._info)
         application.router.add_get("/{org}/{name}/resolve/{revision}/{file:.+}", self._resolve)
         application.router.add_get("/storage/{org}/{name}/{commit}/{file:.+}", self._serve)
@@ -152,6 +159,29 @@ class FakeHub:
         return web.json_response(
             {"id": repository.name, "sha": commit, "private": False, "gated": gated, "tags": [], "siblings": siblings}
         )
+
+    async def _list(self, request: web.Request) -> web.StreamResponse:
+        if self.listing_answer is not None:
+            status, text = self.listing_answer
+            return web.Response(status=status, text=text, content_type="application/json")
+        token = _token(request)
+        if token is not None and token not in self.accepted_tokens | self.known_tokens:
+            return _refuse(401, None, "Invalid credentials in Authorization header")
+        asked = request.query
+        most = float(asked.get("num_parameters", "max:infB").removeprefix("max:").removesuffix("B")) * 1e9
+
+        def fits(model: Any) -> bool:
+            return (
+                asked.get("search", "").casefold() in model["id"].casefold()
+                and asked.get("pipeline_tag", model.get("pipeline_tag")) == model.get("pipeline_tag")
+                and set(asked.getall("filter", [])) <= set(model.get("tags", []))
+                and model.get("safetensors", {}).get("total", 0) <= most
+            )
+
+        found = [model for model in self.listing if not isinstance(model, dict) or fits(model)]
+        if (by := asked.get("sort")) is not None:
+            found.sort(key=lambda model: model.get(by, 0) if isinstance(model, dict) else 0, reverse=True)
+        return web.json_response(found[: int(asked.get("limit", "1000"))])
 
     async def _resolve(self, request: web.Request) -> web.StreamResponse:
         repository, commit, refusal = self._find(request)
