@@ -1,22 +1,26 @@
-"""`botbridge models`: fetch models, list them, show one, check their files."""
+"""`botbridge models`: fetch models and check their files; what is known of them prints `models_catalogue`."""
 
 from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from botbridge.cli.models_catalogue import add, base_facts, compare, list_models, openness, search, show
 from botbridge.cli.models_licence import licence
 from botbridge.cli.models_match import match
 
-if TYPE_CHECKING:
-    from botbridge.models.manifest import AdapterBase
-
-models_app = typer.Typer(help="Models and adapters: fetch, list, show, verify.", no_args_is_help=True)
+models_app = typer.Typer(help="Models and adapters: choose, fetch, list, show, verify.", no_args_is_help=True)
+models_app.command(name="list")(list_models)
+models_app.command()(show)
+models_app.command()(search)
+models_app.command()(compare)
+models_app.command()(openness)
 models_app.command()(licence)
 models_app.command()(match)
+models_app.command()(add)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[
@@ -54,8 +58,9 @@ def pull(
     settings = load_settings()
     token = settings.hub.token
     hub = Hub(settings.hub.endpoint, None if token is None else token.get_secret_value())
-    catalogue, progress = load_catalogue(), progress_on(sys.stderr)
+    progress = progress_on(sys.stderr)
     try:
+        catalogue = load_catalogue(home=settings.home)
         named = catalogue.resolve(name)
         cleared = clear(named, catalogue=catalogue, home=settings.home, declared=settings.licence.use)
         if not cleared.is_known:
@@ -68,69 +73,9 @@ def pull(
         raise typer.Exit(1) from error
     facts: dict[str, Any] = {"revision": files.revision, "directory": str(files.directory)}
     if isinstance(files, AdapterFiles):
-        facts = {"adapter": files.adapter, **facts, **_base_facts(files.base)}
+        facts = {"adapter": files.adapter, **facts, **base_facts(files.base)}
     else:
         facts = {"model": files.model, **facts}
-    _print(facts, as_json=as_json)
-
-
-@models_app.command(name="list")
-def list_models(*, as_json: AsJson = False) -> None:
-    """Print the models of the catalogue and those on this machine."""
-    from botbridge.models.catalogue import load_catalogue
-    from botbridge.models.progress import megabytes
-    from botbridge.models.store import ModelStore
-    from botbridge.settings import load_settings
-
-    installed = ModelStore(load_settings().home).installed()
-    known = load_catalogue().entries
-    if as_json:
-        here = [
-            {
-                "kind": manifest.kind,
-                "model": manifest.model,
-                "revision": manifest.revision,
-                "bytes": manifest.size_bytes,
-                "directory": str(at),
-                **_base_facts(manifest.base),
-            }
-            for manifest, at in installed
-        ]
-        typer.echo(json.dumps({"catalogue": [entry.model_dump() for entry in known], "installed": here}, indent=2))
-        return
-    names_here = {manifest.model for manifest, _ in installed}
-    for entry in known:
-        state = "here" if entry.id in names_here else f"not here: botbridge models pull {entry.id}"
-        typer.echo(f"{entry.id}  {entry.title}, {entry.licence}  ({state})")
-    for manifest, at in installed:
-        base = "" if manifest.base is None else f"  adapter for {manifest.base.model}"
-        size = megabytes(manifest.size_bytes)
-        typer.echo(f"{manifest.model}{base}  revision {manifest.revision[:12]}, {size}, {at}")
-
-
-@models_app.command()
-def show(name: Name, *, as_json: AsJson = False) -> None:
-    """Print what is known of a model or adapter and where its files lie."""
-    from botbridge.errors import ModelDamaged, ModelNotFound
-    from botbridge.models.catalogue import load_catalogue
-    from botbridge.models.store import AdapterFiles, ModelStore
-    from botbridge.settings import load_settings
-
-    catalogue = load_catalogue()
-    named = catalogue.resolve(name)
-    entry = catalogue.entry(named.model)
-    facts: dict[str, Any] = {"model": named.model}
-    if entry is not None:
-        facts |= {"title": entry.title, "licence": entry.licence, "hub_id": entry.hub_id}
-    try:
-        files = ModelStore(load_settings().home).find_any(named)
-        facts |= {"state": "ready", "revision": files.revision, "directory": str(files.directory)}
-        if isinstance(files, AdapterFiles):
-            facts |= _base_facts(files.base)
-    except ModelNotFound as error:
-        facts |= {"state": "missing", "detail": str(error)}
-    except ModelDamaged as error:
-        facts |= {"state": "damaged", "detail": str(error)}
     _print(facts, as_json=as_json)
 
 
@@ -141,9 +86,10 @@ def verify(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
     from botbridge.models.store import ModelStore
     from botbridge.settings import load_settings
 
-    store = ModelStore(load_settings().home)
+    home = load_settings().home
+    store = ModelStore(home)
     if name is not None:
-        named = load_catalogue().resolve(name)
+        named = load_catalogue(home=home).resolve(name)
         files = store.find_any(named, thorough=True)
         _print({"model": named.model, "revision": files.revision, "state": "intact"}, as_json=as_json)
         return
@@ -158,11 +104,6 @@ def verify(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
             typer.echo(f"{report['model']}  revision {report['revision'][:12]}  {report['state']}")
     if any(report["state"] != "intact" for report in reports):
         raise typer.Exit(1)
-
-
-def _base_facts(base: AdapterBase | None) -> dict[str, Any]:
-    """Return what an adapter was made for; nothing for a model."""
-    return {} if base is None else {"base": base.model, "base_revision": base.revision}
 
 
 def _print(facts: dict[str, Any], *, as_json: bool) -> None:

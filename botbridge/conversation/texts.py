@@ -25,12 +25,22 @@ _ISOLATE, _END_ISOLATE = "\u2068", "\u2069"
 _RIGHT_TO_LEFT = frozenset({"ar"})
 
 
+def isolated(text: str) -> str:
+    """Return a text that keeps its own direction and turns nothing around it."""
+    return f"{_ISOLATE}{text}{_END_ISOLATE}"
+
+
 @dataclass(frozen=True, slots=True)
 class Language:
     """The bot's sentences in one language."""
 
     tag: str
     catalogue: gettext.NullTranslations
+
+    @property
+    def is_right_to_left(self) -> bool:
+        """Its lines begin on the right."""
+        return self.tag in _RIGHT_TO_LEFT
 
     def say(self, sentence: str, **values: object) -> str:
         """A sentence with its `{names}` filled in."""
@@ -41,9 +51,9 @@ class Language:
         return self.catalogue.ngettext(one, many, number).format(**self._shown({"number": number, **values}))
 
     def _shown(self, values: Mapping[str, object]) -> dict[str, str]:
-        if self.tag not in _RIGHT_TO_LEFT:
+        if not self.is_right_to_left:
             return {name: str(value) for name, value in values.items()}
-        return {name: f"{_ISOLATE}{value}{_END_ISOLATE}" for name, value in values.items()}
+        return {name: isolated(str(value)) for name, value in values.items()}
 
 
 class Texts:
@@ -66,10 +76,15 @@ class Texts:
         return self.language(incoming.sender.language)
 
 
-def load_texts() -> Texts:
-    """Read the catalogues that ship with botbridge."""
+def load_texts(domain: str = "") -> Texts:
+    """Read the catalogues that ship with botbridge.
+
+    Args:
+        domain: Folder below `locale` of texts that are not said in a chat; the chats' own lie in `locale` itself.
+    """
     languages = {"en": Language("en", gettext.NullTranslations())}
-    for entry in sorted(resources.files("botbridge").joinpath("locale").iterdir(), key=lambda file: file.name):
+    folder = resources.files("botbridge").joinpath("locale", domain)
+    for entry in sorted(folder.iterdir(), key=lambda file: file.name):
         if entry.name.endswith(".po"):
             tag = entry.name.removesuffix(".po")
             compiled = io.BytesIO()

@@ -1,0 +1,88 @@
+"""Tables: as wide as the terminal, plain elsewhere, and unmoved by Arabic."""
+
+from __future__ import annotations
+
+import pytest
+from rich.cells import cell_len
+
+from botbridge.cli.compare_page import compare_page
+from botbridge.cli.model_pages import list_page, show_page
+from botbridge.cli.model_words import Tongue, language_of
+from botbridge.cli.openness_page import openness_page
+from botbridge.cli.tables import Page, Table, drawn, plain
+from botbridge.models.catalogue import load_catalogue
+from botbridge.models.comparing import compare
+from botbridge.models.listing import USUAL_COLUMNS, Listed
+
+CATALOGUE = load_catalogue()
+LISTED = tuple(Listed(entry) for entry in CATALOGUE.entries)
+COMPARED = ("llama-3.2-1b-instruct", "mistral-7b-instruct-v0.1-gguf", "bloomz-3b", "falcon-h1-arabic-3b-instruct")
+SCREEN_LINES = 24
+TERMINAL = 80
+
+EN, AR = language_of(Tongue.EN), language_of(Tongue.AR)
+TABLE = Table(("model", "حجم"), (("qwen3-0.6b", "كلمة طويلة جدا هنا تلتف"), ("a\nb", "1,234")), frozenset({1}))
+
+
+def lines(page: Page, tongue: Tongue) -> list[str]:
+    """What a terminal of 80 columns shows."""
+    language = language_of(tongue)
+    return [line for part in page for line in drawn(part, language, TERMINAL).split("\n")]
+
+
+@pytest.mark.parametrize("tongue", list(Tongue))
+def test_every_page_fits_80_columns(tongue: Tongue) -> None:
+    words = language_of(tongue)
+    pages = [list_page(LISTED, USUAL_COLUMNS, len(LISTED), words, on_terminal=True)]
+    pages += [show_page(each, CATALOGUE.sources, {}, words) for each in LISTED]
+    chosen = [CATALOGUE.find(model) for model in COMPARED]
+    pages.append(compare_page([Listed(each) for each in chosen], compare(chosen), CATALOGUE.sources, words, TERMINAL))
+    for page in pages:
+        assert [line for line in lines(page, tongue) if cell_len(line) > TERMINAL] == []
+
+
+@pytest.mark.parametrize("tongue", list(Tongue))
+@pytest.mark.parametrize("model", [entry.id for entry in CATALOGUE.entries])
+def test_openness_is_one_screen(model: str, tongue: Tongue) -> None:
+    page = openness_page(CATALOGUE.find(model), CATALOGUE.sources, language_of(tongue))
+    shown = lines(page, tongue)
+    blank_before_its_table = 1
+    assert len(shown) + blank_before_its_table <= SCREEN_LINES
+    assert max(cell_len(line) for line in shown) <= TERMINAL
+
+
+def test_of_many_models_there_are_tables_below_one_another() -> None:
+    chosen = [CATALOGUE.find(model) for model in COMPARED]
+    listed = [Listed(each) for each in chosen]
+    page = compare_page(listed, compare(chosen), CATALOGUE.sources, EN, TERMINAL)
+    heads = [part.columns for part in page if isinstance(part, Table)]
+    assert heads == [("", *COMPARED[:3]), ("", COMPARED[3])]
+    wide = compare_page(listed, compare(chosen), CATALOGUE.sources, EN, 10**6)
+    assert [part.columns for part in wide if isinstance(part, Table)] == [("", *COMPARED)]
+
+
+def test_elsewhere_a_row_is_a_line() -> None:
+    assert plain(TABLE, EN).split("\n") == [
+        "model       " + " " * 20 + "حجم",
+        "qwen3-0.6b  كلمة طويلة جدا هنا تلتف",
+        "a; b        " + " " * 18 + "1,234",
+    ]
+
+
+@pytest.mark.parametrize("shown", [drawn(TABLE, AR, 30), plain(TABLE, AR)])
+def test_in_arabic_columns_keep_their_places(shown: str) -> None:
+    """Each line begins from the left, and no cell reaches into its neighbour, also where it was wrapped."""
+    for line in shown.split("\n"):
+        assert line.startswith("\u200e")
+        outside, inside = [], False
+        for char in line:
+            inside = char == "\u2068" or (inside and char != "\u2069")
+            if not inside:
+                outside.append(char)
+        assert set("".join(outside)) <= {"\u200e", "\u2069", " ", "─"}
+
+
+def test_a_long_name_is_folded_and_not_cut() -> None:
+    name = "a-very-long-name-of-a-model-that-fits-nowhere"
+    shown = drawn(Table(("model",), ((name,),)), EN, 20)
+    assert "".join(shown.split("\n")[2:]).replace(" ", "") == name
