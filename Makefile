@@ -51,8 +51,9 @@ fmt: setup-dev ## Put code into its one form, and mend what can be mended by a t
 bench: setup-dev ## Compare with other servers, each ratio beside its goal (half an hour; docs/performance.md)
 	@$(BIN)/python -m benchmarks
 
-docs: setup-dev ## Write the parts of the documentation that come from code: .env.example
+docs: setup-dev ## Write the parts of the documentation that come from code: .env.example, README's table of models
 	$(BIN)/python -m scripts.env_example
+	$(BIN)/python -m scripts.model_table
 
 pins: setup-dev ## Write constraints.txt from what is installed in .venv
 	$(BIN)/python -m scripts.pins
