@@ -273,7 +273,12 @@ def clearance(settings: Settings) -> Clearance | None:
     """
     if settings.inference.engine in {"remote", "echo", "echo-faults"}:
         return None
-    return clear(named_model(settings), catalogue=load_catalogue(), home=settings.home, declared=settings.licence.use)
+    return clear(
+        named_model(settings),
+        catalogue=load_catalogue(home=settings.home),
+        home=settings.home,
+        declared=settings.licence.use,
+    )
 
 
 def named_model(settings: Settings) -> NamedModel:

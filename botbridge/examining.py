@@ -25,7 +25,7 @@ from botbridge.errors import BadToken, ControlError, PlatformError, StorageError
 from botbridge.logs import Redaction
 from botbridge.machine.doctor_facts import DatabaseFacts, Examined, PortFacts
 from botbridge.machine.probe import MachineFacts
-from botbridge.model_at_hand import look_at_model
+from botbridge.model_at_hand import look_at_licence, look_at_model
 from botbridge.platforms.discord import inquiry as discord_inquiry
 from botbridge.platforms.telegram import inquiry as telegram_inquiry
 from botbridge.settings import Settings
@@ -64,6 +64,7 @@ async def examine(settings: Settings, machine: MachineFacts, told: Callable[[str
         machine=machine,
         model=model,
         engines=engines,
+        licence=look_at_licence(settings),
         database=database,
         webhook=_port(settings),
         telegram=telegram,

@@ -8,12 +8,15 @@ from importlib.util import find_spec
 from botbridge.app import engine_options, named_model
 from botbridge.errors import ModelDamaged, ModelNotFound
 from botbridge.inference.choice import engine_order, installed_engines
-from botbridge.machine.doctor_facts import ChosenModel, Engines, ModelState
+from botbridge.machine.doctor_facts import ChosenModel, Engines, Licence, ModelState, Status
 from botbridge.machine.need import Holding, Weights, need_of
 from botbridge.machine.probe import MachineFacts
-from botbridge.models.catalogue import Catalogue, load_catalogue
+from botbridge.models.acceptance import read_acceptance
+from botbridge.models.catalogue import load_catalogue
+from botbridge.models.clearance import entry_of, named_licence, refusal, unknown_licence
 from botbridge.models.facts import CatalogueEntry
 from botbridge.models.footprint import footprint
+from botbridge.models.licences import load_licences
 from botbridge.models.names import DirectorySource, GgufSource, HubSource, NamedModel, WheelSource
 from botbridge.models.store import ModelFiles, ModelStore
 from botbridge.setting_groups import DEFAULT_MODEL
@@ -34,7 +37,7 @@ def look_at_model(
         return _without_files(settings), Engines(inference.engine, installed, (inference.engine,))
     named = named_model(settings)
     state, detail, files = _files(named, ModelStore(settings.home), told)
-    entry = entry_of(load_catalogue(), named)
+    entry = entry_of(load_catalogue(home=settings.home), named)
     weights, fetch_bytes = _weights_here(files) if files is not None else weights_to_come(named, entry)
     measured = engine_options(settings).fastest_engines
     able = engine_order(
@@ -74,20 +77,25 @@ def look_at_model(
     return chosen, engines
 
 
-def entry_of(catalogue: Catalogue, named: NamedModel) -> CatalogueEntry | None:
-    """Return the entry that a name means: by its id, by the publisher's repository, or by that of a file."""
-    by_id = catalogue.entry(named.model)
-    if by_id is not None or not isinstance(named.source, HubSource):
-        return by_id
-    repo = named.source.repo
-    return next(
-        (
-            entry
-            for entry in catalogue.entries
-            if repo == entry.hub_id or repo in {file.hub_id for file in entry.files if file.hub_id is not None}
-        ),
-        None,
-    )
+def look_at_licence(settings: Settings) -> Licence | None:
+    """Return what its licence says to the use that was declared or accepted; None where no model runs here.
+
+    Raises:
+        ConfigError: no model can have the name that the settings give.
+    """
+    if settings.inference.engine in {"remote", "echo"}:
+        return None
+    named = named_model(settings)
+    entry = entry_of(load_catalogue(home=settings.home), named)
+    if entry is None:
+        return Licence(unknown_licence(named, settings.hub.endpoint), Status.UNKNOWN)
+    licences = load_licences()
+    licence, gate = licences.find(entry.licence), licences.gate if entry.gated else None
+    found = named_licence(licence)
+    reason = refusal(entry, licence, gate, settings.licence.use, read_acceptance(settings.home, entry.id))
+    if reason is None:
+        return Licence(found, Status.OK)
+    return Licence(found, Status.UPGRADE, reason, f"botbridge models licence {entry.id} --use personal|saas|embed")
 
 
 def weights_to_come(named: NamedModel, entry: CatalogueEntry | None) -> tuple[Weights, int]:

@@ -51,7 +51,8 @@ def licence(
     from botbridge.models.licences import Permission, load_licences
     from botbridge.settings import load_settings
 
-    settings, catalogue = load_settings(), load_catalogue()
+    settings = load_settings()
+    catalogue = load_catalogue(home=settings.home)
     named = catalogue.resolve(model)
     if (wanted := use or settings.licence.use) is None:
         raise typer.BadParameter(f"say what for: --use personal, saas or embed, or set {USE_VARIABLE}")

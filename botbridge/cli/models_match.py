@@ -79,7 +79,7 @@ def match(
         room=match_facts.LOW_END if low_end else _room(settings.home),
         installed=frozenset(manifest.model for manifest, _ in ModelStore(settings.home).installed()),
     )
-    catalogue = load_catalogue()
+    catalogue = load_catalogue(home=settings.home)
     answer = rank(catalogue.entries, wish)
     if as_json:
         typer.echo(json.dumps(facts_of(answer, wish, catalogue), indent=2))
