@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import signal
 import time
 
@@ -31,6 +32,7 @@ async def _serve(settings: Settings) -> None:
     told_to_stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told_to_stop.set)
     async with build(settings, telegram_clock=lambda: FASTER * time.monotonic()):
+        gc.freeze()  # as `botbridge run` does
         await told_to_stop.wait()
 
 

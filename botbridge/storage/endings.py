@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from hashlib import sha256
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from botbridge.answers import Answer, Role
 from botbridge.messages import InboxId, OutboxPart, Outcome, Part, PartId, PartState
-from botbridge.storage.codec import decode_message, encode_address, storable
+from botbridge.storage.codec import decode_message, encode_address, plain, storable
 from botbridge.storage.rules import addresses, require_final
 from botbridge.storage.tables import conversation, inbox, outbox, system_text, turn, utc_now
 
@@ -86,7 +86,7 @@ def _remember(connection: Connection, inbox_id: InboxId, conversation_id: int, e
             "adapter_revision": origin.adapter_revision,
             "system_hash": _keep_system_text(connection, answer.system),
             "seed": None if origin.sampling.seed is None else str(origin.sampling.seed),
-            "sampling": asdict(origin.sampling),
+            "sampling": plain(origin.sampling),
             "prompt_hash": origin.prompt_hash,
             "prompt_tokens": origin.prompt_tokens,
             "cached_tokens": origin.cached_tokens,
