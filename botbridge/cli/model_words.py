@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from enum import StrEnum
-from typing import Annotated, Final
+from typing import Final
 
-import typer
-
+from botbridge.cli.tongue import Tongue
 from botbridge.conversation.texts import Language, load_texts
 from botbridge.logs import escape
 from botbridge.models.facts import Arabic, Level, Part, Score, Source, Task
 
 DOMAIN: Final = "models"
 """Folder of the translations below `locale`."""
-
-
-class Tongue(StrEnum):
-    """The languages that these commands speak."""
-
-    EN = "en"
-    AR = "ar"
-
-
-Lang = Annotated[Tongue, typer.Option("--lang", help="Language of labels and explanations.")]
 
 
 def language_of(tongue: Tongue) -> Language:

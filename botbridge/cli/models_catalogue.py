@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from botbridge.cli.model_words import Lang, Tongue
+from botbridge.cli.tongue import Lang, Tongue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

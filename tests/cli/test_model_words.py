@@ -8,7 +8,8 @@ from pathlib import Path
 
 from babel.messages.pofile import read_po
 
-from botbridge.cli.model_words import DOMAIN, Tongue, conditions, language_of
+from botbridge.cli.model_words import DOMAIN, conditions, language_of
+from botbridge.cli.tongue import Tongue
 from botbridge.conversation.texts import load_texts
 from botbridge.models.facts import Score
 

@@ -7,9 +7,10 @@ from rich.cells import cell_len
 
 from botbridge.cli.compare_page import compare_page
 from botbridge.cli.model_pages import list_page, show_page
-from botbridge.cli.model_words import Tongue, language_of
+from botbridge.cli.model_words import language_of
 from botbridge.cli.openness_page import openness_page
 from botbridge.cli.tables import Page, Table, drawn, plain
+from botbridge.cli.tongue import Tongue
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.comparing import compare
 from botbridge.models.listing import USUAL_COLUMNS, Listed

@@ -32,6 +32,15 @@ def test_another_number_of_examples_is_another_question() -> None:
     assert comparison.comparable == ()
 
 
+def test_one_source_that_asked_in_two_ways_compares_nothing() -> None:
+    """Of BLOOM it is known that ARC was asked without examples, of OPT it is not said."""
+    bloom, opt = (CATALOGUE.find(model).scores for model in ("bloom-7b1", "opt-6.7b"))
+    assert ("ARC-C", "lm-eval-results") in {(s.benchmark, s.source) for s in bloom} & {
+        (s.benchmark, s.source) for s in opt
+    }
+    assert compared("bloom-7b1", "opt-6.7b").comparable == ()
+
+
 def test_a_base_model_is_compared_with_base_models_only() -> None:
     comparison = compared("qwen2.5-0.5b-instruct", "qwen3-0.6b")
     of_relatives = {group.of_relatives: group.percents for group in comparison.comparable if group.benchmark == "MMLU"}
