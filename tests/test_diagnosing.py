@@ -23,6 +23,7 @@ from botbridge.machine.doctor_facts import Row, Status
 from botbridge.machine.probe import MachineFacts
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.hub import Hub
+from botbridge.models.manifest import QUICK_LIMIT_BYTES
 from botbridge.models.pull import pull
 from botbridge.models.store import ModelStore
 from botbridge.settings import load_settings
@@ -101,14 +102,19 @@ async def test_a_model_that_is_here_is_hashed_and_measured(pulled: Path) -> None
     assert "for the model" not in row("Disk", found).needed
 
 
-async def test_weights_that_changed_are_found_by_their_hash(pulled: Path) -> None:
-    """The size alone, which a start looks at, is still right."""
-    (weights,) = (pulled / "models").rglob("model.safetensors")
-    content = bytearray(weights.read_bytes())
-    content[-1] ^= 1
-    weights.write_bytes(content)
-    found = row("Model", await doctor(pulled, INFERENCE__MODEL=MODEL))
-    assert (found.status, found.how) == (Status.UPGRADE, f"botbridge models pull {MODEL}")
+async def test_weights_that_changed_are_found_by_their_hash(tmp_path: Path) -> None:
+    """A start looks at the size alone of files that are so large, and that is still right."""
+    name, store = f"org/large@{'0' * 40}", ModelStore(tmp_path)
+    named = load_catalogue().resolve(name)
+    with store.locked(named.model, lambda: None):
+        finished = store.staging(named.model, "0" * 40)
+        (finished / "config.json").write_text("{}")
+        (finished / "model.safetensors").write_bytes(bytes(QUICK_LIMIT_BYTES + 1))
+        files = store.publish(finished, named, "0" * 40)
+    with (files.directory / "model.safetensors").open("r+b") as weights:
+        weights.write(b"?")
+    found = row("Model", await doctor(tmp_path, INFERENCE__MODEL=name))
+    assert (found.status, found.how) == (Status.UPGRADE, f"botbridge models pull {name}")
     assert "model.safetensors" in found.found
 
 
@@ -131,6 +137,13 @@ async def test_what_is_printed_has_the_published_form(tmp_path: Path, machine: M
     printed = json.loads(json.dumps(facts_of(found)))
     assert complaints("doctor", printed) == []
     assert printed["ready"] is found.is_ready
+
+
+async def test_native_windows_is_told_of_wsl2_and_nothing_else_is_tried_there(tmp_path: Path) -> None:
+    """Most of botbridge could not even be imported."""
+    found = await doctor(tmp_path, WINDOWS)
+    assert [row.component for row in found.rows if row.status is Status.UPGRADE] == ["Operating system"]
+    assert row("Model", found).found == "not looked at"
 
 
 async def test_a_database_of_this_version_of_an_older_one_of_a_newer_one_and_of_somebody_else(tmp_path: Path) -> None:

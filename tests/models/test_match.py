@@ -128,28 +128,28 @@ def test_one_source_compares_and_no_other_is_mixed_in() -> None:
     )
 
 
+def with_scores(**scores: list[dict[str, object]]) -> Catalogue:
+    """Models of one size that differ in their scores alone."""
+    models = [model(name, GB, 1, "LlamaForCausalLM", "maths", scores=found) for name, found in scores.items()]
+    sources = [{"id": "facts", "title": "facts"}, {"id": ALIKE, "title": "one board"}]
+    return Catalogue.model_validate({"source": sources, "model": models})
+
+
+def compared(answer: Answer) -> set[str]:
+    return {found.entry.id for found in answer.matches if found.percent is not None}
+
+
 def test_scores_of_the_base_model_compare_nobody() -> None:
-    """What came of tuning is another model."""
-    of_base = [
-        model(name, GB, 1, "LlamaForCausalLM", "maths", scores=[score("GSM8K", percent, of="the base model")])
-        for name, percent in (("a", 90.0), ("b", 80.0))
-    ]
-    catalogue = Catalogue.model_validate(
-        {"source": [{"id": "facts", "title": "f"}, {"id": ALIKE, "title": "b"}], "model": of_base}
-    )
-    assert ask(Wish(needs=(MATHS,)), catalogue).yardstick is None
+    """What came of tuning is another model; and they do not decide how the others were asked."""
+    of_base = [score("GSM8K", 90, "8", of="the base model")]
+    assert ask(Wish(needs=(MATHS,)), with_scores(a=of_base, b=of_base)).yardstick is None
+    mixed = with_scores(a=of_base, b=of_base, c=of_base, d=[score("GSM8K", 50)], e=[score("GSM8K", 60)])
+    assert compared(ask(Wish(needs=(MATHS,)), mixed)) == {"d", "e"}
 
 
 def test_another_number_of_shots_is_another_test() -> None:
-    asked = [
-        model(name, GB, 1, "LlamaForCausalLM", "maths", scores=[score("GSM8K", 50, shots)])
-        for name, shots in (("a", "5"), ("b", "8"), ("c", "5"))
-    ]
-    catalogue = Catalogue.model_validate(
-        {"source": [{"id": "facts", "title": "f"}, {"id": ALIKE, "title": "b"}], "model": asked}
-    )
-    found = ask(Wish(needs=(MATHS,)), catalogue)
-    assert {match.entry.id for match in found.matches if match.percent is not None} == {"a", "c"}
+    asked = with_scores(a=[score("GSM8K", 50)], b=[score("GSM8K", 50, "8")], c=[score("GSM8K", 50)])
+    assert compared(ask(Wish(needs=(MATHS,)), asked)) == {"a", "c"}
 
 
 def test_several_needs_are_judged_by_the_mean_of_one_source() -> None:
@@ -232,6 +232,8 @@ def test_the_most_exact_form_that_fits_is_offered() -> None:
 def test_a_file_that_somebody_offers_comes_before_a_form_that_would_have_to_be_found() -> None:
     offer = the("llama-3.2-1b", ask(Wish(needs=(CHAT,)))).offer
     assert (offer.form, offer.command) == ("Q8_0", "botbridge models pull org/llama-3.2-1b-GGUF:Q8_0")
+    tight = the("llama-3.2-1b", ask(Wish(needs=(CHAT,), room=Room(int(1.7 * GB))))).offer
+    assert tight.form == "Q4_K_M"  # a Q5_K_M would fit, too, and nobody is known to offer it
     searched = the("qwen3-4b", ask(Wish(needs=(CHAT,)))).offer.command
     assert searched == "botbridge models search --tag gguf --text qwen3-4b"
     whole = the("qwen3-4b", ask(Wish(needs=(CHAT,), forms=forms_called("16-bit")))).offer
