@@ -163,15 +163,15 @@ def _files(
 ) -> tuple[ModelState, str, ModelFiles | None]:
     """Find the model, first quickly, then hash by hash, which takes a second for each gigabyte."""
     try:
-        store.find(named)
+        files = store.find(named)
+        if isinstance(named.source, DirectorySource):
+            return ModelState.HERE, f"in a directory of your own, fingerprint {files.revision[:12]}", files
         told(f"hashing the files of {named.name}")
         files = store.find(named, thorough=True)
     except ModelNotFound as error:
         return ModelState.MISSING, str(error), None
     except ModelDamaged as error:
         return ModelState.DAMAGED, str(error), None
-    if isinstance(named.source, DirectorySource):
-        return ModelState.HERE, f"in a directory of your own, fingerprint {files.revision[:12]}", files
     return ModelState.HERE, f"revision {files.revision[:12]}, every hash agrees", files
 
 

@@ -118,6 +118,13 @@ async def test_weights_that_changed_are_found_by_their_hash(tmp_path: Path) -> N
     assert "model.safetensors" in found.found
 
 
+async def test_a_directory_of_ones_own_is_there_and_has_nothing_to_be_held_against(pulled: Path) -> None:
+    (config,) = (pulled / "models").rglob("config.json")
+    found = await doctor(pulled, INFERENCE__MODEL=str(config.parent))
+    assert "in a directory of your own" in row("Model", found).found
+    assert row("Model", found).status is Status.OK
+
+
 async def test_a_processor_without_bfloat16_needs_twice_the_memory(pulled: Path) -> None:
     """The engine transformers takes float32 there."""
     found = await doctor(pulled, LAPTOP, INFERENCE__MODEL=MODEL)
