@@ -63,14 +63,14 @@ def pull(
         catalogue = load_catalogue(home=settings.home)
         named = catalogue.resolve(name)
         cleared = clear(named, catalogue=catalogue, home=settings.home, declared=settings.licence.use)
-        if not cleared.is_known:
-            progress.say(unknown_licence(named, hub.endpoint))
         files = pull_model(named, ModelStore(settings.home), hub, progress, notice=cleared.notice)
     except ModelError as error:
         if not as_json:
             raise
         typer.echo(json.dumps({"error": type(error).__name__, "message": str(error)}))
         raise typer.Exit(1) from error
+    if not cleared.is_known:
+        progress.say(unknown_licence(named, hub.endpoint))
     facts: dict[str, Any] = {"revision": files.revision, "directory": str(files.directory)}
     if isinstance(files, AdapterFiles):
         facts = {"adapter": files.adapter, **facts, **base_facts(files.base)}
