@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 import typer
+
+from botbridge.models.uses import Use
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +34,6 @@ class Need(StrEnum):
     CHAT = "chat"
 
 
-Use = Literal["personal", "saas", "embed"]
 Runtime = Literal["llama.cpp", "openvino", "transformers"]
 
 
@@ -59,7 +61,9 @@ def match(
     from botbridge.cli.printing import prepare
     from botbridge.models import match_facts
     from botbridge.models.catalogue import load_catalogue
+    from botbridge.models.clearance import permission
     from botbridge.models.facts import Task
+    from botbridge.models.licences import load_licences
     from botbridge.models.match import match as rank
     from botbridge.models.store import ModelStore
 
@@ -75,6 +79,7 @@ def match(
         forms=_read(match_facts.forms_called, quantization) or match_facts.QUANTIZED,
         runtime=None if runtime is None else match_facts.Runtime(runtime),
         use=use or "",
+        permit=partial(permission, use=use or Use.PERSONAL, licences=load_licences()),
         load=match_facts.low_end_load(load) if low_end else load,
         room=match_facts.LOW_END if low_end else _room(settings.home),
         installed=frozenset(manifest.model for manifest, _ in ModelStore(settings.home).installed()),

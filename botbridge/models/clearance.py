@@ -18,7 +18,7 @@ from botbridge.models.acceptance import Acceptance, read_acceptance
 from botbridge.models.catalogue import Catalogue
 from botbridge.models.facts import CatalogueEntry
 from botbridge.models.licence import Verdict, decide
-from botbridge.models.licences import Condition, Licence, Permission, load_licences
+from botbridge.models.licences import Condition, Licence, Licences, Permission, load_licences
 from botbridge.models.names import HubSource, NamedModel
 from botbridge.models.uses import Use
 
@@ -60,6 +60,11 @@ def clear(named: NamedModel, *, catalogue: Catalogue, home: Path, declared: Use 
     if reason is not None:
         raise ModelNotLicensed(reason)
     return Clearance(is_known=True, shown=licence.shown, notice=licence.notice)
+
+
+def permission(entry: CatalogueEntry, use: Use, licences: Licences) -> Permission:
+    """Say what a model's licence, and the hub's gate before it, make of a use."""
+    return decide(licences.find(entry.licence), use, gate=licences.gate if entry.gated else None).permission
 
 
 def entry_of(catalogue: Catalogue, named: NamedModel) -> CatalogueEntry | None:

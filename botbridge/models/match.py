@@ -19,12 +19,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from botbridge.models.facts import Arabic, CatalogueEntry, Kind, Task
+from botbridge.models.licences import Permission
 from botbridge.models.match_facts import (
     QUANTIZED,
     Answer,
     Match,
     Offer,
-    Permit,
     Refusal,
     Room,
     Wish,
@@ -98,7 +98,7 @@ def _objection(entry: CatalogueEntry, wish: Wish) -> str | None:
         return "it turns one text into another and holds no conversation"
     if wish.most_billions is not None and entry.nominal_b > wish.most_billions:
         return f"it is a {entry.nominal_b:g}B, with {entry.parameters:,} parameters"
-    if wish.use and wish.permit(entry) is Permit.NOT_ALLOWED:
+    if wish.use and wish.permit(entry) is Permission.NOT_ALLOWED:
         return f"its licence, {entry.licence}, does not allow {wish.use}"
     if Task.ARABIC in wish.needs and entry.arabic not in {Arabic.FIRST, Arabic.LISTED}:
         return "its publisher does not name Arabic"
@@ -138,7 +138,7 @@ def _lacking(offer: Offer, room: Room) -> str | None:
 
 def _ordered(fit: Sequence[_Candidate], wish: Wish, percents: Mapping[str, float]) -> list[_Candidate]:
     def rung(each: _Candidate) -> tuple[bool, int]:
-        is_undecided = bool(wish.use) and wish.permit(each.entry) is Permit.UNKNOWN
+        is_undecided = bool(wish.use) and wish.permit(each.entry) is Permission.UNKNOWN
         return is_undecided, -sum(need in each.entry.tasks for need in wish.needs)
 
     ordered = []

@@ -10,6 +10,7 @@ from typing import Final
 
 from botbridge.models.facts import CatalogueEntry, Task, WeightsFile
 from botbridge.models.footprint import Footprint
+from botbridge.models.licences import Permission
 
 NEEDS: Final = (Task.LOGIC, Task.MATHS, Task.MULTILINGUAL, Task.ARABIC, Task.CODE, Task.CHAT)
 """What can be asked for; translation alone is no conversation."""
@@ -45,22 +46,9 @@ class Runtime(StrEnum):
         return "llamacpp" if self is Runtime.LLAMA_CPP else self.value
 
 
-class Permit(StrEnum):
-    """What a licence says to the use in question."""
-
-    ALLOWED = "allowed"
-    CONDITIONAL = "conditional"
-    UNKNOWN = "unknown"
-    NOT_ALLOWED = "not allowed"
-
-
-PERMISSIVE: Final = frozenset({"Apache-2.0", "MIT", "BSD-3-Clause", "ISC", "CC0-1.0", "Unlicense"})
-"""SPDX ids of licences that allow every use, with a notice at the most."""
-
-
-def permit_by_id(entry: CatalogueEntry) -> Permit:
-    """Decide by the licence's id alone: a well-known one that allows everything, or one that somebody has to read."""
-    return Permit.ALLOWED if entry.licence in PERMISSIVE else Permit.UNKNOWN
+def unread(_: CatalogueEntry) -> Permission:
+    """Return what somebody who reads no licence can say of one."""
+    return Permission.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +111,7 @@ class Wish:
     forms: frozenset[str] = QUANTIZED
     runtime: Runtime | None = None
     use: str = ""
-    permit: Callable[[CatalogueEntry], Permit] = field(default=permit_by_id, compare=False)
+    permit: Callable[[CatalogueEntry], Permission] = field(default=unread, compare=False)
     load: Load = Load()
     room: Room = Room()
     installed: frozenset[str] = frozenset()
@@ -185,7 +173,7 @@ class Match:
     entry: CatalogueEntry
     offer: Offer
     percent: float | None
-    permit: Permit | None
+    permit: Permission | None
     reasons: tuple[str, ...]
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from botbridge.models.catalogue import CATALOGUE_FILE, Catalogue, load_catalogue
+from botbridge.models.clearance import permission
 from botbridge.models.facts import CatalogueEntry, Task
+from botbridge.models.licences import Permission, load_licences
 from botbridge.models.match import match
 from botbridge.models.match_facts import (
     LOW_END,
@@ -15,17 +18,18 @@ from botbridge.models.match_facts import (
     Answer,
     Load,
     Match,
-    Permit,
     Room,
     Runtime,
     Wish,
     forms_called,
     low_end_load,
 )
+from botbridge.models.uses import Use
 from tests.fakes.small_catalogue import ALIKE, SMALL_CATALOGUE, model, score
 
 GB = 10**9
 ANYWHERE = Wish()
+SAAS = partial(permission, use=Use.SAAS, licences=load_licences())
 LOGIC, MATHS, MULTILINGUAL, ARABIC, CHAT = Task.LOGIC, Task.MATHS, Task.MULTILINGUAL, Task.ARABIC, Task.CHAT
 
 
@@ -197,8 +201,10 @@ def test_languages_can_be_named(languages: tuple[str, ...], fits: list[str]) -> 
 
 
 def test_a_licence_that_does_not_allow_the_use_leaves_a_model_out() -> None:
-    def permit(entry: CatalogueEntry) -> Permit:
-        return {"opt-175b": Permit.NOT_ALLOWED, "llama3.2": Permit.CONDITIONAL}.get(entry.licence, Permit.ALLOWED)
+    def permit(entry: CatalogueEntry) -> Permission:
+        return {"opt-175b": Permission.NOT_ALLOWED, "llama3.2": Permission.CONDITIONAL}.get(
+            entry.licence, Permission.ALLOWED
+        )
 
     wish = Wish(forms=QUANTIZED | {"BF16"}, use="saas", permit=permit)
     answer = ask(wish)
@@ -209,16 +215,17 @@ def test_a_licence_that_does_not_allow_the_use_leaves_a_model_out() -> None:
 
 def test_a_licence_of_which_nobody_knows_whether_it_allows_the_use_stands_last() -> None:
     """The best answer is of no use to somebody who may not use it."""
-    answer = ask(Wish(needs=(MATHS,), use="saas"))
-    undecided = [found.permit is Permit.UNKNOWN for found in answer.matches]
+    answer = ask(Wish(needs=(MATHS,), use="saas", permit=SAAS))
+    undecided = [found.permit is Permission.UNKNOWN for found in answer.matches]
     assert undecided == sorted(undecided)
-    assert names(answer)[-2:] == ["falcon-h1-1.5b", "llama-3.2-1b"]
+    assert names(answer)[-1] == "falcon-h1-1.5b"
 
 
-def test_by_its_id_alone_a_licence_is_permissive_or_unknown() -> None:
-    answer = ask(Wish(needs=(CHAT,), use="saas"))
-    assert the("phi-4-mini", answer).permit is Permit.ALLOWED
-    assert the("llama-3.2-1b", answer).permit is Permit.UNKNOWN
+def test_a_use_is_judged_by_the_clauses_of_the_licence() -> None:
+    answer = ask(Wish(needs=(CHAT,), use="saas", permit=SAAS))
+    assert the("phi-4-mini", answer).permit is Permission.ALLOWED
+    assert the("llama-3.2-1b", answer).permit is Permission.CONDITIONAL
+    assert "does not allow saas" in why_not("opt-6.7b", answer)
     assert the("qwen3-4b", ask(Wish())).permit is None
 
 
