@@ -18,7 +18,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -102,21 +101,24 @@ class Writer:
     def _begin(self) -> None:
         """Hand to the thread what waits, and come back when that is done."""
         batch, self._waiting = self._waiting[:_BATCH_LIMIT], self._waiting[_BATCH_LIMIT:]
-        if not batch:
+        if batch:
+            self._thread.submit(self._carry_out, asyncio.get_running_loop(), batch)
+        else:
             self._idle.set()
-            return
-        works, flush = [job.work for job in batch], any(job.flush for job in batch)
-        carry_out = partial(_carry_out, self._engine, self._path, works, flush=flush)
-        carried = asyncio.get_running_loop().run_in_executor(self._thread, carry_out)
-        carried.add_done_callback(partial(self._carried, batch))
 
-    def _carried(self, batch: Sequence[_Job], carried: asyncio.Future[list[_Attempt]]) -> None:
+    def _carry_out(self, loop: asyncio.AbstractEventLoop, batch: Sequence[_Job]) -> None:
+        """Run in the thread."""
+        works, flush = [job.work for job in batch], any(job.flush for job in batch)
+        attempts = _attempts(self._engine, self._path, works, flush=flush)
+        loop.call_soon_threadsafe(self._carried, batch, attempts)
+
+    def _carried(self, batch: Sequence[_Job], attempts: Sequence[_Attempt]) -> None:
         self._begin()
-        for job, attempt in zip(batch, carried.result(), strict=True):
+        for job, attempt in zip(batch, attempts, strict=True):
             _settle(job, attempt)
 
 
-def _carry_out(engine: Engine, path: Path, works: Sequence[Work[object]], *, flush: bool) -> list[_Attempt]:
+def _attempts(engine: Engine, path: Path, works: Sequence[Work[object]], *, flush: bool) -> list[_Attempt]:
     """Do pieces of work in one transaction; when one of them fails, each in a transaction of its own.
 
     Returns:
@@ -133,7 +135,7 @@ def _carry_out(engine: Engine, path: Path, works: Sequence[Work[object]], *, flu
     except Exception as error:  # noqa: BLE001 - each caller gets its own error
         if len(works) == 1:
             return [_Attempt(error=error)]
-    return [attempt for work in works for attempt in _carry_out(engine, path, [work], flush=flush)]
+    return [attempt for work in works for attempt in _attempts(engine, path, [work], flush=flush)]
 
 
 def _do(connection: Connection, path: Path, work: Work[object]) -> object:
