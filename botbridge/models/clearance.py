@@ -69,6 +69,8 @@ def permission(entry: CatalogueEntry, use: Use, licences: Licences) -> Permissio
 
 def entry_of(catalogue: Catalogue, named: NamedModel) -> CatalogueEntry | None:
     """Return the catalogue's entry of a model, by whichever of its names it is called; None where there is none."""
+    if (entry := catalogue.entry(named.model)) is not None:
+        return entry
     called = _lowered(named.model, named.hub_id, _repository(named.source))
     own = (entry for entry in catalogue.entries if called & _own_names(entry))
     # A repository of quantized weights may have an entry of its own and be named by that of the model it was made of.

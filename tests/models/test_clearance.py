@@ -80,6 +80,7 @@ CATALOGUE = catalogue_of(
         ],
     ),
     licensed("Apache-2.0", model="own", hub_id="q/Own-GGUF"),
+    licensed("Apache-2.0", model="llama-again", hub_id="meta/Llama"),
 )
 
 
@@ -93,6 +94,7 @@ CATALOGUE = catalogue_of(
         ("meta/Llama:Q4_K_M", "llama"),
         ("q/Llama-GGUF:Q4_K_M", "llama"),
         ("q/Own-GGUF:Q8_0", "own"),
+        ("llama-again", "llama-again"),
         ("meta/Other", None),
         ("/srv/meta/Llama", None),
         ("./llama.gguf", None),
