@@ -25,6 +25,8 @@
     │   ├── GenerationFailed
     │   ├── NotReplayable
     │   └── WorkerDied
+    ├── NotMeasured
+    ├── NotDrawn
     ├── ControlError
     └── PlatformError
         ├── PlatformUnavailable         nothing can have been delivered: try again
@@ -153,6 +155,14 @@ class NotReplayable(InferenceError):
 
 class WorkerDied(InferenceError):
     """The worker process ended while it held the request."""
+
+
+class NotMeasured(BotBridgeError):
+    """What is asked of this machine was never measured on it; the sentence names the command that does."""
+
+
+class NotDrawn(BotBridgeError):
+    """A drawing could not be made or written."""
 
 
 class ControlError(BotBridgeError):
