@@ -22,6 +22,7 @@ from botbridge.cli.doctor import doctor
 from botbridge.cli.health import health
 from botbridge.cli.models import models_app
 from botbridge.cli.people import people_app
+from botbridge.cli.plan import plan
 from botbridge.cli.replay import replay
 from botbridge.cli.run import run
 from botbridge.errors import BotBridgeError, ConfigError
@@ -63,6 +64,7 @@ def build_app() -> typer.Typer:
     app.command()(health)
     app.command()(bench)
     app.command()(doctor)
+    app.command()(plan)
     app.command()(replay)
     app.add_typer(models_app, name="models")
     app.add_typer(db_app, name="db")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from botbridge.cli.plotting import Plot, check_plot, draw_plot
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -27,17 +29,22 @@ def bench(
     tokens: Annotated[int | None, typer.Option(min=1, max=4096, help="Only the time for so many tokens.")] = None,
     quality: Annotated[bool, typer.Option("--quality", help="Perplexity and agreement with float32, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    plot: Plot = None,
 ) -> None:
     """Measure every engine that is installed; `engine=auto` then takes the fastest."""
     import asyncio
 
     from botbridge.app import engine_options
     from botbridge.cli.printing import note, prepare
+    from botbridge.machine.charts import bench_chart
     from botbridge.machine.figures import write_report
     from botbridge.models.catalogue import load_catalogue
     from botbridge.models.clearance import clear
     from botbridge.models.store import ModelStore
 
+    check_plot(plot, as_json=as_json)
+    if plot is not None and tokens is not None:
+        raise typer.BadParameter("--plot draws the whole measurement, and --tokens asks for one figure of it")
     settings = prepare({"INFERENCE__MODEL": model}, quiet=True)
     catalogue = load_catalogue(home=settings.home)
     named = catalogue.resolve(settings.inference.model)
@@ -60,6 +67,8 @@ def bench(
         note(f"kept for engine=auto: {write_report(settings.home, report)}")
     if not report.fastest_first:
         raise typer.Exit(1)
+    if plot is not None:
+        draw_plot(bench_chart(report), plot)
 
 
 async def _measure(

@@ -1,0 +1,191 @@
+"""`botbridge plan`: how long people will wait, how many this machine serves, and what it costs here and elsewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from botbridge.cli.plotting import Plot, check_plot, draw_plot
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from botbridge.machine.money import Money
+    from botbridge.machine.plan import Measured, Memory, Plan
+    from botbridge.settings import Settings
+
+
+def plan(
+    *,
+    users: Annotated[int, typer.Option(min=1, max=10**8, help="People.")] = 50,
+    messages_per_day: Annotated[float, typer.Option(min=0.001, max=10**5, help="Of each of them.")] = 10.0,
+    peak_share: Annotated[
+        float, typer.Option(min=0.001, max=1.0, help="Of a day's messages, in its busiest hour.")
+    ] = 0.125,
+    reply_tokens: Annotated[float, typer.Option(min=1, max=10**6, help="Of an answer, in the mean.")] = 150.0,
+    reply_variation: Annotated[
+        float, typer.Option(min=0, max=5, help="Standard deviation of that, in means; 0: all answers alike.")
+    ] = 1.0,
+    prompt_tokens: Annotated[float, typer.Option(min=1, max=10**6, help="New ones in a message.")] = 40.0,
+    history_tokens: Annotated[
+        float, typer.Option(min=0, max=10**6, help="Turns before it: known here, sent and paid elsewhere.")
+    ] = 400.0,
+    wait_s: Annotated[
+        float, typer.Option(min=0.001, max=86_400, help="95 of 100 shall have their first word by then.")
+    ] = 10.0,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="Another model than the settings'.")] = None,
+    engine: Annotated[str | None, typer.Option(help="Another than the fastest that was measured.")] = None,
+    slots: Annotated[int | None, typer.Option(min=1, max=256, help="Answers at once; else the settings'.")] = None,
+    tokens_per_s: Annotated[
+        float | None, typer.Option(min=0.01, max=10**6, help="Of one answer alone: plan without a measurement.")
+    ] = None,
+    quantization: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of the weights, such as Q4_K_M: for the memory.")
+    ] = None,
+    watts: Annotated[
+        str | None, typer.Option(metavar="W[-W]", help="What this machine draws, such as 15 or 10-25.")
+    ] = None,
+    kwh_price: Annotated[
+        str | None, typer.Option(metavar="PRICE", help="Of a kWh, with its currency, such as 0.30EUR.")
+    ] = None,
+    eur_usd: Annotated[
+        float | None, typer.Option(min=0.001, max=1000, help="Dollars for a euro; else nothing is converted.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    plot: Plot = None,
+) -> None:
+    """Tell what a load means: waits, people served, memory, electricity, and what it would cost elsewhere."""
+    from botbridge.cli.printing import prepare
+    from botbridge.machine.charts import wait_chart
+    from botbridge.machine.costs import Terms
+    from botbridge.machine.plan import Load, make_plan
+    from botbridge.machine.plan_report import as_facts
+    from botbridge.machine.prices import load_prices
+    from botbridge.machine.queueing import Service, Talk
+
+    check_plot(plot, as_json=as_json)
+    terms = Terms(_watts(watts), _money(kwh_price), eur_usd)
+    settings = prepare({"INFERENCE__MODEL": model}, quiet=True)
+    prices = load_prices(settings.home)
+    measured = _measured(settings, engine, tokens_per_s)
+    load = Load(users, messages_per_day, peak_share, history_tokens)
+    talk = Talk(prompt_tokens, reply_tokens, reply_variation)
+    service = Service(measured.speed, talk, slots or settings.inference.slots)
+    memory = _memory(settings, measured, quantization, service.slots, history_tokens + prompt_tokens + reply_tokens)
+    made = make_plan(
+        settings.inference.model, measured, load, service, memory=memory, prices=prices, terms=terms, wait_s=wait_s
+    )
+    if as_json:
+        typer.echo(json.dumps(as_facts(made), indent=2))
+    else:
+        _print(made)
+    if plot is not None:
+        draw_plot(wait_chart(made), plot)
+
+
+def _measured(settings: Settings, engine: str | None, tokens_per_s: float | None) -> Measured:
+    from botbridge.app import named_model
+    from botbridge.machine.figures import read_report
+    from botbridge.machine.plan import Measured, measured_speed
+    from botbridge.machine.queueing import Speed
+
+    if tokens_per_s is not None:
+        return Measured(Speed.guessed(tokens_per_s))
+    name = named_model(settings).model
+    return measured_speed(read_report(settings.home, name), engine or settings.inference.engine, name)
+
+
+def _memory(
+    settings: Settings, measured: Measured, quantization: str | None, slots: int, conversation_tokens: float
+) -> Memory:
+    from botbridge.inference.resources import available_memory_bytes
+    from botbridge.machine.plan import Memory, known_quantizations, model_footprint
+    from botbridge.models.catalogue import load_catalogue
+
+    entry = load_catalogue().entry(settings.inference.model)
+    try:
+        found = model_footprint(entry, quantization, slots=slots, conversation_tokens=conversation_tokens)
+    except KeyError as error:
+        assert entry is not None
+        known = ", ".join(known_quantizations(entry))
+        raise typer.BadParameter(f"no size is known of {quantization}; of these it is: {known}") from error
+    return Memory(found, measured.resident_bytes, available_memory_bytes())
+
+
+def _watts(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(?:-(\d+(?:\.\d+)?))?", text)
+    if found is None or float(found[1]) > float(found[2] or found[1]):
+        raise typer.BadParameter(f"--watts {text}: watts are a number or a range, such as 15 or 10-25")
+    return float(found[1]), float(found[2] or found[1])
+
+
+def _money(text: str | None) -> Money | None:
+    from botbridge.machine.money import Money
+
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([A-Z]{3})", text)
+    if found is None:
+        raise typer.BadParameter(f"--kwh-price {text}: a price is a number and a currency, such as 0.30EUR")
+    return Money(found[2], float(found[1]), float(found[1]))
+
+
+def _print(made: Plan) -> None:
+    from rich.console import Console
+
+    from botbridge.machine.criteria import when_to_move
+    from botbridge.machine.plan_report import summary
+
+    console = Console(width=None if Console().is_terminal else 160, highlight=False, markup=False)
+    for line in summary(made):
+        console.print(line, soft_wrap=True)
+    for table in (_electricity(made), _offers(made), _criteria(made)):
+        console.print()
+        console.print(table)
+    console.print()
+    for line in when_to_move(made):
+        console.print(line, soft_wrap=True)
+
+
+def _electricity(made: Plan) -> Table:
+    from botbridge.machine.money import ranged
+    from botbridge.machine.plan_report import cited
+
+    table = _table("Electricity, running all month", "what draws it", "kWh", "cost", "source")
+    for draw in made.costs.draws:
+        cost = "" if draw.cost is None else str(draw.cost)
+        table.add_row(draw.title, ranged(*draw.kwh_month, 1), cost, cited(draw.source))
+    return table
+
+
+def _offers(made: Plan) -> Table:
+    from botbridge.machine.plan_report import cited
+
+    table = _table("Elsewhere, all month", "offer", "price", "a month with this load", "converted", "source")
+    for offer in made.costs.offers:
+        converted = "" if offer.converted is None else str(offer.converted)
+        table.add_row(offer.price.title, offer.price.quoted, str(offer.month), converted, cited(offer.source))
+    return table
+
+
+def _criteria(made: Plan) -> Table:
+    from botbridge.machine.criteria import criteria
+
+    table = _table("Side by side", "", "this machine", "VPS", "GPU by the hour", "API by the token")
+    for row in criteria(made):
+        table.add_row(row.criterion, row.here, row.vps, row.gpu, row.api)
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    return table

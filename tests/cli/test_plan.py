@@ -1,0 +1,170 @@
+"""`botbridge plan` as an operator runs it, and its JSON against the schema in docs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from typer.testing import CliRunner, Result
+
+from botbridge.cli import build_app
+from botbridge.errors import ConfigError
+from botbridge.machine.figures import write_report
+from botbridge.machine.plan import PEAK_SHARE, WAIT_S
+from tests.machine.test_figures import REPORT
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = json.loads((ROOT / "docs" / "schemas" / "plan.json").read_text())
+MODEL = "smollm2-135m-instruct"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home, told to the command by its environment."""
+    monkeypatch.setenv("BOTBRIDGE_HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def measured_home(home: Path) -> Path:
+    """A home in which `botbridge bench` has run with the default model."""
+    write_report(home, replace(REPORT, model=MODEL))
+    return home
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(build_app(), list(arguments))
+
+
+def facts(*arguments: str) -> dict[str, Any]:
+    """What `plan --json` prints, after a look whether it has the form that is promised."""
+    done = run("plan", "--json", *arguments)
+    assert done.exit_code == 0, done.output
+    found: dict[str, Any] = json.loads(done.stdout)
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    jsonschema.Draft202012Validator(SCHEMA).validate(found)
+    return found
+
+
+def test_a_plan_is_made_from_what_bench_stored(measured_home: Path) -> None:
+    found = facts()
+    assert found["model"] == MODEL
+    assert found["speed"] == {
+        "measured": True, "engine": "llamacpp", "prefill_tokens_s": 900.0, "decode_tokens_s": {"1": 200.0, "8": 500.0},
+    }  # fmt: skip
+    assert found["load"]["peak_share"] == PEAK_SHARE
+    assert found["limit"]["wait_s"] == WAIT_S
+    assert found["waits"]["busy"] < 0.1
+    assert found["memory"]["worker_resident_bytes"] == 10**9
+    assert found["this_machine_month"] is None
+
+
+def test_every_part_of_the_form_is_met_with_a_speed_that_is_named(home: Path) -> None:
+    (home / "prices.toml").write_text(
+        '[[price]]\nid = "mine"\ntitle = "rent"\nkind = "own"\ncurrency = "EUR"\nper = "month"\nlow = 20\nhigh = 20\n'
+    )
+    money = ("--watts", "10-25", "--kwh-price", "0.30EUR", "--eur-usd", "1.1")
+    found = facts("--tokens-per-s", "5", "--users", "4000", *money)
+    assert found["speed"]["measured"] is False
+    assert found["waits"] is None
+    assert found["limit"]["machines"] > 1
+    assert found["this_machine_month"]["low"] == pytest.approx(20 + 10 * 0.73 * 0.3)
+    assert [draw["id"] for draw in found["electricity"]] == ["this"]
+    assert all(offer["converted"] for offer in found["offers"])
+    assert all(even["messages_a_day"] for even in found["break_even"])
+
+
+def test_a_model_that_the_catalogue_does_not_know_has_no_computed_size(home: Path) -> None:
+    found = facts("--tokens-per-s", "5", "--model", "org/unheard-of")
+    assert found["memory"]["needed_bytes"] is None
+
+
+def test_without_a_measurement_one_sentence_says_what_to_do(tmp_path: Path) -> None:
+    """Of the whole command, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "botbridge", "plan"],
+        cwd=tmp_path,
+        env=os.environ | {"BOTBRIDGE_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"botbridge: {MODEL} was not measured on this machine: "
+        "run `botbridge bench`, or say --tokens-per-s N to plan without\n"
+    )
+
+
+def test_people_read_sentences_and_tables(measured_home: Path) -> None:
+    done = run("plan", "--plot", "-")
+    assert done.exit_code == 0, done.output
+    for told in (
+        "200 tokens/s for one answer",
+        "50 people with 10 messages a day each, 500 in all, 62 in the busiest hour",
+        "5.49 EUR a month",
+        "API by the token",
+        "Move to the engine remote, or add a machine, beyond",
+        "wait in the busiest hour",
+    ):
+        assert told in done.stdout
+
+
+def test_a_drawing_lands_in_a_file_and_json_stays_json(measured_home: Path) -> None:
+    done = run("plan", "--json", "--plot", "wait.png")
+    assert json.loads(done.stdout)["model"] == MODEL
+    assert "drawn: wait.png" in done.stderr
+    assert (measured_home / "wait.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--plot", "wait.pdf"], "ends with .png or .svg"),
+        (["--plot", "-", "--json"], "both want standard output"),
+        (["--watts", "25-10"], "such as 15 or 10-25"),
+        (["--watts", "much"], "such as 15 or 10-25"),
+        (["--kwh-price", "0.30"], "such as 0.30EUR"),
+        (["--quantization", "Q99", "--tokens-per-s", "5"], "no size is known of Q99"),
+        (["--users", "0"], "--users"),
+        (["--peak-share", "1.5"], "--peak-share"),
+        (["--tokens-per-s", "nan"], "--tokens-per-s"),
+        (["--users", "nan"], "--users"),
+    ],
+)
+def test_wrong_use_is_told_before_anything_is_done(home: Path, arguments: list[str], told: str) -> None:
+    done = run("plan", *arguments)
+    assert done.exit_code == 2
+    assert told in " ".join(done.stderr.replace("│", " ").split())
+
+
+def test_prices_that_cannot_be_read_are_a_mistake_in_the_settings(home: Path) -> None:
+    (home / "prices.toml").write_text("price = [")
+    refused = run("plan", "--tokens-per-s", "5")
+    assert isinstance(refused.exception, ConfigError)
+    assert str(refused.exception).startswith(f"{home / 'prices.toml'} cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--plot", "speed.txt"], "ends with .png or .svg"),
+        (["--plot", "-", "--json"], "both want standard output"),
+        (["--plot", "speed.png", "--tokens", "50"], "the whole measurement"),
+    ],
+)
+def test_bench_refuses_a_drawing_that_cannot_be_before_it_measures(
+    tmp_path: Path, arguments: list[str], told: str
+) -> None:
+    done = run("bench", *arguments)
+    assert done.exit_code == 2
+    assert told in " ".join(done.stderr.replace("│", " ").split())
