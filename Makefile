@@ -1,7 +1,7 @@
 # Every verb sets up what it needs, says what it does, and is quick the second time.
 # PYTHON=/path/to/python3 names the Python to set up with; TORCH_INDEX_URL the index to take torch from.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev native run chat demo test test-slow soak check fmt bench docs pins
+.PHONY: help setup setup-dev native run chat demo test test-slow soak check fmt bench bench-plan docs pins
 
 BIN := .venv/bin
 INSTALL = python=$$(sh scripts/find_python.sh) && "$$python" scripts/install.py
@@ -50,6 +50,9 @@ fmt: setup-dev ## Put code into its one form, and mend what can be mended by a t
 
 bench: setup-dev ## Compare with other servers, each ratio beside its goal (half an hour; docs/performance.md)
 	@$(BIN)/python -m benchmarks
+
+bench-plan: setup-dev ## Compare the waits that `plan` foresees with those at a real bridge (four minutes)
+	@$(BIN)/python -m benchmarks.plan_check
 
 docs: setup-dev ## Write the parts of the documentation that come from code: .env.example, README's table of models
 	$(BIN)/python -m scripts.env_example

@@ -101,7 +101,7 @@ def _measured(settings: Settings, engine: str | None, tokens_per_s: float | None
 def _memory(
     settings: Settings, measured: Measured, quantization: str | None, slots: int, conversation_tokens: float
 ) -> Memory:
-    from botbridge.inference.resources import available_memory_bytes
+    from botbridge.resources import available_memory_bytes
     from botbridge.machine.plan import Memory, known_quantizations, model_footprint
     from botbridge.models.catalogue import load_catalogue
 

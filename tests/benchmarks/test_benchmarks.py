@@ -19,9 +19,10 @@ from benchmarks.comparing import Goal, by_turns, conclude, quantile, ratio
 from benchmarks.conversations import LONG, SHORT, Load, play
 from benchmarks.hot_path import latencies_s
 from benchmarks.long_history import prepare
+from benchmarks.plan_check import Seen, seen
 from benchmarks.shapes import VOCABULARY, _tokenizer
 from benchmarks.start import torch_files
-from tests.fakes.telegram.client import Record
+from tests.fakes.telegram.client import Record, Sent
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if "ArgumentParser(" in path.read_text())
@@ -162,6 +163,29 @@ def test_a_message_waits_until_the_last_edit_that_it_caused() -> None:
     )
     record = Record(sent=(), updates=updates, events=events, early_calls=0, menus={}, webhook_url="", webhook_secret="")
     assert latencies_s(record, 1) == [2.0, 2.0]
+
+
+def test_words_count_from_the_first_text_that_is_no_status() -> None:
+    """One person waits in line and sees their place; the other is answered in one piece."""
+    updates = tuple(
+        {"update_id": number, "content": json.dumps({"message": {"chat": {"id": chat}}})}
+        for number, chat in ((1, 7), (2, 8))
+    )
+    sent = (
+        Sent(7, 20, "Hello there", (), None, None, edits=("⏳ You are number 2.", "Hello"), options={}),
+        Sent(8, 21, "Good morning", (), None, None, edits=(), options={}),
+    )
+    course = (
+        ("update", 1, 0.0), ("message", (7, 20), 0.5), ("update", 2, 1.0), ("edit", (7, 20), 2.0),
+        ("message", (8, 21), 4.0), ("edit", (7, 20), 5.0),
+    )  # fmt: skip
+    events = tuple(
+        {"kind": kind, "at_s": at_s}
+        | ({"update_id": about} if kind == "update" else dict(zip(("chat_id", "message_id"), about, strict=True)))  # type: ignore[call-overload]
+        for kind, about, at_s in course
+    )
+    record = Record(sent, updates=updates, events=events, early_calls=0, menus={}, webhook_url="", webhook_secret="")
+    assert seen(record) == {7: Seen(2.0, 5.0), 8: Seen(3.0, 3.0)}
 
 
 def test_a_quantile_is_one_of_the_values() -> None:
