@@ -15,6 +15,9 @@ from botbridge.errors import StorageUnavailable
 
 _WAL_RESET_FIXED = (3, 51, 3)
 
+_LOG_KEPT_BYTES = 16 * 2**20
+"""To this the log's file is cut when it begins anew; it grows to a quarter of it before it is written back."""
+
 
 def writer_engine(path: Path, busy_timeout_s: float) -> Engine:
     """Return an engine with one connection, whose transactions take the write lock at their start.
@@ -23,7 +26,13 @@ def writer_engine(path: Path, busy_timeout_s: float) -> Engine:
     somebody else wrote in between, whatever the busy timeout is; an immediate
     one waits.
     """
-    pragmas = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
+    pragmas = (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "secure_delete=ON",
+        f"journal_size_limit={_LOG_KEPT_BYTES}",
+    )
     return _engine(path, busy_timeout_s, pragmas, begin="BEGIN IMMEDIATE", connections=1)
 
 

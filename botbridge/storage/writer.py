@@ -26,6 +26,7 @@ from sqlalchemy import Connection, Engine
 from botbridge.errors import StorageUnavailable
 from botbridge.storage.engines import driver_connection
 from botbridge.storage.failures import translated
+from botbridge.storage.log_size import LogSize
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -60,6 +61,7 @@ class Writer:
         self._idle = asyncio.Event()
         self._idle.set()
         self._closed = False
+        self._log_size = LogSize(path)
 
     async def write(self, work: Work[T], *, flush: bool = True) -> T:
         """Run a piece of work in a transaction and return its result once that is committed.
@@ -116,6 +118,7 @@ class Writer:
         self._begin()
         for job, attempt in zip(batch, attempts, strict=True):
             _settle(job, attempt)
+        self._log_size.look()
 
 
 def _attempts(engine: Engine, path: Path, works: Sequence[Work[object]], *, flush: bool) -> list[_Attempt]:
