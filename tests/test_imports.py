@@ -14,6 +14,8 @@ CASES = [
     ("botbridge.conversation.service", ["torch", "transformers", "telegram", "discord", "sqlalchemy"]),
     # A10: whoever kills the service while the worker imports these must find it watching its parent already.
     ("botbridge.inference.worker", ["torch", "transformers", "openvino", "llama_cpp"]),
+    # Its importers llamacpp_loading and openvino_loading compute without torch.
+    ("botbridge.inference.engines.hf_tokenizer", ["torch"]),
     ("botbridge.inference.client", ["torch", "transformers", "telegram", "discord", "sqlalchemy"]),
 ]
 

@@ -116,7 +116,7 @@ def main(arguments: Sequence[str]) -> int:
         from botbridge.inference.engines.hf_tokenizer import HfTokenizer, load_tokenizer  # noqa: PLC0415
 
         loaded = load(files, EngineOptions(engine=engine, dtype=dtype, device="cpu", slots=LANES))
-        ids = HfTokenizer(load_tokenizer(files.directory)).encode_plain(sys.stdin.read())
+        ids = HfTokenizer(load_tokenizer(files)).encode_plain(sys.stdin.read())
         scores = score(loaded, ids)
     except Exception as error:  # noqa: BLE001 - libraries raise anything at all over a bad model
         print(describe(error), file=sys.stderr)  # noqa: T201 - this process's answer

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,8 +12,9 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from transformers import PreTrainedTokenizerFast
 
 from botbridge.answers import Role, Turn
-from botbridge.inference.engines.hf_tokenizer import HfTokenizer, ModelTemplate
+from botbridge.inference.engines.hf_tokenizer import HfTokenizer, ModelTemplate, load_tokenizer
 from botbridge.inference.prompt import PromptBuilder, plain_ids
+from botbridge.models.store import ModelFiles
 from tests.fakes.tiny_models import byte_tokenizer, word_tokenizer
 
 
@@ -133,3 +137,44 @@ def test_the_supplied_template_begins_with_the_token_that_the_model_expects_firs
         single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", tokenizer.bos_token_id)]
     )
     assert ModelTemplate(tokenizer, [7]).template.start_ids == (tokenizer.bos_token_id,)
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_beside_a_gguf_a_tokenizer_speaks_as_it_does_elsewhere(name: str, tmp_path: Path) -> None:
+    """The shorter way to it, without torch, changes no prompt, no end and no control token."""
+    TOKENIZERS[name].save_pretrained(tmp_path)
+    files = ModelFiles("m", "r", tmp_path)
+    found = load_tokenizer(files)
+    (tmp_path / "m.gguf").touch()
+    beside = load_tokenizer(files)
+    turns = [Turn(Role.USER, "hi <tool> [INST]%"), Turn(Role.ASSISTANT, "ho\n\n"), Turn(Role.USER, "what is <think>?")]
+    one, other = (
+        (template.stop_ids, template.stop_strings, template.notes, wrapped.control_ids, prompt)
+        for tokenizer in (found, beside)
+        for wrapped in [HfTokenizer(tokenizer)]
+        for template in [ModelTemplate(tokenizer, [])]
+        for prompt in [PromptBuilder(wrapped, template.template, 1000).build("be kind", turns, 10)]
+    )
+    assert one == other
+
+
+def test_beside_a_gguf_text_is_cut_as_the_tokenizers_file_says(tmp_path: Path) -> None:
+    """Not as transformers cuts it for the architecture: Qwen 2's own rule lets every digit stand alone."""
+    letters = {symbol: place for place, symbol in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    tokenizer = Tokenizer(models.BPE(vocab=letters | {"12": 256}, merges=[("1", "2")]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen2"}))
+    (tmp_path / "m.gguf").touch()
+    assert HfTokenizer(load_tokenizer(ModelFiles("m", "r", tmp_path))).encode_plain("12") == [256]
+
+
+def test_beside_a_gguf_without_a_tokenizers_file_the_library_looks_for_another_form(tmp_path: Path) -> None:
+    """A directory of the operator's own may hold the words and their merges in files of their own."""
+    letters = {symbol: place for place, symbol in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    (tmp_path / "vocab.json").write_text(json.dumps(letters | {"<|endoftext|>": 256, "in": 257}))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\ni n\n")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
+    (tmp_path / "m.gguf").touch()
+    assert HfTokenizer(load_tokenizer(ModelFiles("m", "r", tmp_path))).encode_plain("in") == [257]

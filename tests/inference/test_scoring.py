@@ -19,7 +19,7 @@ TEXT = "The boats came in early, and nobody on the quay had anything to say abou
 
 
 def test_scores_are_those_of_plain_passes_over_each_lane(tiny_llama: ModelFiles) -> None:
-    ids = HfTokenizer(load_tokenizer(tiny_llama.directory)).encode_plain(TEXT)
+    ids = HfTokenizer(load_tokenizer(tiny_llama)).encode_plain(TEXT)
     found = score(load_transformers(tiny_llama, EngineOptions(device="cpu", dtype="float32")), ids)
     length = len(ids) // LANES
     lanes = torch.tensor(ids[: LANES * length]).reshape(LANES, length)
@@ -31,7 +31,7 @@ def test_scores_are_those_of_plain_passes_over_each_lane(tiny_llama: ModelFiles)
 
 
 def test_a_child_process_finds_the_same(tiny_llama: ModelFiles) -> None:
-    ids = HfTokenizer(load_tokenizer(tiny_llama.directory)).encode_plain(TEXT)
+    ids = HfTokenizer(load_tokenizer(tiny_llama)).encode_plain(TEXT)
     here = score(load_transformers(tiny_llama, EngineOptions(device="cpu", dtype="float32")), ids)
     there = score_in_child("transformers", "float32", tiny_llama, TEXT, 1)
     assert there.likeliest == here.likeliest

@@ -199,7 +199,7 @@ def test_an_instruct_model_gets_its_own_template_and_ends_at_its_end_of_turn(
     llama: BatchEngine, tiny_llama: ModelFiles
 ) -> None:
     """Found in the template, whatever the generation settings say."""
-    tokenizer = load_tokenizer(tiny_llama.directory)
+    tokenizer = load_tokenizer(tiny_llama)
     ids = llama.prompt("", talk("hi"), 20).ids
     assert tokenizer.decode(ids) == "<|turn|>user\nhi<|end|>\n<|turn|>assistant\n"
     assert tokenizer.convert_tokens_to_ids("<|end|>") in llama._dialogue.stop_ids

@@ -111,5 +111,7 @@ def test_code_of_a_tokenizer_is_not_run(directory: Path, canary: Path) -> None:
         auto_map={"AutoTokenizer": [None, "evil.Tokens"]},
     )
     with pytest.raises(ValueError, match="trust_remote_code"):
-        load_tokenizer(directory)
+        load_tokenizer(ModelFiles("m", "r", directory))
+    (directory / "m.gguf").touch()
+    assert load_tokenizer(ModelFiles("m", "r", directory)).encode("a")
     assert not canary.exists()

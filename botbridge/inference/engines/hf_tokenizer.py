@@ -1,12 +1,16 @@
-"""A Hugging Face tokenizer as prompt building and decoding need it."""
+"""A Hugging Face tokenizer as prompt building and decoding need it.
+
+Importing this module, and reading a tokenizer that lies beside a GGUF, loads no
+torch: engines that compute without it are ready sooner and stay smaller.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Final
 
 import jinja2
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from botbridge.inference.engines.dialogue import Dialogue
 from botbridge.inference.prompt import (
@@ -20,6 +24,9 @@ from botbridge.inference.prompt import (
     text_after_answer,
     try_template,
 )
+from botbridge.models.store import ModelFiles
+
+TOKENIZER_NAME: Final = "tokenizer.json"
 
 
 class HfTokenizer:
@@ -100,11 +107,22 @@ class ModelTemplate:
             self.stop_strings = (after.rstrip(),)
 
 
-def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
-    """Read a model's tokenizer; none of its code is run."""
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-        directory, local_files_only=True, trust_remote_code=False
-    )
+def load_tokenizer(files: ModelFiles) -> PreTrainedTokenizerBase:
+    """Read a model's tokenizer; none of its code is run.
+
+    Beside a GGUF its file is taken as it is, as a rule one that was written from
+    the GGUF's header. `AutoTokenizer` would import torch, and for some
+    architectures it takes the words only and cuts text by rules of its own.
+    Source: transformers 5.23 models/auto/tokenization_auto.py,
+    MODELS_WITH_INCORRECT_HUB_TOKENIZER_CLASS, qwen2 for one.
+    """
+    tokenizer: PreTrainedTokenizerBase
+    if files.gguf is not None and (files.directory / TOKENIZER_NAME).is_file():
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(files.directory, local_files_only=True)
+        return tokenizer
+    from transformers import AutoTokenizer  # noqa: PLC0415 - it imports torch
+
+    tokenizer = AutoTokenizer.from_pretrained(files.directory, local_files_only=True, trust_remote_code=False)
     return tokenizer
 
 

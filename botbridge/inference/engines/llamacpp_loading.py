@@ -52,7 +52,7 @@ def load_llamacpp(files: ModelFiles | None, options: EngineOptions) -> LoadedMod
     if options.slots > MOST_STREAMS:
         raise ValueError(f"the llamacpp engine runs at most {MOST_STREAMS} answers side by side")
     weights = Weights(files.gguf)
-    tokenizer = load_tokenizer(files.directory)
+    tokenizer = load_tokenizer(files)
     check_vocabulary(weights, tokenizer, files.gguf.name)
     asked_tokens = min(weights.trained_tokens, options.context_tokens or weights.trained_tokens)
 

@@ -49,7 +49,7 @@ def load_openvino(files: ModelFiles | None, options: EngineOptions) -> LoadedMod
     if files is None or files.gguf is None:
         raise ValueError("the openvino engine needs a model in GGUF form")
     properties = plugin_properties(options)
-    tokenizer = load_tokenizer(files.directory)
+    tokenizer = load_tokenizer(files)
     graph = read_gguf(files.gguf)
     read_bytes = weight_bytes(graph)
     compiled = ov.Core().compile_model(graph, "CPU", properties)

@@ -61,7 +61,7 @@ def _load(files: ModelFiles, placement: Placement, most_context_tokens: int | No
     """Load what is known to be there and to fit."""
     torch.set_grad_enabled(False)
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    tokenizer = load_tokenizer(files.directory)
+    tokenizer = load_tokenizer(files)
     model, adapters = read_with_adapters(files, placement)
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", FALLBACK_CONTEXT_TOKENS)
     context_tokens = min(limit, most_context_tokens or limit)
