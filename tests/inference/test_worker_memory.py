@@ -1,4 +1,4 @@
-"""What a real worker has in its memory: no torch where the engine does not compute with it."""
+"""What a real worker has in its memory: no torch where the engine does not compute with it, nothing twice."""
 
 from __future__ import annotations
 
@@ -76,4 +76,14 @@ async def test_auto_still_falls_back_to_the_engine_with_torch(files: ModelFiles)
     async with client_of("auto", files) as client:
         await until_state(client, "ready")
         assert client.status().engine == "transformers"
+        assert await answer(client)
+
+
+async def test_the_weights_of_llamacpp_are_in_memory_once(files: ModelFiles) -> None:
+    """The file is not kept beside them, and may be cut short while the worker runs."""
+    assert files.gguf is not None
+    async with client_of("llamacpp", files) as client:
+        await until_state(client, "ready")
+        assert files.gguf not in mapped(client)
+        os.truncate(files.gguf, 0)
         assert await answer(client)

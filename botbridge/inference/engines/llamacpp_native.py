@@ -88,6 +88,9 @@ class Weights:
         log = native_log()
         parameters = llama_cpp.llama_model_default_params()
         parameters.n_gpu_layers = 0
+        # Mapped, the file would stay in memory beside the copy in which most matrices are laid out for the CPU, and
+        # to shorten it would end this process.
+        parameters.load_mode = llama_cpp.LLAMA_LOAD_MODE_NONE
         pointer = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
         if pointer is None:
             raise LlamaCppFailed(f"llama.cpp cannot load {path.name}: {log.take_errors()}")
