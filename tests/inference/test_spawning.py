@@ -96,6 +96,13 @@ def test_a_worker_environment_is_made_of_known_names_only() -> None:
     assert not {"AWS_SECRET_ACCESS_KEY", "BOTBRIDGE_HOME"} & kept.keys()
 
 
+def test_how_memory_is_given_back_is_the_operators_decision_in_the_end() -> None:
+    """What the operator sets for the C library is not overwritten."""
+    name = "MALLOC_MMAP_THRESHOLD_"
+    assert worker_environment({name: "1"}, 2)[name] == "1"
+    assert name in worker_environment({}, 2)
+
+
 def _run(*arguments: str, stdin: str = "", cwd: Path = ROOT) -> str:
     done = subprocess.run(
         [sys.executable, *arguments],

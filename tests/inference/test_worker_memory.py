@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,9 +19,28 @@ from botbridge.answers import Sampling
 from botbridge.inference.choice import ADDED_BY, NEEDED_MODULES
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.options import EngineOptions
+from botbridge.inference.spawning import worker_environment
 from botbridge.models.store import ModelFiles
 from tests.fakes.asking import ask, prompt_of, until_state
 from tests.fakes.tiny_gguf import write_gguf_of
+
+BLOCKS = """
+import numpy, psutil
+
+def resident():
+    return psutil.Process().memory_info().rss
+
+numpy.ones(30 * 2**17).sum()
+before = resident()
+large, small = [], []
+for _ in range(8):
+    large.append(numpy.ones(20 * 2**17))
+    small.append(numpy.ones(2**16))
+between = resident()
+large.clear()
+print(between - before, resident() - before)
+"""
+"""Blocks of 20 MiB between blocks of half a MiB that stay, after one of 30 MiB was freed."""
 
 
 @pytest.fixture
@@ -87,3 +108,18 @@ async def test_the_weights_of_llamacpp_are_in_memory_once(files: ModelFiles) -> 
         assert files.gguf not in mapped(client)
         os.truncate(files.gguf, 0)
         assert await answer(client)
+
+
+@pytest.mark.skipif("CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="other C libraries decide by themselves")
+def test_memory_of_long_sequences_goes_back_to_the_system() -> None:
+    """When it is freed, and not only once the system is short of it."""
+    told = subprocess.run(
+        [sys.executable, "-c", BLOCKS],
+        env=worker_environment(os.environ, 1),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    taken_bytes, left_bytes = map(int, told.stdout.split())
+    assert taken_bytes > 160 * 2**20
+    assert left_bytes < 20 * 2**20
