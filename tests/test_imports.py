@@ -9,11 +9,11 @@ import pytest
 
 CASES = [
     ("botbridge", ["asyncio", "pydantic", "torch", "transformers"]),
-    ("botbridge.app", ["torch", "transformers", "openai", "fastapi", "uvicorn"]),
+    ("botbridge.app", ["numpy", "torch", "transformers", "openai", "fastapi", "uvicorn"]),
     ("botbridge.cli", ["pydantic", "torch", "transformers", "telegram", "discord", "sqlalchemy"]),
     ("botbridge.conversation.service", ["torch", "transformers", "telegram", "discord", "sqlalchemy"]),
     # A10: whoever kills the service while the worker imports these must find it watching its parent already.
-    ("botbridge.inference.worker", ["torch", "transformers", "openvino", "llama_cpp"]),
+    ("botbridge.inference.worker", ["numpy", "torch", "transformers", "openvino", "llama_cpp"]),
     # Its importers llamacpp_loading and openvino_loading compute without torch.
     ("botbridge.inference.engines.hf_tokenizer", ["torch"]),
     ("botbridge.inference.client", ["torch", "transformers", "telegram", "discord", "sqlalchemy"]),

@@ -23,8 +23,6 @@ from multiprocessing.queues import Queue
 from botbridge.inference.adapters import adapters_without, has_peft, known_adapters
 from botbridge.inference.choice import AUTO, engine_order, installed_engines, missing_note
 from botbridge.inference.engines.base import Engine, EngineInfo, describe
-from botbridge.inference.engines.batch import BatchEngine
-from botbridge.inference.engines.loaders import loader
 from botbridge.inference.loop import WorkerLoop
 from botbridge.inference.options import EngineOptions
 from botbridge.inference.protocol import FromWorker, Heartbeat, LoadFailed, Ready, ToWorker
@@ -112,7 +110,7 @@ def load_engine(assignment: Assignment, create: Callable[[str], Engine]) -> tupl
 
 
 def create_engine(name: str, assignment: Assignment, results: Queue[FromWorker]) -> Engine:
-    """Make an engine; only here is torch imported, and only for engines that use it.
+    """Make an engine; only here are numpy and torch imported, and only for engines that use them.
 
     Raises:
         ValueError: There is no engine of this name, or it is not installed.
@@ -127,6 +125,9 @@ def create_engine(name: str, assignment: Assignment, results: Queue[FromWorker])
 
             return FaultyEchoEngine(assignment.generation, results.put)  # type: ignore[arg-type]  # it breaks the protocol
         case _:
+            from botbridge.inference.engines.batch import BatchEngine  # noqa: PLC0415
+            from botbridge.inference.engines.loaders import loader  # noqa: PLC0415
+
             return BatchEngine(loader(name))
 
 
