@@ -216,7 +216,11 @@ class OpenAIServer:
         elif asked.path == "/props" and self.properties is not None:
             await _send(writer, 200, self.properties)
         elif asked.path == "/v1/chat/completions":
-            await self._answer(asked, reader, writer)
+            try:
+                await self._answer(asked, reader, writer)
+            except ConnectionError:  # the client closed while something was on its way to it
+                self._note_hang_up(asked)
+                raise
         else:
             await _send(writer, 404, {"error": {"message": "File Not Found", "type": "not_found_error", "code": 404}})
 
@@ -280,10 +284,13 @@ class OpenAIServer:
     async def _hang(self, asked: Asked, reader: asyncio.StreamReader) -> None:
         """Do nothing until the client hangs up."""
         await reader.read(1)
+        self._note_hang_up(asked)
+        raise _Ended
+
+    def _note_hang_up(self, asked: Asked) -> None:
         with self._ledger:
             asked.hung_up = True
             self._ledger.notify_all()
-        raise _Ended
 
 
 async def _send(
