@@ -52,10 +52,13 @@ class WorkerHealth:
     Attributes:
         silent_s: Age of its last message of any kind, in seconds.
         stalled_s: Age of its last token while it computes, in seconds; 0 when it is idle.
+        tokens_total: How many tokens it has computed since it was started, by
+            its last heartbeat; those of a prompt count as they are read.
     """
 
     silent_s: float
     stalled_s: float
+    tokens_total: int = 0
 
 
 @dataclass(frozen=True, slots=True)

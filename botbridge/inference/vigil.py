@@ -37,9 +37,9 @@ class Vigil:
 
     @property
     def signs(self) -> WorkerHealth:
-        """How old its signs of life are, to the pause between two looks."""
+        """How old its signs of life are, to the pause between two looks, and how far it has come."""
         pause_s = self._patience.heartbeat_s
-        return WorkerHealth(self._silent * pause_s, self._stalled * pause_s)
+        return WorkerHealth(self._silent * pause_s, self._stalled * pause_s, self._tokens_total)
 
     def look(self) -> str | None:
         """Return why the worker has to be killed, None when all is well."""

@@ -80,14 +80,18 @@ def tiny_gpt2(directory: Path) -> ModelFiles:
     return save(GPT2LMHeadModel(_gpt2_config(tokenizer)), tokenizer, directory)
 
 
-def looping_gpt2(directory: Path) -> ModelFiles:
+def looping_gpt2(directory: Path, *, width: int = 32, layers: int = 2, context_tokens: int = 512) -> ModelFiles:
     """A GPT-2 whose likeliest next word is always the next of `LOOPING_WORDS`, round and round.
 
     Attention and feed-forward add nothing, so the last word alone decides; the
-    output layer maps each word's embedding to the word after it.
+    output layer maps each word's embedding to the word after it. They are
+    computed all the same: one that is wide and deep enough takes its time.
     """
     tokenizer = word_tokenizer()
-    model = GPT2LMHeadModel(_gpt2_config(tokenizer, tie_word_embeddings=False))
+    config = _gpt2_config(
+        tokenizer, width=width, layers=layers, context_tokens=context_tokens, tie_word_embeddings=False
+    )
+    model = GPT2LMHeadModel(config)
     words = [tokenizer.convert_tokens_to_ids(word) for word in LOOPING_WORDS]
     follower = dict.fromkeys(range(len(tokenizer)), words[0])
     follower |= dict(zip(words, words[1:] + words[:1], strict=True))
@@ -102,13 +106,20 @@ def looping_gpt2(directory: Path) -> ModelFiles:
     return save(model, tokenizer, directory)
 
 
-def _gpt2_config(tokenizer: PreTrainedTokenizerFast, *, tie_word_embeddings: bool = True) -> GPT2Config:
+def _gpt2_config(
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    width: int = 32,
+    layers: int = 2,
+    context_tokens: int = 512,
+    tie_word_embeddings: bool = True,
+) -> GPT2Config:
     return GPT2Config(
         vocab_size=len(tokenizer),
-        n_embd=32,
-        n_layer=2,
+        n_embd=width,
+        n_layer=layers,
         n_head=4,
-        n_positions=512,
+        n_positions=context_tokens,
         eos_token_id=tokenizer.eos_token_id,
         bos_token_id=tokenizer.eos_token_id,
         tie_word_embeddings=tie_word_embeddings,

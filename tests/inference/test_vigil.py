@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from botbridge.answers import RequestId
+from botbridge.health import WorkerHealth
 from botbridge.inference.options import Patience
 from botbridge.inference.protocol import DeltaMessage, Heartbeat
 from botbridge.inference.vigil import Vigil, retry_pause_s
@@ -58,6 +59,14 @@ def test_an_idle_worker_does_not_hang() -> None:
     vigil = loaded()
     assert looks(vigil, 100, Heartbeat(1, running=0, tokens_total=7)) is None
     assert looks(vigil, 4, Heartbeat(1, running=1, tokens_total=7)) is None
+
+
+def test_the_signs_tell_how_far_the_worker_has_come() -> None:
+    """By its last heartbeat; in the middle of a prompt, too."""
+    vigil = loaded()
+    looks(vigil, 2, Heartbeat(1, running=1, tokens_total=7))
+    assert vigil.look() is None
+    assert vigil.signs == WorkerHealth(silent_s=2, stalled_s=3, tokens_total=7)
 
 
 def test_loading_may_take_its_own_longer_time() -> None:
