@@ -12,6 +12,7 @@ memory is unknown.
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -28,6 +29,16 @@ MEMORY_NAMES: Final = (
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
 """A control group's limit, its use, and what of the use is file pages that can be dropped; version 2 and version 1."""
+
+KILLS_NAMES: Final = ("memory.events", "memory.oom_control")
+KILLS_KEY: Final = "oom_kill"
+"""Where a control group counts whom any OOM killer of the kernel ended in it; version 2 and version 1.
+
+Source: Linux, Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst, section 10.
+"""
+
+RESIDENT_FIELD: Final = 1
+"""Source: proc(5), /proc/PID/statm: size, resident, ... in pages."""
 
 
 def usable_cores(root: Path = ROOT, allowed: Collection[int] | None = None) -> int:
@@ -69,11 +80,7 @@ def count_cores(root: Path, processors: Collection[int]) -> int:
 
 def available_memory_bytes(root: Path = ROOT) -> int | None:
     """Return how much memory this process can still take; None where that is unknown."""
-    found = [left for _, left in _group_memory(root)]
-    for line in (_read(root / "proc/meminfo") or "").splitlines():
-        name, _, amount = line.partition(":")
-        if name == "MemAvailable":
-            found.append(int(amount.split()[0]) * KIBIBYTE)
+    found = [*_group_memory(root), *_machine_memory(root, "MemAvailable")]
     return max(min(found), 0) if found else None
 
 
@@ -84,8 +91,31 @@ def processor_limit(root: Path = ROOT) -> float | None:
 
 def memory_limit_bytes(root: Path = ROOT) -> int | None:
     """Return how much memory our control group and those above it grant; None where they set no limit."""
-    limits = (limit for limit, _ in _group_memory(root))
+    limits = (limit for limit, _, _ in _group_limits(root))
     return min((limit for limit in limits if limit < NO_LIMIT_BYTES), default=None)
+
+
+def usable_memory_bytes(root: Path = ROOT) -> int | None:
+    """Return how much memory this process and those beside it may use together; None where that is unknown."""
+    limits = [limit for limit, _, _ in _group_limits(root)]
+    return min((*limits, *_machine_memory(root, "MemTotal")), default=None)
+
+
+def memory_kills(root: Path = ROOT) -> int | None:
+    """Return how many processes the kernel has killed for want of memory; None where it does not tell.
+
+    Those of our own control group count, whichever limit was reached; outside
+    of all groups those of the machine do.
+    """
+    places = [directory / name for directory in _groups(root, "memory") for name in KILLS_NAMES]
+    counts = (_fields(place).get(KILLS_KEY) for place in (*places, root / "proc/vmstat"))
+    return next((int(count) for count in counts if count is not None), None)
+
+
+def resident_bytes(pid: int, root: Path = ROOT) -> int | None:
+    """Return how much of a process lies in memory; None where it is gone or that is unknown."""
+    sizes = (_read(root / f"proc/{pid}/statm") or "").split()
+    return int(sizes[RESIDENT_FIELD]) * mmap.PAGESIZE if sizes else None
 
 
 def _processor_limits(root: Path) -> Iterator[float]:
@@ -97,14 +127,25 @@ def _processor_limits(root: Path) -> Iterator[float]:
             yield int(quota) / int(period)
 
 
-def _group_memory(root: Path) -> Iterator[tuple[int, int]]:
-    """Yield limit and what is left of it, of our control group and those above; droppable file pages count as left."""
+def _group_memory(root: Path) -> Iterator[int]:
+    """Yield what is left in our control group and in those above it; file pages that can be dropped count as left."""
+    for limit_bytes, usage_bytes, droppable_bytes in _group_limits(root):
+        yield limit_bytes - usage_bytes + droppable_bytes
+
+
+def _group_limits(root: Path) -> Iterator[tuple[int, int, int]]:
+    """Yield limit, use and what can be dropped of our control group and of those above it that have a limit."""
     for directory in _groups(root, "memory"):
         for limit_name, usage_name, droppable_name in MEMORY_NAMES:
             limit, usage = _read(directory / limit_name), _read(directory / usage_name)
             if limit and usage and limit != "max":
-                statistics = dict(line.split() for line in (_read(directory / "memory.stat") or "").splitlines())
-                yield int(limit), int(limit) - int(usage) + int(statistics.get(droppable_name, 0))
+                yield int(limit), int(usage), int(_fields(directory / "memory.stat").get(droppable_name, 0))
+
+
+def _machine_memory(root: Path, name: str) -> Iterator[int]:
+    """Yield a size of the machine's memory in bytes; nothing where the kernel does not tell it."""
+    if (amount := _fields(root / "proc/meminfo").get(f"{name}:")) is not None:
+        yield int(amount) * KIBIBYTE
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:
@@ -116,6 +157,12 @@ def _groups(root: Path, controller: str) -> Iterator[Path]:
         mount = root / "sys/fs/cgroup" / (controller if controllers else "")
         own = mount / path.strip("/")
         yield from (directory for directory in (own, *own.parents) if directory.is_relative_to(mount))
+
+
+def _fields(path: Path) -> dict[str, str]:
+    """Return the second word of each of a file's lines by the first; nothing where there is no such file."""
+    lines = (line.split() for line in (_read(path) or "").splitlines())
+    return {words[0]: words[1] for words in lines if len(words) > 1}
 
 
 def _read(path: Path) -> str | None:

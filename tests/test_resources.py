@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from botbridge.resources import available_memory_bytes, memory_limit_bytes, processor_limit, usable_cores
+from botbridge.resources import (
+    available_memory_bytes,
+    memory_kills,
+    memory_limit_bytes,
+    processor_limit,
+    usable_cores,
+    usable_memory_bytes,
+)
 
 GIGABYTE = 2**30
 
@@ -117,9 +124,39 @@ def test_a_group_beyond_its_limit_has_nothing_left(tmp_path: Path) -> None:
     assert available_memory_bytes(root) == 0
 
 
+@pytest.mark.parametrize("files", [VERSION_2, VERSION_1], ids=["version 2", "version 1"])
+def test_the_least_limit_counts_whoever_set_it(tmp_path: Path, files: dict[str, str]) -> None:
+    """That of the machine, too."""
+    root = write(tmp_path, files | {"proc/meminfo": f"MemTotal: {16 * GIGABYTE // 1024} kB\n"})
+    assert usable_memory_bytes(root) == 4 * GIGABYTE
+    write(root, {"proc/meminfo": f"MemTotal: {GIGABYTE // 1024} kB\n"})
+    assert usable_memory_bytes(root) == GIGABYTE
+
+
+VMSTAT = {"proc/vmstat": "nr_free_pages 5\noom_kill 9\n"}
+
+
+@pytest.mark.parametrize(
+    ("files", "kills"),
+    [
+        (VERSION_2 | {"sys/fs/cgroup/pods/bot/memory.events": "oom 7\noom_kill 2\noom_group_kill 0\n"}, 2),
+        (VERSION_1 | {"sys/fs/cgroup/memory/bot/memory.oom_control": "oom_kill_disable 0\noom_kill 3\n"}, 3),
+        (NAMESPACE, 9),
+    ],
+    ids=["version 2", "version 1", "no group of ours"],
+)
+def test_the_kernels_kills_in_our_group_are_counted_or_else_all(
+    tmp_path: Path, files: dict[str, str], kills: int
+) -> None:
+    """Others on the machine may want memory without our knowing."""
+    assert memory_kills(write(tmp_path, VMSTAT | files)) == kills
+
+
 def test_where_nothing_is_known_nothing_is_said(tmp_path: Path) -> None:
     """As on other systems."""
     assert available_memory_bytes(tmp_path) is None
+    assert usable_memory_bytes(tmp_path) is None
+    assert memory_kills(tmp_path) is None
 
 
 def test_this_machine_has_a_core_and_some_memory() -> None:

@@ -12,7 +12,6 @@ import asyncio
 import atexit
 import multiprocessing
 import os
-import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -122,21 +121,6 @@ class Generation:
         except RuntimeError:  # the loop is closed: nobody is left to tell
             return False
         return True
-
-
-def explain_exit(exit_code: int) -> str:
-    """Say how a process ended.
-
-    >>> explain_exit(0), explain_exit(-11)
-    ('ended with exit code 0', 'was ended by SIGSEGV')
-    >>> explain_exit(-9)
-    'was ended by SIGKILL, perhaps by the system for want of memory'
-    """
-    if exit_code >= 0:
-        return f"ended with exit code {exit_code}"
-    name = signal.Signals(-exit_code).name
-    hint = ", perhaps by the system for want of memory" if -exit_code == signal.SIGKILL else ""
-    return f"was ended by {name}{hint}"
 
 
 def _keep_own_ends(jobs: Queue[ToWorker], results: Queue[FromWorker]) -> None:

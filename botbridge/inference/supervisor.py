@@ -2,7 +2,8 @@
 
 Covered: death by exit, signal and hang; a worker that breaks the protocol; a
 model that cannot be had or loaded; each generation with queues of its own, so
-that nothing of an older one can arrive late.
+that nothing of an older one can arrive late; a kill by the kernel for want of
+memory is told from one by somebody.
 Not covered: which request was to blame (the caller sees what each death failed).
 """
 
@@ -13,17 +14,20 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 
 from botbridge.answers import GeneratorStatus
 from botbridge.errors import ModelError
 from botbridge.health import WorkerHealth
 from botbridge.inference.engines.base import describe
-from botbridge.inference.generation import Generation, Undecodable, explain_exit
+from botbridge.inference.exits import MemoryFacts, MemoryWitness, explain_exit
+from botbridge.inference.generation import Generation, Undecodable
 from botbridge.inference.options import EngineOptions, Patience
 from botbridge.inference.protocol import FromWorker, Heartbeat, LoadFailed, Ready, Shutdown, ToWorker
 from botbridge.inference.vigil import Vigil, retry_pause_s
 from botbridge.inference.worker import Assignment
 from botbridge.models.store import ModelFiles
+from botbridge.resources import ROOT
 
 FAILURES_UNTIL_UNAVAILABLE = 3
 
@@ -47,6 +51,7 @@ class Supervisor:
         *,
         deliver: Callable[[FromWorker], None],
         lost: Callable[[str], None],
+        root: Path = ROOT,
     ) -> None:
         """Note how to work; `run` does it.
 
@@ -56,12 +61,14 @@ class Supervisor:
             patience: How long to wait for what.
             deliver: Takes a message about a request; raises `ProtocolBroken`.
             lost: Takes the reason when a worker has ended; nothing more comes from it.
+            root: Where the kernel's files lie, which tell of a want of memory.
         """
         self._prepare = prepare
         self._options = options
         self._patience = patience
         self._deliver = deliver
         self._lost = lost
+        self._root = root
         self._number = 0
         self._generation: Generation | None = None
         self._failures = 0
@@ -135,7 +142,8 @@ class Supervisor:
         generation = Generation(assignment, lambda message: self._receive(number, message))
         self._generation = generation
         log.info("Worker %d started with process id %s.", number, generation.pid)
-        watch = asyncio.create_task(self._watch())
+        witness = MemoryWitness(generation.pid, self._root)
+        watch = asyncio.create_task(self._watch(witness))
         try:
             exit_code = await generation.ended()
         except asyncio.CancelledError:
@@ -145,10 +153,10 @@ class Supervisor:
             watch.cancel()
             self._generation = None
             generation.close()
-        self._after(exit_code)
+        self._after(exit_code, witness.facts())
 
-    def _after(self, exit_code: int) -> None:
-        reason = f"worker {self._number} {self._verdict or explain_exit(exit_code)}"
+    def _after(self, exit_code: int, memory: MemoryFacts) -> None:
+        reason = f"worker {self._number} {self._verdict or explain_exit(exit_code, memory)}"
         log.error("The %s.", reason)
         self._failures += 1
         if self._status.state != "unavailable":
@@ -156,9 +164,10 @@ class Supervisor:
             self._set_status(GeneratorStatus(state, f"The {reason}; another one is being started."))
         self._lost(reason)
 
-    async def _watch(self) -> None:
+    async def _watch(self, witness: MemoryWitness) -> None:
         while True:
             await asyncio.sleep(self._patience.heartbeat_s)
+            witness.look()
             verdict = self._vigil.look()
             if verdict is not None:
                 self._condemn(verdict)

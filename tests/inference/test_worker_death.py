@@ -55,7 +55,7 @@ async def test_an_answer_comes_back_word_by_word_with_where_it_came_from(client:
     [
         ("!segv", "SIGSEGV"),
         ("!abort", "SIGABRT"),
-        ("!oom", "SIGKILL, perhaps by the system for want of memory"),
+        ("!oom", "was ended by SIGKILL"),
         ("!exit0", "ended with exit code 0"),
         ("!exit3", "ended with exit code 3"),
         ("!hang", "computed no token"),

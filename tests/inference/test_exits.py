@@ -1,0 +1,88 @@
+"""The operator reads whether the kernel killed a worker for want of memory, or somebody did."""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from botbridge.inference.exits import MEBIBYTE, MemoryWitness
+from botbridge.inference.options import EngineOptions, Patience
+from botbridge.inference.supervisor import Supervisor
+
+PATIENCE = Patience(heartbeat_s=0.05, silent_s=60.0)
+PID = 7
+GROUP = "sys/fs/cgroup"
+
+
+def write(root: Path, **files: str) -> Path:
+    """The kernel's files, as they look inside a container; by the first part of their names."""
+    places = {
+        "statm": f"proc/{PID}/statm",
+        "cgroup": "proc/self/cgroup",
+        "events": f"{GROUP}/memory.events",
+        "max": f"{GROUP}/memory.max",
+        "current": f"{GROUP}/memory.current",
+    }
+    for name, text in files.items():
+        path = root / places[name]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def container(root: Path, *, kills: int) -> Path:
+    """A container that may use 512 MiB."""
+    return write(root, cgroup="0::/\n", events=f"oom_kill {kills}\n", max=str(512 * MEBIBYTE), current="1")
+
+
+def test_what_a_worker_held_is_remembered_when_it_is_gone(tmp_path: Path) -> None:
+    root = write(container(tmp_path, kills=4), statm=f"999 {300 * MEBIBYTE // mmap.PAGESIZE} 5")
+    witness = MemoryWitness(PID, root)
+    witness.look()
+    write(root, statm="0 0 0")  # as of a process whose end nobody has asked for yet
+    witness.look()
+    facts = witness.facts()
+    assert (facts.kills, facts.limit_bytes, facts.resident_bytes) == (0, 512 * MEBIBYTE, 300 * MEBIBYTE)
+
+
+@pytest.mark.parametrize(
+    ("kills", "reason"),
+    [
+        (4, "worker 1 was ended by SIGKILL, and not by the kernel for want of memory"),
+        (5, "worker 1 was killed by the kernel for want of memory"),
+        (None, "worker 1 was ended by SIGKILL, perhaps by the system for want of memory"),
+    ],
+)
+async def test_a_sigkill_is_the_kernels_when_it_counts_one_more(tmp_path: Path, kills: int | None, reason: str) -> None:
+    """A12: the count at the worker's start is held against the one at its end."""
+    lost: list[str] = []
+    gone = asyncio.Event()
+    supervisor = Supervisor(
+        None,
+        EngineOptions(engine="echo"),
+        PATIENCE,
+        deliver=lambda _: None,
+        lost=lambda reason: (lost.append(reason), gone.set()),  # type: ignore[func-returns-value]
+        root=container(tmp_path, kills=4),
+    )
+    running = asyncio.create_task(supervisor.run())
+    try:
+        while supervisor.status.state != "ready":
+            await supervisor.changed()
+        if kills is None:
+            (tmp_path / GROUP / "memory.events").unlink()
+        else:
+            container(tmp_path, kills=kills)
+        assert supervisor.pid is not None
+        os.kill(supervisor.pid, signal.SIGKILL)
+        await asyncio.wait_for(gone.wait(), timeout=30)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert lost[0].startswith(reason)
+    assert ("512 MiB" in lost[0]) == (kills == 5)
