@@ -35,7 +35,7 @@ from botbridge.storage.memory_store import InMemoryStore
 from botbridge.storage.migrate import upgrade
 from botbridge.storage.outbox import SqlOutbox
 from botbridge.storage.people import SqlPeople
-from botbridge.storage.probe import probe
+from botbridge.storage.probe import SqlProbe
 from botbridge.storage.retention import kept_tidy
 from botbridge.storage.state import SqlState
 from botbridge.watching import Probe
@@ -83,7 +83,7 @@ def sql_storage(settings: Settings, faults: Faults = NO_FAULTS) -> Storage:
         state=SqlState(database),
         opened=opened,
         backup=partial(backup, database),
-        probe=partial(probe, database),
+        probe=SqlProbe(database),
     )
 
 

@@ -14,6 +14,7 @@ from botbridge.storage.history import SqlHistory, newest_pairs
 from botbridge.storage.inbox import SqlInbox
 from botbridge.storage.outbox import SqlOutbox
 from botbridge.storage.people import SqlPeople
+from botbridge.storage.probe import oldest_owed
 from tests.contracts.examples import AISHA_ALONE, CANCELLED, PRIVATE, SHARED, answered, message
 
 FILL = """
@@ -94,6 +95,24 @@ async def test_a_history_of_any_length_is_read_from_its_end(database: Database, 
     assert await steps(1000, turns - 1000) <= few * 1.1
     newest = (await SqlHistory(database).recent(AISHA_ALONE, 30)).turns
     assert [turn.text for turn in newest] == [f"text {turns - 1}", f"text {turns}"]
+
+
+async def test_health_looks_at_what_is_owed_however_much_was_delivered(database: Database) -> None:
+    """It is asked all day long."""
+    inbox, outbox, counts = SqlInbox(database), SqlOutbox(database), list[int]()
+    for name in range(40):
+        row = await inbox.accept(message(str(name)), AISHA_ALONE)
+        assert row is not None
+        await inbox.finish(row.id, answered("hello", "hi"))
+        query = oldest_owed({PRIVATE.platform})
+        counts.append(
+            await database.read(
+                lambda connection, query=query: count_steps(connection, lambda: connection.execute(query).all())
+            )
+        )
+        for part in await outbox.due():
+            await outbox.mark(part.id, PartState.SENT)
+    assert min(counts[20:]) <= min(counts[:20])
 
 
 def count_steps(connection: Connection, read: Callable[[], object]) -> int:
