@@ -1,7 +1,8 @@
 """How far each channel was heard: the last message of each that was handed over, kept over a restart.
 
 Covered: a cursor never goes back, and never runs ahead of what is committed; a
-channel that is new is stored at once, its progress within a second.
+channel that is new is stored before the first message there is, its progress
+within a second.
 Not covered: channels in which nobody ever spoke to the bot, and all but the
 100 that were used last.
 """
@@ -66,6 +67,19 @@ class Cursors:
     def newest_use_first(self) -> Sequence[Cursor]:
         """All cursors, that of the channel in which the bot was spoken to last before the others."""
         return tuple(reversed(self._by_channel.values()))
+
+    async def meet(self, place: Place, message_id: int) -> None:
+        """Know a channel in which the bot is spoken to, before what is said there is committed.
+
+        A new one is known from just before the message on: whenever the process
+        dies from now on, the next one looks there.
+
+        Args:
+            place: Where it was said.
+            message_id: Of the message or the command.
+        """
+        known = self._by_channel.get(channel_of(place))
+        await self.advance(place, message_id - 1 if known is None else known.message_id, addressed=True)
 
     async def advance(self, place: Place, message_id: int, *, addressed: bool) -> None:
         """Note that a message needs nothing more from us.

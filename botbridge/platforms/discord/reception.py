@@ -136,8 +136,9 @@ class Reception:
                 target=person_of(chosen.person) if chosen.person is not None else None,
                 sent_at=interaction.created_at,
             )
+            # Commands overtake messages and are in no history: a cursor that moved with them would pass over some.
+            await self._cursors.meet(place, interaction.id)
             await _commit(incoming, intake)
-            await self._cursors.advance(place, interaction.id, addressed=True)
             async with asyncio.timeout(FIRST_RESPONSE_S):
                 await interaction.response.defer(ephemeral=True)
         except FOREIGN as error:
@@ -160,6 +161,7 @@ class Reception:
             return
         incoming = to_incoming(facts_of(message, place), _bot_id(client))
         if incoming is not None:
+            await self._cursors.meet(place, message.id)
             await _commit(incoming, intake)
         await self._cursors.advance(place, message.id, addressed=incoming is not None)
 

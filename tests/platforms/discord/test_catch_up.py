@@ -201,11 +201,12 @@ async def test_a_message_that_cannot_be_read_is_put_aside_and_costs_no_other(
         assert len(bot.ignored) == 1
 
 
+@pytest.mark.parametrize("is_known", [True, False])
 async def test_a_message_that_was_not_stored_when_the_process_ended_is_heard_by_the_next(
-    server: FakeDiscord, open_bot: OpenBot, state: InMemoryState
+    server: FakeDiscord, open_bot: OpenBot, state: InMemoryState, is_known: bool
 ) -> None:
-    """The cursor stands still until the commit."""
-    await known(server, open_bot, state, {})
+    """The cursor stands still until the commit; that of a new channel stands before its first message."""
+    await known(server, open_bot, state, *({},) if is_known else ())
     entered = asyncio.Event()
 
     async def hanging(_: object) -> None:
@@ -222,6 +223,34 @@ async def test_a_message_that_was_not_stored_when_the_process_ended_is_heard_by_
     async with open_bot(server, state=state) as bot:
         assert (await bot.next()).text == "important"
     await asyncio.wait([running])
+
+
+async def test_a_command_that_overtakes_what_was_missed_does_not_pass_over_it(
+    server: FakeDiscord, open_bot: OpenBot, state: InMemoryState
+) -> None:
+    """The process ends after the command and before the message that is older than it."""
+    await known(server, open_bot, state, {})
+    await server.say("missed")
+    await server.fail("rate_limit", method="GET", path="/messages", retry_after_s=20.0)
+    async with open_bot(server, state=state) as bot:
+        await server.slash("help")
+        assert (await bot.next()).text == "/help"
+        await server.wait_until("deferred")
+    await server.recover()
+    async with open_bot(server, state=state) as bot:
+        assert (await bot.next()).text == "missed"
+
+
+async def test_where_a_command_was_chosen_messages_are_heard_from_then_on(
+    server: FakeDiscord, open_bot: OpenBot, state: InMemoryState
+) -> None:
+    async with open_bot(server, state=state) as bot:
+        await server.slash("help")
+        assert (await bot.next()).text == "/help"
+        await server.wait_until("deferred")
+    await server.say("missed")
+    async with open_bot(server, state=state) as bot:
+        assert (await bot.next()).text == "missed"
 
 
 async def test_live_messages_stand_behind_the_missed_ones_and_commands_do_not_wait(
