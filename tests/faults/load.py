@@ -15,6 +15,9 @@ GROUPS = 3
 GROUP_SHARE = 0.06
 """Of what is said: a group on Telegram takes 20 messages a minute from a bot."""
 
+MENU_SHARE = 0.5
+"""Of the commands on Discord."""
+
 LONG_WORDS = 750
 TOO_LONG_WORDS = 2_500
 """More than 16,000 characters."""
@@ -27,6 +30,7 @@ class Saying:
     Attributes:
         number: Of the question; commands have one, too, and no words of it.
         pause_s: After what came before in the same act.
+        by_menu: A command that is chosen from Discord's menu instead of typed.
     """
 
     number: int
@@ -35,10 +39,11 @@ class Saying:
     group: int | None
     text: str
     pause_s: float = 0.0
+    by_menu: bool = False
 
 
 class Load:
-    """An endless row of acts: a question, a burst of one person, a command, a question that is stopped."""
+    """An endless row of acts: a question, a burst of one person, one that is stopped, forgotten or asked again."""
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
@@ -53,6 +58,7 @@ class Load:
             self._burst: 6,
             self._stopped: 8,
             self._begun_anew: 6,
+            self._asked_again: 6,
             self._fatal: 0.7,
         }
         while True:
@@ -61,7 +67,11 @@ class Load:
             in_group = self._chance.random() < (GROUP_SHARE if platform == "telegram" else 0.5)
             group = self._chance.randrange(GROUPS if platform == "telegram" else PEOPLE // 2) if in_group else None
             person = self._chance.randrange(PEOPLE)
-            yield [Saying(next(self._numbers), platform, person, group, text, pause_s) for text, pause_s in make()]
+            by_menu = platform == "discord" and self._chance.random() < MENU_SHARE
+            yield [
+                Saying(next(self._numbers), platform, person, group, text, pause_s, by_menu and text.startswith("/"))
+                for text, pause_s in make()
+            ]
 
     def _words(self, number: int) -> str:
         return " ".join(f"q#w{index}" for index in range(number))
@@ -84,6 +94,9 @@ class Load:
 
     def _begun_anew(self) -> list[tuple[str, float]]:
         return [("!slow:0.1 " + self._words(8), 0.0), ("/reset", self._chance.uniform(0.0, 0.5))]
+
+    def _asked_again(self) -> list[tuple[str, float]]:
+        return [(self._words(6), 0.0), ("/again", self._chance.uniform(0.5, 5.0))]
 
     def _fatal(self) -> list[tuple[str, float]]:
         return [(f"!exit0 {self._words(3)}", 0.0)]

@@ -16,13 +16,14 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from benchmarks.comparing import quantile
+from botbridge.errors import ControlError
 from tests.fakes.discord import FakeDiscord
 from tests.fakes.telegram.client import Chat, FakeTelegram, Person, Record
 from tests.faults.chaos import Chaos
@@ -45,6 +46,10 @@ SETTINGS = {
     "INFERENCE__MAX_NEW_TOKENS": "4000",
     "LOG__FORMAT": "json",
 }
+
+ON_DISCORD = ("said", "slash", "sent", "edited", "deferred", "followed_up", "answer_edited")
+LAST_NUMBER = 1_000_000
+"""Of the last question, which no act has."""
 
 WAITS = """
 SELECT (julianday(max(outbox.settled_at)) - julianday(inbox.accepted_at)) * 86400 AS wait_s
@@ -118,14 +123,20 @@ class Soak:
             name = self.telegram.bot_username
             text = f"{text}@{name}" if text.startswith("/") else f"@{name} {text}"
         made = await self.telegram.say(person, text, chat=chat)
-        self.said.append(Said(saying.number, f"telegram:{chat.id}", str(made.message_id)))
+        message_id = str(made.message_id)
+        self.said.append(Said(saying.number, f"telegram:{chat.id}", message_id, repeats=is_again(saying)))
 
     async def _on_discord(self, saying: Saying) -> None:
         where: dict[str, Any] = {"direct": True}
         if saying.group is not None:
             where = {"channel": f"channel{saying.group}"}
-        message_id = await self.discord.say(spoken(saying), person=f"person{saying.person}", **where)
-        self.said.append(Said(saying.number, "discord:", message_id))  # the ledger knows where
+        person, text = f"person{saying.person}", spoken(saying)
+        if saying.by_menu:
+            message_id = await self.discord.slash(text.removeprefix("/"), person=person, **where)
+        else:
+            message_id = await self.discord.say(text, person=person, **where)
+        said = Said(saying.number, "discord:", message_id, repeats=is_again(saying), by_menu=saying.by_menu)
+        self.said.append(said)  # the ledger knows where
 
     async def _sample(self) -> None:
         wal = self.bridge.database.with_name(self.bridge.database.name + "-wal")
@@ -146,12 +157,28 @@ class Soak:
 
     async def _until_quiet(self) -> bool:
         try:
+            await self._until_discord_was_heard()
             await self.bridge.until(lambda: nothing_open(self.bridge), timeout_s=QUIET_S)
             await self.telegram.wait_until(lambda record: record.unconfirmed == (), timeout_s=QUIET_S)
             await self.bridge.until(lambda: nothing_open(self.bridge), timeout_s=QUIET_S)
         except TimeoutError:
             return False
         return True
+
+    async def _until_discord_was_heard(self) -> None:
+        """Say one thing more, and return when it was taken in, for whatever was said before it was taken in before."""
+        async with asyncio.timeout(QUIET_S):
+            while await self._discord_health() != "on":  # noqa: ASYNC110 - the service tells nobody by itself
+                await asyncio.sleep(SAMPLE_EVERY_S)
+        await self._on_discord(Saying(LAST_NUMBER, "discord", 0, None, f"q{LAST_NUMBER}w0"))
+        accepted = "SELECT count(*) AS accepted FROM inbox WHERE platform = 'discord' AND message_id = ?"
+        last_id = self.said[-1].message_id
+        await self.bridge.until(lambda: self.bridge.rows(accepted, last_id) == [{"accepted": 1}], timeout_s=QUIET_S)
+
+    async def _discord_health(self) -> str:
+        with suppress(ControlError):
+            return str((await self.bridge.ask("health"))["platforms"]["discord"])
+        return ""
 
     async def _report(self, seconds: float, *, is_quiet: bool) -> dict[str, Any]:
         record = self.chaos.record
@@ -179,6 +206,7 @@ class Soak:
             "doubled": len(verdict.doubled),
             "in_a_wrong_chat": len(verdict.in_a_wrong_chat),
             "unheard_by_discord": verdict.unheard,
+            "void_on_discord": verdict.void,
             "status_lines_left": verdict.leftovers,
             "kills": {kind: record.kills[kind] for kind in ("worker", "main", "network")},
             "stops": record.kills["stop"],
@@ -195,10 +223,19 @@ class Soak:
         }
 
     async def _verdict(self) -> Verdict:
-        telegram, discord = await self.telegram.ledger(), await self.discord.ledger("said", "sent", "edited")
-        channels = {entry["message_id"]: f"discord:{entry['channel_id']}" for entry in discord}
+        telegram, discord = await self.telegram.ledger(), await self.discord.ledger(*ON_DISCORD)
+        channels = {
+            entry["message_id" if entry["kind"] == "said" else "interaction_id"]: f"discord:{entry['channel_id']}"
+            for entry in discord
+            if entry["kind"] in ("said", "slash")
+        }
+        acknowledged = {entry["interaction_id"] for entry in discord if entry["kind"] == "deferred"}
         said = [
-            one if one.place.startswith("telegram") else Said(one.number, channels[one.message_id], one.message_id)
+            replace(
+                one,
+                place=channels.get(one.message_id, one.place),
+                is_void=one.by_menu and one.message_id not in acknowledged,
+            )
             for one in self.said
         ]
         accepted = [
@@ -220,9 +257,9 @@ def _on_discord(ledger: Sequence[dict[str, Any]]) -> list[Shown]:
     now = {
         entry["message_id"]: Shown(f"discord:{entry['channel_id']}", entry["message_id"], entry["content"])
         for entry in ledger
-        if entry["kind"] != "said"
+        if entry["kind"] not in ("said", "slash")
     }
-    return list(now.values())
+    return [one for one in now.values() if one.text]  # without a text it is Discord's own sign that one waits
 
 
 def growth(samples: Sequence[Sample]) -> dict[str, float | None]:
@@ -244,6 +281,11 @@ def growth(samples: Sequence[Sample]) -> dict[str, float | None]:
         "wal_most_mb": round(max((sample.wal_bytes for sample in samples), default=0) / 1e6, 1),
         "last_life_s": round(samples[-1].age_s) if samples else 0,
     }
+
+
+def is_again(saying: Saying) -> bool:
+    """Whether something is said to have an answer once more."""
+    return saying.text == "/again"
 
 
 async def _ended(*tasks: asyncio.Task[None]) -> None:

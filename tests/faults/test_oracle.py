@@ -72,5 +72,55 @@ def test_a_status_line_without_an_answer_is_only_counted() -> None:
     assert found.leftovers == 1
 
 
-def test_what_is_said_once_while_nobody_listens_is_counted_apart() -> None:
-    assert judge([Said(1, "discord:7", "5")], [], [], []).unheard == 1
+def test_what_is_asked_again_may_be_seen_as_often_as_it_was_asked() -> None:
+    again = Said(2, ANA, "8", repeats=True)
+    row = Accepted(2, ANA, "8", "answered")
+    part = replace(PART, inbox_id=2, message_id="9")
+    copies = [SHOWN, replace(SHOWN, message_id="9"), replace(SHOWN, message_id="10")]
+    assert judge([SAID, again], [ROW, row], [PART, part], copies[:2]).is_good
+    assert (
+        judge([SAID, again], [ROW, row], [PART, part], copies).doubled[0] == "question 1: words of it are shown twice"
+    )
+    assert not judge([SAID, replace(again, repeats=False)], [ROW, row], [PART, part], copies[:2]).is_good
+
+
+HERE = "discord:7"
+HEARD = Accepted(1, HERE, "100", "answered")
+
+
+def unheard(*said: Said, heard: Accepted = HEARD, shown: tuple[Shown, ...] = ()) -> tuple[list[str], int]:
+    """What is lost, and how many are only unheard, when a message was heard and answered before these were said."""
+    first = Said(1, heard.place, heard.message_id)
+    answer = Shown(heard.place, "99", PART.text)
+    part = replace(PART, message_id="99")
+    found = judge([first, *said], [heard], [part], [answer, *shown])
+    return found.lost, found.unheard
+
+
+def test_what_no_event_told_of_is_lost_where_the_bot_was_spoken_to_before() -> None:
+    """It stands in the channel's history, and has to be fetched."""
+    assert unheard(Said(2, HERE, "101")) == (["question 2 was never fetched"], 0)
+
+
+def test_first_words_and_commands_of_the_menu_are_in_no_history() -> None:
+    assert unheard(Said(2, HERE, "98"), Said(3, "discord:8", "101"), Said(4, HERE, "102", by_menu=True)) == ([], 3)
+
+
+def test_what_lies_beyond_the_bounds_of_the_search_is_counted_apart() -> None:
+    """A page of a hundred messages, fifty of them for the bot in one channel, a hundred in all."""
+    many = [Said(number, HERE, str(100 + number)) for number in range(2, 62)]
+    lost, left = unheard(*many)
+    assert (len(lost), left) == (50, 10)
+    chatter = tuple(Shown(HERE, str(101 + number), "…") for number in range(100))
+    assert unheard(Said(2, HERE, "300"), shown=chatter)[1] == 1
+    elsewhere = [Said(number, f"discord:other{number}", str(100 + number)) for number in range(2, 103)]
+    assert unheard(*elsewhere, Said(200, HERE, "300")) == ([], 102)
+
+
+def test_a_command_that_discord_declared_failed_is_counted_apart() -> None:
+    """Nobody acknowledged it in time, which its sender was told; what it would have been answered has nowhere to go."""
+    said = Said(1, HERE, "100", by_menu=True, is_void=True)
+    part = replace(PART, state="undeliverable", text="Done.", message_id=None)
+    found = judge([said], [HEARD], [part], [])
+    assert (found.lost, found.void) == ([], 1)
+    assert judge([replace(said, is_void=False)], [HEARD], [part], []).lost == ["question 1: a part is undeliverable"]
