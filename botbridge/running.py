@@ -139,7 +139,8 @@ class App:
         self._delivery = delivery
         self._operations = operations
         self._watch = watch
-        self._healthy = healthy
+        self.healthy = healthy
+        """By which `health` judges."""
         self._control = control
         self._web = web
         self._refused: dict[PlatformName, str] = {}
@@ -206,7 +207,7 @@ class App:
     async def health(self) -> dict[str, object]:
         """What works now; `ok` when there is nothing to complain of. It writes a row and may ask the worker."""
         facts = await self._watch.facts(self._refused)
-        found = complaints(facts, self._healthy)
+        found = complaints(facts, self.healthy)
         status = self.generator.status()
         line = await self._operations.queue()
         platforms = {

@@ -92,6 +92,7 @@ class OneAnswer:
     """A generator that takes its time: `ends` says how, once it is set; `signs` are None where it is elsewhere."""
 
     signs: WorkerHealth | None = LIVELY
+    state: str = "ready"
     forgotten: list[str] = field(default_factory=list)
     asked: list[Prompt] = field(default_factory=list)
     is_asked: asyncio.Event = field(default_factory=asyncio.Event)
@@ -109,8 +110,8 @@ class OneAnswer:
         self.forgotten.append(conversation)
 
     def status(self) -> GeneratorStatus:
-        """Ready."""
-        return GeneratorStatus("ready")
+        """As the test says."""
+        return GeneratorStatus(self.state)
 
     def worker(self) -> WorkerHealth | None:
         """Lively, where there is one."""
@@ -188,6 +189,13 @@ async def test_a_server_elsewhere_is_asked_nothing() -> None:
     assert (facts.self_test, generator.asked) == (None, [])
 
 
+async def test_a_worker_that_is_not_ready_is_asked_nothing() -> None:
+    """It loads its model; the question would fail, or wait for that."""
+    generator = OneAnswer(state="starting")
+    facts = await watch_over(generator, Room(lambda: 0.0)).facts({})
+    assert (facts.self_test, generator.asked) == (SelfTestHealth(None), [])
+
+
 async def test_a_message_waits_until_somebody_begins_with_it_and_then_the_worker_is_asked_nothing() -> None:
     now_s = [0.0]
     room, generator = Room(lambda: now_s[0]), OneAnswer()
@@ -204,6 +212,14 @@ async def test_a_message_waits_until_somebody_begins_with_it_and_then_the_worker
     facts = await watch_over(generator, room).facts({})
     assert (facts.waiting_s, facts.answering, facts.self_test) == (0, 1, SelfTestHealth(None))
     assert len(generator.asked) == 1
+
+
+@pytest.mark.slow
+async def test_a_worker_that_takes_the_question_and_never_answers_is_not_waited_for() -> None:
+    """After as long as a look may take, what is known is told: nothing."""
+    watch = watch_over(OneAnswer(), Room(lambda: 0.0))
+    assert wrong(await watch.facts({})) == [Part.SELF_TEST]
+    await watch.aclose()
 
 
 @pytest.mark.slow

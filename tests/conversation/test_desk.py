@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from botbridge.conversation.scope import Scope
-from botbridge.messages import AuditEntry, ChatId, PlatformName, UserId
+from botbridge.messages import AuditEntry, ChatId, InboxState, PlatformName, UserId
 from tests.conversation.conftest import OPERATOR, World
 
 TELEGRAM = PlatformName("telegram")
@@ -216,6 +216,18 @@ async def test_cancelling_a_waiting_message_leaves_the_running_one_alone(world: 
     world.generator.release()
     await world.until(lambda: world.platform.texts("1") == ["echo: running"])
     assert len(world.generator.prompts) == 1
+
+
+async def test_cancel_stops_what_was_asked_in_the_same_conversation_and_nothing_elsewhere(world: World) -> None:
+    world.generator.hold()
+    await world.start()
+    await world.say("in private", user="1")
+    await told(world, "1", "echo: in private")
+    await world.say("/cancel", user="1", chat="-5")
+    await told(world, "-5", "nothing to stop")
+    assert world.generator.cancelled == []
+    world.generator.release()
+    await world.until_stored(lambda: all(state is InboxState.ANSWERED for state in world.states()))
 
 
 async def test_whoami_names_the_id_and_the_rights(world: World) -> None:
