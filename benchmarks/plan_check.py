@@ -2,15 +2,17 @@
 
 python -m benchmarks.plan_check [--seconds S] [--slots N]
 
-The embedded model is measured as by `botbridge bench`; then people write to the
-whole bridge over Telegram's stand-in, at random times, everybody once, at three
-fifths or so of what the machine can answer and at more and less than that. What
-is foreseen is told how often they wrote and how long the answers were; all else
-comes from the measurement. Telegram's rate rules are off, as `plan` leaves the
-platform out; its messages still cross two processes.
+People write to the whole bridge over Telegram's stand-in, at random times,
+everybody once, as much as the machine can answer in three shares. What is
+foreseen is told how often they wrote and how long their answers were; the speed
+of the embedded model is measured before and after each share, as by `botbridge
+bench`, in a worker that is idle meanwhile. Telegram's rate rules are off, as
+`plan` leaves the platform out; its messages still cross two processes.
 
-A word counts as read when Telegram has it: words travel every 1.2 s, so that
-short waits look longer there than they are in the machine.
+What is compared is what Telegram sees: the wait in line, until the bot begins to
+type, and the time until the whole answer. The first word itself cannot be seen
+there, because the bot holds words back for a second, lest a short answer come in
+pieces.
 """
 
 from __future__ import annotations
@@ -25,7 +27,6 @@ import statistics
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import asdict, dataclass
@@ -35,17 +36,17 @@ from benchmarks.comparing import conclude, quantile, say
 from benchmarks.engine import QUESTIONS
 from benchmarks.shapes import embedded
 from benchmarks.start import until_ready
+from botbridge.conversation.live import TYPING_AFTER_S
 from botbridge.inference.choice import engine_order, installed_engines
 from botbridge.inference.options import EngineOptions
-from botbridge.machine.bench import Effort, measure
+from botbridge.machine.bench import DECODE_TOKENS, STREAMS, Stopwatch, loaded
 from botbridge.machine.queueing import LATE, Service, Speed, Talk, Waits
 from tests.fakes.telegram.client import FakeTelegram, Person, Record
 from tests.journey.bridge import clean_environment
-from tests.journey.town import is_status
 
 LOADS = (0.3, 0.6, 0.8)
 MAX_NEW_TOKENS = 96
-WARM_UP = 12
+WARM_UP, WARM_UP_S = 12, 4.0
 FIRST_PERSON = 1000
 PATIENCE_S = 300.0
 LOOK_S = 0.2
@@ -60,9 +61,9 @@ WHERE turn.role = 'assistant' ORDER BY turn.inbox_id LIMIT -1 OFFSET ?
 
 @dataclass(frozen=True)
 class Seen:
-    """What one message waited for, in seconds."""
+    """What one message waited for, in seconds: for a slot, and for the whole answer."""
 
-    first_word_s: float
+    line_s: float
     answer_s: float
 
 
@@ -75,60 +76,79 @@ async def main() -> None:
     files = embedded()
     engine = engine_order((), installed_engines(), has_gguf=files.gguf is not None, has_safetensors=True)[0]
     say(f"plan: {files.model} with {engine}")
-    bare = EngineOptions(engine=engine, slots=options.slots, cache_bytes=CACHE_BYTES)
-    figures = await measure(engine, files, bare, bandwidth_bytes_s=0.0, effort=Effort(), told=say)
-    if figures.failure:
-        sys.exit(f"plan: {figures.failure}")
-    speed = Speed(figures.decode_tokens_s, figures.prefill_tokens_s)
+    alone = EngineOptions(engine=engine, slots=options.slots, cache_bytes=CACHE_BYTES)
     found = []
-    async with FakeTelegram(limits=False) as telegram, bridge(telegram, files.directory, engine, options.slots) as home:
-        crowd = Crowd(telegram, home)
-        await crowd.write(WARM_UP / 2, WARM_UP)
+    async with (
+        loaded(files, alone) as generator,
+        FakeTelegram(limits=False) as telegram,
+        bridge(telegram, files.directory, engine, options.slots) as home,
+    ):
+        stopwatch, crowd = Stopwatch(generator), Crowd(telegram, home)
+        await crowd.write(WARM_UP, WARM_UP_S)
+        before = await speed(stopwatch, options.slots)
         for load in LOADS:
-            service = Service(speed, crowd.talk(0), options.slots)
-            found.append(await compare(crowd, service, load * service.most_s, options.seconds))
-    conclude("waits", [], {"engine": engine, "speed": asdict(speed), "slots": options.slots, "loads": found})
+            messages_s = load * Service(before, crowd.talk(0), options.slots).most_s
+            written = crowd.written
+            await crowd.write(max(round(messages_s * options.seconds), 1), options.seconds)
+            after = await speed(stopwatch, options.slots)
+            service = Service(mean(before, after), crowd.talk(written), options.slots)
+            seen_by = seen(await telegram.ledger())
+            waits = [wait for person, wait in seen_by.items() if person >= FIRST_PERSON + written]
+            found.append(compare(service, len(waits) / options.seconds, waits))
+            before = after
+    conclude("waits", [], {"engine": engine, "slots": options.slots, "loads": found})
 
 
-async def compare(crowd: Crowd, service: Service, messages_s: float, seconds_s: float) -> dict[str, object]:
-    """Let people write, and print what they waited beside what was foreseen."""
-    before = crowd.written
-    count = max(round(messages_s * seconds_s), 1)
-    took_s = await crowd.write(messages_s, count)
-    waits = [wait for person, wait in seen(await crowd.telegram.ledger()).items() if person >= FIRST_PERSON + before]
-    real = Service(service.speed, crowd.talk(before), service.slots)
-    foreseen = real.waits(count / took_s)
+async def speed(stopwatch: Stopwatch, slots: int) -> Speed:
+    """Measure what `botbridge bench` does, up to as many answers at once as there are slots."""
+    streams = [number for number in STREAMS if number < slots] + [slots]
+    decode = {number: await stopwatch.decode_tokens_s(number, DECODE_TOKENS) for number in streams}
+    say(f"  tokens/s by answers at once: {', '.join(f'{number}: {rate:.0f}' for number, rate in decode.items())}")
+    return Speed(decode, await stopwatch.prefill_tokens_s())
+
+
+def mean(before: Speed, after: Speed) -> Speed:
+    """Return the speed between two measurements: this machine does other work, too, and not always as much."""
+    decode = {number: (rate + after.decode_tokens_s[number]) / 2 for number, rate in before.decode_tokens_s.items()}
+    return Speed(decode, (before.prefill_tokens_s + after.prefill_tokens_s) / 2)
+
+
+def compare(service: Service, messages_s: float, waits: Sequence[Seen]) -> dict[str, object]:
+    """Print what people waited beside what was foreseen; return both."""
+    foreseen = service.waits(messages_s)
     measured = {
-        "first_word_s": statistics.fmean(wait.first_word_s for wait in waits),
-        "first_word_p95_s": quantile([wait.first_word_s for wait in waits], LATE),
+        "line_s": statistics.fmean(wait.line_s for wait in waits),
+        "line_p95_s": quantile([wait.line_s for wait in waits], LATE),
         "answer_s": statistics.fmean(wait.answer_s for wait in waits),
         "answer_p95_s": quantile([wait.answer_s for wait in waits], LATE),
     }
     print(
-        f"{count} messages, {count / took_s:.2f} a second, {count / took_s / real.most_s:.0%} of what can be answered; "
-        f"answers of {real.talk.reply_tokens:.0f} tokens"
+        f"{len(waits)} messages, {messages_s:.2f} a second, {messages_s / service.most_s:.0%} of what can be answered; "
+        f"answers of {service.talk.reply_tokens:.0f} tokens"
     )
-    errors = dict(differences(foreseen, measured))
     return {
-        "messages": count,
-        "messages_s": count / took_s,
-        "talk": asdict(real.talk),
+        "messages": len(waits),
+        "messages_s": messages_s,
+        "service": asdict(service),
         "foreseen": None if foreseen is None else asdict(foreseen),
         "measured": measured,
-        "errors": errors,
+        "errors_s": dict(differences(foreseen, measured)),
         "samples": [asdict(wait) for wait in waits],
     }
 
 
 def differences(foreseen: Waits | None, measured: dict[str, float]) -> Iterator[tuple[str, float]]:
-    """Print and yield by how much what was foreseen is above what was measured, as a share of that."""
+    """Print and yield how many seconds longer it was foreseen than measured."""
     for name, time_s in measured.items():
         if foreseen is None:
-            print(f"  {name:17} foreseen without end, measured {time_s:6.2f} s")
+            print(f"  {name:13} foreseen without end, measured {time_s:5.2f} s")
             continue
-        error = getattr(foreseen, name) / time_s - 1.0
-        print(f"  {name:17} foreseen {getattr(foreseen, name):6.2f} s, measured {time_s:6.2f} s, error {error:+.0%}")
-        yield name, error
+        error_s = getattr(foreseen, name) - time_s
+        share = f", {error_s / time_s:+.0%}" if time_s else ""
+        print(
+            f"  {name:13} foreseen {getattr(foreseen, name):5.2f} s, measured {time_s:5.2f} s, {error_s:+.2f} s{share}"
+        )
+        yield name, error_s
 
 
 @asynccontextmanager
@@ -169,20 +189,16 @@ class Crowd:
         self._chance = random.Random(1)  # noqa: S311 - the same times in every run
         self._questions = itertools.cycle(QUESTIONS)
 
-    async def write(self, messages_s: float, count: int) -> float:
-        """Let so many people write; return the seconds from first to last, after the last answer."""
+    async def write(self, count: int, seconds_s: float) -> None:
+        """Let so many people write within a time, each at a moment of chance; returns after the last answer."""
         begun_s = time.perf_counter()
-        at_s = 0.0
-        for _ in range(count):
+        for at_s in sorted(self._chance.uniform(0.0, seconds_s) for _ in range(count)):
             await asyncio.sleep(max(begun_s + at_s - time.perf_counter(), 0.0))
             await self.telegram.say(Person(FIRST_PERSON + self.written), next(self._questions))
             self.written += 1
-            at_s += self._chance.expovariate(messages_s)
-        took_s = time.perf_counter() - begun_s
         async with asyncio.timeout(PATIENCE_S):
             while await self._answered() < self.written:
                 pass
-        return took_s
 
     def talk(self, left_out: int) -> Talk:
         """Return what was asked for and answered, without the first messages."""
@@ -202,21 +218,27 @@ class Crowd:
 
 
 def seen(record: Record) -> dict[int, Seen]:
-    """Return what each person waited for the first text that is no status and for the last, by chat.
+    """Return what each person waited, by chat.
 
     Args:
-        record: Of private chats with one message of the person in each.
+        record: Of private chats, with one message of the person in each.
     """
-    texts = {(sent.chat_id, sent.message_id): iter([*sent.edits, sent.text]) for sent in record.sent}
     chats = {update["update_id"]: json.loads(update["content"])["message"]["chat"]["id"] for update in record.updates}
     asked_s: dict[int, float] = {}
-    words_s: defaultdict[int, list[float]] = defaultdict(list)
+    begun_s: dict[int, float] = {}
+    ended_s: dict[int, float] = {}
     for event in record.events:
-        if event["kind"] == "update":
-            asked_s[chats[event["update_id"]]] = event["at_s"]
-        elif event["kind"] in {"message", "edit"} and not is_status(next(texts[event["chat_id"], event["message_id"]])):
-            words_s[event["chat_id"]].append(event["at_s"])
-    return {person: Seen(times[0] - asked_s[person], times[-1] - asked_s[person]) for person, times in words_s.items()}
+        match event["kind"]:
+            case "update":
+                asked_s[chats[event["update_id"]]] = event["at_s"]
+            case "action":
+                begun_s.setdefault(event["chat_id"], event["at_s"] - TYPING_AFTER_S)
+            case "message" | "edit":
+                ended_s[event["chat_id"]] = event["at_s"]
+    return {
+        person: Seen(max(begun_s.get(person, at_s) - at_s, 0.0), ended_s[person] - at_s)
+        for person, at_s in asked_s.items()
+    }
 
 
 if __name__ == "__main__":

@@ -116,6 +116,8 @@ class Waits:
         busy: Share of what the machine can answer that is asked of it, 0 to 1.
         in_line: Share of the people who find all slots taken, 0 to 1.
         answered_at_once: Answers in the making, in the mean.
+        line_s: Until a slot is free, in the mean.
+        line_p95_s: Within this time 95 of 100 people have a slot; 0 where they all find one.
         first_word_s: Until the first word, in the mean.
         first_word_p95_s: Within this time 95 of 100 people have their first word.
         answer_s: Until the whole answer, in the mean.
@@ -125,6 +127,8 @@ class Waits:
     busy: float
     in_line: float
     answered_at_once: float
+    line_s: float
+    line_p95_s: float
     first_word_s: float
     first_word_p95_s: float
     answer_s: float
@@ -233,6 +237,8 @@ class Service:
             busy=busy,
             in_line=in_line,
             answered_at_once=sum(others * share for others, share in enumerate(found)) + self.slots * in_line,
+            line_s=in_line * line_s,
+            line_p95_s=line_s * math.log(in_line / (1.0 - LATE)) if in_line > 1.0 - LATE else 0.0,
             first_word_s=_mean_s(first_words),
             first_word_p95_s=_p95_s(lambda time_s: sum(case.later_than(time_s) for case in first_words)),
             answer_s=_mean_s(answers),

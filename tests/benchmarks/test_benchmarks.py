@@ -22,7 +22,7 @@ from benchmarks.long_history import prepare
 from benchmarks.plan_check import Seen, seen
 from benchmarks.shapes import VOCABULARY, _tokenizer
 from benchmarks.start import torch_files
-from tests.fakes.telegram.client import Record, Sent
+from tests.fakes.telegram.client import Record
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if "ArgumentParser(" in path.read_text())
@@ -165,27 +165,22 @@ def test_a_message_waits_until_the_last_edit_that_it_caused() -> None:
     assert latencies_s(record, 1) == [2.0, 2.0]
 
 
-def test_words_count_from_the_first_text_that_is_no_status() -> None:
-    """One person waits in line and sees their place; the other is answered in one piece."""
+def test_a_person_waits_in_line_until_the_bot_types_and_for_the_last_edit() -> None:
+    """One sees their place meanwhile; the other's answer was there before anything had to be shown."""
     updates = tuple(
         {"update_id": number, "content": json.dumps({"message": {"chat": {"id": chat}}})}
         for number, chat in ((1, 7), (2, 8))
     )
-    sent = (
-        Sent(7, 20, "Hello there", (), None, None, edits=("⏳ You are number 2.", "Hello"), options={}),
-        Sent(8, 21, "Good morning", (), None, None, edits=(), options={}),
-    )
     course = (
-        ("update", 1, 0.0), ("message", (7, 20), 0.5), ("update", 2, 1.0), ("edit", (7, 20), 2.0),
-        ("message", (8, 21), 4.0), ("edit", (7, 20), 5.0),
+        ("update", 1, 0.0), ("message", 7, 0.5), ("update", 2, 1.0), ("action", 7, 2.25), ("edit", 7, 3.0),
+        ("message", 8, 4.0), ("edit", 7, 5.0), ("action", 7, 6.75),
     )  # fmt: skip
     events = tuple(
-        {"kind": kind, "at_s": at_s}
-        | ({"update_id": about} if kind == "update" else dict(zip(("chat_id", "message_id"), about, strict=True)))  # type: ignore[call-overload]
-        for kind, about, at_s in course
+        {"kind": kind, "at_s": at_s, ("update_id" if kind == "update" else "chat_id"): number}
+        for kind, number, at_s in course
     )
-    record = Record(sent, updates=updates, events=events, early_calls=0, menus={}, webhook_url="", webhook_secret="")
-    assert seen(record) == {7: Seen(2.0, 5.0), 8: Seen(3.0, 3.0)}
+    record = Record(sent=(), updates=updates, events=events, early_calls=0, menus={}, webhook_url="", webhook_secret="")
+    assert seen(record) == {7: Seen(2.0, 5.0), 8: Seen(0.0, 3.0)}
 
 
 def test_a_quantile_is_one_of_the_values() -> None:

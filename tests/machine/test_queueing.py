@@ -34,6 +34,8 @@ def test_one_slot_and_lengths_by_chance_are_the_textbooks_queue() -> None:
     assert service.most_s == pytest.approx(0.1)
     assert waits.busy == waits.in_line == pytest.approx(0.7)
     assert waits.answered_at_once == pytest.approx(0.7)
+    assert waits.line_s == pytest.approx(10.0 * 0.7 / 0.3)
+    assert waits.line_p95_s == pytest.approx(math.log(0.7 / 0.05) / 0.03)
     assert waits.first_word_s == pytest.approx(10.0 * 0.7 / 0.3)
     assert waits.answer_s == pytest.approx(10.0 / 0.3)
     assert waits.first_word_p95_s == pytest.approx(math.log(0.7 / 0.05) / 0.03, rel=1e-3)
@@ -53,12 +55,13 @@ def test_slots_that_lose_nothing_to_each_other_are_erlangs() -> None:
     assert waits is not None
     assert waits.in_line == pytest.approx(4 / 9)
     assert waits.answered_at_once == pytest.approx(2.0)
-    assert waits.first_word_s == pytest.approx(4 / 9 * 10.0, rel=1e-3)
+    assert waits.line_s == pytest.approx(4 / 9 * 10.0)
 
 
 def test_at_rest_a_person_waits_for_nobody() -> None:
     waits = Service(SPEED, CHAT, slots=4).waits(1e-6)
     assert waits is not None
+    assert waits.line_p95_s == 0.0
     assert waits.first_word_s == pytest.approx(waits.first_word_p95_s, rel=0.01) == pytest.approx(40 / 218, rel=0.01)
     assert waits.answer_s == pytest.approx(40 / 218 + 59 / 44, rel=0.01)
 
