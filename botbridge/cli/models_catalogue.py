@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from botbridge.cli.plotting import Plot, check_plot, draw_plot
 from botbridge.cli.tongue import Lang, Tongue
 
 if TYPE_CHECKING:
@@ -193,6 +194,7 @@ def search(
 def compare(
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Two or more of `models list`.")],
     *,
+    plot: Plot = None,
     as_json: AsJson = False,
     lang: Lang = Tongue.EN,
 ) -> None:
@@ -200,12 +202,14 @@ def compare(
     from botbridge.cli.compare_page import compare_page
     from botbridge.cli.model_words import language_of
     from botbridge.cli.tables import print_page, width_of_lines
+    from botbridge.machine.charts import comparison_bars
     from botbridge.models.catalogue import load_catalogue
     from botbridge.models.comparing import compare as side_by_side
     from botbridge.models.reports import comparison_facts
     from botbridge.models.store import ModelStore
     from botbridge.settings import load_settings
 
+    check_plot(plot, as_json=as_json)
     home = load_settings().home
     catalogue = load_catalogue(home=home)
     entries = tuple(dict.fromkeys(catalogue.find(name).id for name in models))
@@ -216,9 +220,12 @@ def compare(
     comparison = side_by_side(chosen)
     if as_json:
         typer.echo(json.dumps(comparison_facts(comparison, listed, catalogue), indent=2))
-        return
-    words = language_of(lang)
-    print_page(compare_page(listed, comparison, catalogue.cited_by(chosen), words, width_of_lines()), words)
+    else:
+        words = language_of(lang)
+        print_page(compare_page(listed, comparison, catalogue.cited_by(chosen), words, width_of_lines()), words)
+    if plot is not None:
+        speeds = [None if each.speed is None else each.speed.decode_tokens_s for each in listed]
+        draw_plot(comparison_bars(comparison, speeds), plot)
 
 
 def openness(model: Model, *, as_json: AsJson = False, lang: Lang = Tongue.EN) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from botbridge.machine.figures import Report
 from botbridge.machine.plan import Plan
+from botbridge.models.comparing import Comparison
 
 POINTS: Final = 60
 LONGEST_WAITS: Final = 3.0
@@ -131,6 +132,28 @@ def compare_bars(title: str, rows: Sequence[tuple[str, Mapping[str, float | None
     panels = ((name, tuple(row.get(name) for _, row in rows)) for name in quantities)
     known = tuple((name, values) for name, values in panels if any(value is not None for value in values))
     return Bars(title, tuple(name for name, _ in rows), known)
+
+
+def comparison_bars(comparison: Comparison, speeds_tokens_s: Sequence[float | None]) -> Bars:
+    """Return models side by side: size, memory, the speed that was measured here, and what one source scored alike.
+
+    Args:
+        comparison: The models.
+        speeds_tokens_s: For each of them; None where it was not measured.
+    """
+    rows = []
+    for place, (entry, taken) in enumerate(zip(comparison.entries, comparison.footprints, strict=True)):
+        quantities: dict[str, float | None] = {
+            "parameters, thousand millions": entry.parameters / 1e9,
+            # With a cache of unknown size a bar would be too short.
+            f"memory as {taken.quantization}, GB": None if taken.cache_bytes is None else taken.memory_bytes / 1e9,
+            "speed here, tokens/s": speeds_tokens_s[place],
+        }
+        for group in comparison.comparable:
+            shown = "" if group.shots is None else f" ({group.shots})"
+            quantities[f"{group.benchmark}{shown}, %, by {group.source}"] = group.percents[place]
+        rows.append((entry.id, quantities))
+    return compare_bars("Models side by side", rows)
 
 
 def within(chart: Chart) -> Chart:

@@ -7,7 +7,7 @@ something is drawn.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import cycle
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from botbridge.errors import NotDrawn
-from botbridge.machine.charts import Bars, Chart, compare_bars, within
+from botbridge.machine.charts import Bars, Chart, within
 
 SUFFIXES: Final = (".png", ".svg")
 TERMINAL: Final = "-"
@@ -81,11 +81,6 @@ def draw(chart: Chart | Bars, target: str) -> str:
     except OSError as error:
         raise NotDrawn(f"{target} cannot be written: {error.strerror}") from error
     return ""
-
-
-def draw_compare(rows: Sequence[tuple[str, Mapping[str, float | None]]], target: str, title: str = "Models") -> str:
-    """Draw models side by side; see `charts.compare_bars` for the rows and `draw` for the rest."""
-    return draw(compare_bars(title, rows), target)
 
 
 def _new_figure(width: float, height: float) -> Any:  # noqa: ANN401 - matplotlib has no types

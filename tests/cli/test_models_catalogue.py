@@ -181,6 +181,13 @@ def test_compare_says_when_no_scores_can_be_compared() -> None:
     assert "none can be compared" in run("compare", "neural-chat-7b-v3-1", "llama-3.2-3b-instruct")
 
 
+def test_compare_draws_to_a_file_and_in_the_terminal(tmp_path: Path) -> None:
+    drawing = tmp_path / "models.svg"
+    run("compare", "qwen3-1.7b", "llama-3.2-1b-instruct", "--plot", str(drawing))
+    assert "<svg" in drawing.read_text()
+    assert "Models side by side" in run("compare", "qwen3-1.7b", "llama-3.2-1b-instruct", "--plot", "-")
+
+
 def test_compare_as_json_keeps_the_comparable_apart() -> None:
     printed = facts("compare", "compare", "bloomz-3b", "xglm-7.5b", "gemma-3-1b-it")
     gsm8k = next(each for each in printed["comparable"] if each["benchmark"] == "GSM8K")

@@ -11,10 +11,12 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from botbridge.errors import NotDrawn
-from botbridge.machine.charts import Bars, Chart, Curve, bench_chart, compare_bars, wait_chart, within
-from botbridge.machine.drawing import can_draw, draw, draw_compare, ticks
+from botbridge.machine.charts import Bars, Chart, Curve, bench_chart, compare_bars, comparison_bars, wait_chart, within
+from botbridge.machine.drawing import can_draw, draw, ticks
 from botbridge.machine.plan import Load
 from botbridge.machine.queueing import Service, Speed, Talk
+from botbridge.models.catalogue import load_catalogue
+from botbridge.models.comparing import compare
 from tests.machine.test_plan import LOAD, REPORT, planned
 
 ROWS = [
@@ -83,8 +85,24 @@ def test_the_terminal_has_title_axes_and_a_key_to_the_characters() -> None:
     assert draw(chart, "-") == drawn
 
 
+def test_models_are_drawn_by_size_memory_speed_and_the_scores_that_can_be_compared() -> None:
+    """A cache of unknown size would make a bar too short, and a score of another source belongs in no panel."""
+    names = ("qwen3-1.7b", "falcon-h1-1.5b-instruct")
+    catalogue = load_catalogue()
+    entries = [entry for name in names if (entry := catalogue.entry(name)) is not None]
+    bars = comparison_bars(compare(entries), [12.5, None])
+    panels = dict(bars.panels)
+    assert bars.names == names
+    assert panels["speed here, tokens/s"] == (12.5, None)
+    memory_gb, unknown = panels["memory as Q4_K_M, GB"]
+    assert (memory_gb or 0) > 1
+    assert unknown is None
+    assert panels["MMLU (5), %, by tii-evaluations"] == (57.04, 62.03)
+    assert not [name for name in panels if "qwen3-report" in name]
+
+
 def test_the_terminal_shows_models_as_bars_and_what_is_not_known_as_a_dash() -> None:
-    lines = draw_compare(ROWS, "-").splitlines()
+    lines = draw(compare_bars("Models", ROWS), "-").splitlines()
     assert lines[0] == "Models"
     small, large = lines[3:5]
     assert small.startswith("small  █")
