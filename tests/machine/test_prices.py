@@ -65,6 +65,7 @@ def test_a_home_without_prices_has_ours(tmp_path: Path) -> None:
         (OWN.replace('"my-computer"', '"hetzner-cx23"'), "two prices share an id"),
         (OWN.replace('title = "1', 'source = "nobody"\ntitle = "1'), "sources that are not listed: nobody"),
         (OWN.replace("low = 25", "low = nan"), "price.1.low"),
+        (OWN.replace("high = 25", "high = inf"), "price.1.high"),
         ("price = 7", "price"),
         ("source = 7", "source"),
         ("price = [7]", "price.0"),
