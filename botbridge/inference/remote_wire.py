@@ -225,7 +225,12 @@ def fault_of_status(status: int, name: str, message: str, *, says_when: bool) ->
 def pause_of(headers: Mapping[str, str], now: datetime) -> float | None:
     """Return how many seconds a server asks to be left alone; None if it does not say, or not so that it can be read.
 
-    Source: RFC 9110, section 10.2.3.
+    Where it names a time, its own clock counts, if it tells that: ours may have been set.
+    Source: RFC 9110, sections 10.2.3 and 6.6.1.
+
+    Args:
+        headers: Of its answer, by names in lower case.
+        now: By our clock.
 
     >>> pause_of({"retry-after": "7"}, datetime.now(UTC))
     7.0
@@ -233,11 +238,17 @@ def pause_of(headers: Mapping[str, str], now: datetime) -> float | None:
     asked = headers.get("retry-after", "").strip()
     if re.fullmatch(r"\d{1,9}(\.\d+)?", asked):
         return float(asked)
+    if (due := _date_in(asked)) is None:
+        return None
+    return max(0.0, (due - (_date_in(headers.get("date", "")) or now)).total_seconds())
+
+
+def _date_in(text: str) -> datetime | None:
     try:
-        due = parsedate_to_datetime(asked)
+        date = parsedate_to_datetime(text)
     except ValueError:
         return None
-    return max(0.0, (due.replace(tzinfo=due.tzinfo or UTC) - now).total_seconds())
+    return date.replace(tzinfo=date.tzinfo or UTC)
 
 
 def in_short(message: str) -> str:

@@ -59,6 +59,15 @@ def test_a_pause_is_read_in_seconds_or_as_a_date_and_nonsense_is_none(told: str,
 
 
 @pytest.mark.parametrize(
+    ("server_now", "pause_s"), [("Fri, 02 Jan 2026 12:00:00 GMT", 30), ("noon", 86_430)], ids=["told", "untold"]
+)
+def test_a_date_is_held_against_the_servers_own_clock_where_it_tells_that(server_now: str, pause_s: float) -> None:
+    """C9: of a clock that is a day behind, ours here, would come a pause of a day."""
+    headers = {"retry-after": "Fri, 02 Jan 2026 12:00:30 GMT", "date": server_now}
+    assert pause_of(headers, NOW) == pause_s
+
+
+@pytest.mark.parametrize(
     ("event", "text"),
     [
         ({}, ""),
