@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from tests.fakes.preloaded import FaultyDisk, NoCompilerError, compiled
+from tests.fakes.preloaded import FaultyDisk, NoCompilerError
 from tests.fakes.telegram.client import FakeTelegram, Person
 from tests.faults.chaos import PLAIN
 from tests.faults.dying import nothing_open
@@ -24,18 +24,13 @@ Failing = Literal["flush", "write"]
 WAYS: tuple[Failing, ...] = ("flush", "write")
 
 
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What makes a disk faulty."""
+@pytest.fixture
+def disk(tmp_path: Path) -> FaultyDisk:
+    """A disk that works until it is told otherwise."""
     try:
-        return compiled("faulty_disk", tmp_path_factory.mktemp("preloaded"))
+        return FaultyDisk.compiled("faulty_disk", tmp_path)
     except NoCompilerError as error:
         pytest.skip(f"no disk can be made to fail: {error}")
-
-
-@pytest.fixture
-def disk(library: Path, tmp_path: Path) -> FaultyDisk:
-    return FaultyDisk(library, tmp_path / "told")
 
 
 @pytest.fixture

@@ -1,52 +1,69 @@
-"""Faults of the machine under a whole process: a few lines of C in front of the C library, compiled for the test."""
+"""Faults of the machine under a whole process tree: a few lines of C before the C library, compiled for the test."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 HERE = Path(__file__).parent
 
 
 class NoCompilerError(Exception):
-    """Nothing can be compiled or put in front here; the text says why."""
+    """Nothing can be put before the C library here; the text says why."""
 
 
-def compiled(name: str, directory: Path) -> Path:
-    """Compile one of the sources beside this file into a library in a directory.
+class Preloaded:
+    """A library before the C library of every process of a tree, and the file from which it is told what to do."""
 
-    Raises:
-        NoCompilerError: This machine cannot.
-    """
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None or sys.platform != "linux":
-        raise NoCompilerError("a C compiler on Linux is needed")
-    library = directory / f"{name}.so"
-    command = [compiler, "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", library, HERE / f"{name}.c", "-ldl"]
-    subprocess.run(command, check=True)
-    return library
+    def __init__(self, library: Path, told: Path) -> None:
+        self._library = library
+        self._told = told
 
+    @classmethod
+    def compiled(cls, name: str, directory: Path) -> Self:
+        """Compile one of the sources beside this file; it does nothing yet.
 
-@dataclass(frozen=True)
-class FaultyDisk:
-    """A disk that takes nothing more for a database while it is told so."""
-
-    library: Path
-    told: Path
+        Raises:
+            NoCompilerError: This machine cannot.
+        """
+        compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+        if compiler is None or sys.platform != "linux":
+            raise NoCompilerError(f"{name}.c needs a C compiler, on Linux")
+        library, told = directory / f"{name}.so", directory / f"{name}.told"
+        options = ("-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", f'-DTOLD="{told}"')
+        subprocess.run([compiler, *options, "-o", library, HERE / f"{name}.c", "-ldl"], check=True)
+        return cls(library, told)
 
     @property
     def prefix(self) -> tuple[str, ...]:
-        """What to put before the command that is to have this disk."""
-        return ("env", f"LD_PRELOAD={self.library}", f"FAULTY_DISK={self.told}")
+        """What to put before a command."""
+        return ("env", f"LD_PRELOAD={self._library}")
+
+    def mend(self) -> None:
+        """Do nothing any more."""
+        self._told.unlink()
+
+    def _tell(self, what: str) -> None:
+        # Renamed into its place: nobody reads half of it.
+        part = self._told.with_suffix(".part")
+        part.write_text(what)
+        part.rename(self._told)
+
+
+class FaultyDisk(Preloaded):
+    """A disk that takes nothing more for a database while it is told so."""
 
     def fail(self, what: Literal["flush", "write"]) -> None:
         """Fail these calls from now on."""
-        self.told.write_text(what)
+        self._tell(what)
 
-    def mend(self) -> None:
-        """Work again."""
-        self.told.unlink()
+
+class SetClock(Preloaded):
+    """A wall clock that can be set."""
+
+    def jump(self, ahead_s: int) -> None:
+        """Be so far ahead of the true time from now on, or behind it."""
+        self._tell(str(ahead_s))

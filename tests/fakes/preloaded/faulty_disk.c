@@ -1,9 +1,9 @@
 /* Fails what a process does to files of a database, as a dying disk does.
  *
- * Loaded in front of the C library (LD_PRELOAD). FAULTY_DISK names a file; while
- * that exists and holds the word "flush", flushes fail, while it holds "write",
- * writes do, both with EIO and without touching the disk. Files count whose
- * names hold ".db": the database, its log, its copies.
+ * Loaded in front of the C library (LD_PRELOAD). TOLD, given when this is
+ * compiled, names a file; while that exists and holds the word "flush", flushes
+ * fail, while it holds "write", writes do, both with EIO and without touching
+ * the disk. Files count whose names hold ".db": the database, its log, its lock.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -32,9 +31,8 @@ __attribute__((constructor)) static void find_real_ones(void)
 
 static int is_told(const char *word)
 {
-    const char *place = getenv("FAULTY_DISK");
     char told[64];
-    int file = place == NULL ? -1 : open(place, O_RDONLY | O_CLOEXEC);
+    int file = open(TOLD, O_RDONLY | O_CLOEXEC);
     if (file < 0)
         return 0;
     ssize_t length = read(file, told, sizeof told - 1);
