@@ -24,22 +24,24 @@ async def test_sigterm_while_nothing_happens_ends_it_in_order(bridge: Bridge) ->
 
 async def test_a_second_sigterm_ends_it_at_once_and_loses_nothing(bridge: Bridge, telegram: FakeTelegram) -> None:
     """A11, D8: a send hangs, so that the first one waits; the reply is in doubt, which is told, and given again."""
+    await telegram.say(SARA, "awake?")
+    await telegram.wait_for_reply(SARA, until=says("awake?"))
     await telegram.break_calls("sendMessage", "hang")
     await telegram.say(SARA, "hello")
-    await bridge.until(lambda: bool(bridge.rows("SELECT id FROM outbox WHERE state = 'sending'")))
+    replies = "SELECT state FROM outbox WHERE NOT is_status ORDER BY id"
+    await bridge.until(lambda: [row["state"] for row in bridge.rows(replies)] == ["sent", "sending"])
     service = psutil.Process(bridge.pid)
     service.send_signal(signal.SIGTERM)
     await bridge.logged("Stopping")
     service.send_signal(signal.SIGTERM)
     assert await bridge.exited() == 128 + signal.SIGTERM
-    assert [row["state"] for row in bridge.rows("SELECT state FROM outbox")] == ["sending"]
+    assert [row["state"] for row in bridge.rows(replies)] == ["sent", "sending"]
     await telegram.mend()
     await bridge.start()
     notice = await telegram.wait_for_reply(SARA, until=lambda sent: "/again" in sent.text)
     await telegram.say(SARA, "/again")
     await telegram.wait_for_reply(SARA, after=notice.message_id, until=says("hello"))
-    states = [row["state"] for row in bridge.rows("SELECT state FROM outbox WHERE NOT is_status ORDER BY id")]
-    assert states[:2] == ["delivery_unknown", "sent"]
+    assert [row["state"] for row in bridge.rows(replies)][:3] == ["sent", "delivery_unknown", "sent"]
 
 
 async def test_a_service_that_is_deaf_for_too_long_leaves_with_its_own_exit_code(

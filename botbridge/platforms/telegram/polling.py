@@ -48,7 +48,8 @@ class Polls:
             query["offset"] = offset
         with platform_errors(repeatable=True):
             address = f"{self._bot.base_url}/getUpdates?{urlencode(query)}"
-            status, body = await self._request.do_request(address, "GET")
+            # No GET: those are repeated by the HTTP client without a word, and a failure would go unnoticed.
+            status, body = await self._request.do_request(address, "POST")
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND):
             raise BadToken("Telegram does not know this token")
         if status == HTTPStatus.CONFLICT:

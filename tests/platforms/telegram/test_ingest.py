@@ -163,6 +163,16 @@ async def test_trouble_with_polling_is_outlived(telegram: FakeTelegram, taken: T
         await taken.until(lambda taken: len(taken.accepted) == 1)
 
 
+async def test_no_poll_that_is_cut_goes_unnoticed(telegram: FakeTelegram, taken: Taken) -> None:
+    """The HTTP client would repeat it, were it a GET."""
+    await telegram.break_calls("getUpdates", "cut", times=2)
+    await telegram.say(SARA, "still there?")
+    with capture_logs() as lines:
+        async with platform_on(telegram, taken) as platform, listening(platform, taken):
+            await taken.until(lambda taken: len(taken.accepted) == 1)
+    assert [line["failures"] for line in lines if line["event"] == "no updates from Telegram"] == [1, 2]
+
+
 async def test_a_poll_that_is_never_answered_is_given_up(telegram: FakeTelegram, taken: Taken) -> None:
     """A socket that stays open and silent must not make the bot deaf."""
     impatient = Timing(poll_s=0, connect_s=1.0, answer_s=0.5, backoff=Backoff(0.05, 0.1))
