@@ -19,6 +19,7 @@ from botbridge.models.footprint import footprint
 from botbridge.models.licences import load_licences
 from botbridge.models.names import DirectorySource, GgufSource, HubSource, NamedModel, WheelSource
 from botbridge.models.store import ModelFiles, ModelStore
+from botbridge.models.uses import Use
 from botbridge.setting_groups import DEFAULT_MODEL
 from botbridge.settings import Settings
 
@@ -95,7 +96,12 @@ def look_at_licence(settings: Settings) -> Licence | None:
     reason = refusal(entry, licence, gate, settings.licence.use, read_acceptance(settings.home, entry.id))
     if reason is None:
         return Licence(found, Status.OK)
-    return Licence(found, Status.UPGRADE, reason, f"botbridge models licence {entry.id} --use personal|saas|embed")
+    return Licence(
+        found,
+        Status.UPGRADE,
+        reason,
+        f"botbridge models licence {entry.id} --use {settings.licence.use or Use.PERSONAL} --accept",
+    )
 
 
 def weights_to_come(named: NamedModel, entry: CatalogueEntry | None) -> tuple[Weights, int]:

@@ -155,6 +155,10 @@ class Outbox(Protocol):
         """
         ...
 
+    async def send_anew(self, part_id: PartId) -> None:
+        """Note that the message which a part was to replace is gone, so that from now on it is a message of its own."""
+        ...
+
     async def lose_sight(self, part_id: PartId, notice: Part, *, detail: str = "") -> None:
         """Settle a part as `delivery_unknown` and owe its chat a notice, in one transaction.
 
@@ -243,9 +247,8 @@ class Platform(Protocol):
         """The signs that messages can come in, with their ages now."""
         ...
 
-    @property
-    def repeats_safely(self) -> bool:
-        """True when sending the same part again within minutes makes no second copy."""
+    def repeats_safely(self, part: OutboxPart) -> bool:
+        """True when sending this part again within minutes, after a crash in the middle of it, makes no second copy."""
         ...
 
     def render(self, text: str) -> tuple[Part, ...]:

@@ -130,9 +130,9 @@ class Delivery:
         for part in await self._outbox.interrupted():
             platform = self._platforms.get(part.address.platform)
             if part.is_status:
-                await self._outbox.mark(part.id, PartState.UNDELIVERABLE, detail="cut short by a restart")
-            elif part.edits is not None or (platform is not None and platform.repeats_safely):
-                await self._outbox.mark(part.id, PartState.FAILED_RETRYABLE, detail="cut short by a restart")
+                await self._note(part, PartState.UNDELIVERABLE, "cut short by a restart")
+            elif part.edits is not None or (platform is not None and platform.repeats_safely(part)):
+                await self._note(part, PartState.FAILED_RETRYABLE, "cut short by a restart")
             else:
                 await self._lose_sight(part, "cut short by a restart")
 
@@ -180,6 +180,8 @@ class Delivery:
             try:
                 message_id = await platform.send(part)
             except MessageGone:
+                # An edit may be repeated after a crash, what is sent now may not: so the row has to know it first.
+                await until_stored(partial(self._outbox.send_anew, part.id), part_id=part.id)
                 message_id = await platform.send(replace(part, edits=None))
         except RateLimited as error:
             await self._note(part, PartState.FAILED_RETRYABLE, str(error))
@@ -193,6 +195,9 @@ class Delivery:
         except (ReplyRejected, MessageGone) as error:
             log.warning("reply refused by the platform", part_id=part.id, error=str(error))
             await self._note(part, PartState.UNDELIVERABLE, str(error))
+        except Exception as error:
+            log.exception("unforeseen failure while sending", part_id=part.id, exc_info=error)
+            await self._lose_sight(part, f"unforeseen failure: {type(error).__name__}")
         else:
             self._faults.reached(Point.SEND_POST)
             await self._note(part, PartState.SENT, message_id=message_id)

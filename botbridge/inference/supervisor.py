@@ -173,9 +173,9 @@ class Supervisor:
                 self._condemn(verdict)
 
     def _condemn(self, verdict: str) -> None:
-        """Kill the worker; what it still sends is dropped."""
-        if self._generation is not None and not self._verdict:
-            self._verdict = f"{verdict} and was killed"
+        """Kill the worker; what it still sends is dropped. One that told why it ends may hang on its way out."""
+        if self._generation is not None:
+            self._verdict = self._verdict or f"{verdict} and was killed"
             self._generation.kill()
 
     async def _shut_down(self, generation: Generation) -> None:

@@ -30,6 +30,7 @@ def writer_engine(path: Path, busy_timeout_s: float) -> Engine:
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
+        "recursive_triggers=ON",  # else INSERT OR REPLACE deletes without asking the trigger that refuses it
         "secure_delete=ON",
         f"journal_size_limit={_LOG_KEPT_BYTES}",
     )

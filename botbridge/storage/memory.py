@@ -225,6 +225,11 @@ class InMemoryOutbox:
         )
         return True
 
+    async def send_anew(self, part_id: PartId) -> None:
+        """Note that the message which a part was to replace is gone; it is a message of its own from now on."""
+        owed = self._store.parts[part_id]
+        self._store.parts[part_id] = replace(owed, part=replace(owed.part, edits=None))
+
     async def lose_sight(self, part_id: PartId, notice: Part, *, detail: str = "") -> None:
         """Settle a part as `delivery_unknown` and owe its chat a notice, unless it has one or the part is one."""
         part = self._store.parts[part_id].part

@@ -61,6 +61,10 @@ class SqlOutbox:
             changes["message_id"] = message_id
         return await self._database.write(lambda connection: connection.execute(move, changes).rowcount == 1)
 
+    async def send_anew(self, part_id: PartId) -> None:
+        """Note that the message which a part was to replace is gone; it is a message of its own from now on."""
+        await self._database.write(lambda connection: connection.execute(_MOVE, {"of_id": part_id, "edits": None}))
+
     async def lose_sight(self, part_id: PartId, notice: Part, *, detail: str = "") -> None:
         """Settle a part as `delivery_unknown` and owe its chat a notice, unless it has one or the part is one."""
         settled = _changes(part_id, PartState.DELIVERY_UNKNOWN, detail)

@@ -43,6 +43,16 @@ async def test_a_part_that_failed_is_due_again_and_knows_its_attempts(storage: S
         assert await storage.outbox.due() == [replace(part, state=PartState.FAILED_RETRYABLE, attempts=attempts)]
 
 
+async def test_a_part_whose_message_to_replace_is_gone_is_one_of_its_own_from_then_on(storage: Storage) -> None:
+    row = await accepted(storage)
+    await storage.inbox.finish(row.id, answered("hello", "hi", edits=MessageId("8")))
+    (part,) = await storage.outbox.due()
+    assert part.edits == MessageId("8")
+    await storage.outbox.mark(part.id, PartState.SENDING)
+    await storage.outbox.send_anew(part.id)
+    assert [part.edits for part in await storage.outbox.interrupted()] == [None]
+
+
 @pytest.mark.parametrize("settled", [PartState.SENT, PartState.UNDELIVERABLE, PartState.DELIVERY_UNKNOWN])
 async def test_a_settled_part_is_never_due_again(storage: Storage, settled: PartState) -> None:
     """Whoever marks it late: it must not be sent twice."""

@@ -6,6 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from botbridge.conversation.delivery import Delivery
 from botbridge.conversation.scope import key_for
@@ -27,10 +28,14 @@ class WatchedOutbox(InMemoryOutbox):
         self._marked, self._asked = asyncio.Event(), asyncio.Event()
         self.looks = 0
         self.late: Sequence[OutboxPart] | None = None
+        self.bug: Exception | None = None
 
     async def mark(
         self, part_id: PartId, state: PartState, *, message_id: MessageId | None = None, detail: str = ""
     ) -> bool:
+        bug, self.bug = self.bug, None
+        if bug is not None:
+            raise bug
         is_marked = await super().mark(part_id, state, message_id=message_id, detail=detail)
         self._seen[state].set()
         self._marked.set()
@@ -171,16 +176,16 @@ async def test_what_is_handed_over_overtakes_nothing_that_nobody_has_seen_yet() 
 
 async def test_what_is_handed_over_overtakes_nothing_that_a_failure_of_ours_left_behind() -> None:
     post = Post()
-    post.platform.faults.append(ZeroDivisionError())
     async with post.running():
         await post.outbox.asked()
         await _idle()
+        post.outbox.bug = ZeroDivisionError()
         post.delivery.take(await post.owed("a", "b"))
         await _idle()
-        assert post.states == [PartState.SENDING, PartState.PENDING]
+        assert post.states == [PartState.PENDING, PartState.PENDING]
         post.delivery.take(await post.owed("c"))
         await _idle()
-    assert post.platform.texts("1") == ["b", "c"]
+    assert post.platform.texts("1") == ["a", "b", "c"]
 
 
 async def test_nothing_is_sent_before_delivery_runs_nor_after_it_ended() -> None:
@@ -324,6 +329,37 @@ async def test_an_edit_that_a_crash_cut_short_is_repeated() -> None:
     async with post.running():
         await post.platform.until(lambda: post.platform.texts("1") == ["a"])
     assert len(post.platform.ledger) == 1
+
+
+async def test_what_took_the_place_of_a_deleted_message_is_not_sent_again_after_a_crash() -> None:
+    """A4, A5: the edit could have been repeated, the message that was sent instead cannot."""
+    post = Post()
+    row = await post.accepted()
+    await post.inbox.finish(row.id, Outcome(InboxState.ANSWERED, (Part("a"),), edits=MessageId("gone")))
+    async with post.running():
+        await post.platform.until(lambda: post.platform.texts("1") == ["a"])
+        await post.outbox.settled()
+    [part_id] = [part_id for part_id in post.store.parts if post.store.parts[part_id].part.part.text == "a"]
+    # As if the process had died before it noted that the message was sent.
+    owed = post.store.parts[part_id]
+    post.store.parts[part_id] = replace(owed, part=replace(owed.part, state=PartState.SENDING))
+    async with post.running():
+        await post.platform.until(lambda: len(post.platform.texts("1")) == 2)
+        await post.outbox.settled()
+    assert post.platform.texts("1")[0] == "a"
+    assert "/again" in post.platform.texts("1")[1]
+
+
+async def test_a_failure_that_nobody_foresaw_leaves_no_part_behind_and_holds_up_nobody() -> None:
+    post = Post()
+    await post.ended("a")
+    await post.ended("b")
+    post.platform.faults.append(ValueError("a bug of a library"))  # type: ignore[arg-type]  # what none should raise
+    async with post.running():
+        await post.platform.until(lambda: len(post.platform.texts("1")) == 2)
+        await post.outbox.settled()
+    assert post.states[0] is PartState.DELIVERY_UNKNOWN
+    assert "b" in post.platform.texts("1")
 
 
 async def test_a_status_message_that_a_crash_cut_short_is_given_up() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from botbridge.errors import ChatClosed, PlatformError
+from botbridge.errors import ChatClosed, MessageGone, PlatformError
 from botbridge.health import PlatformHealth
 from botbridge.messages import (
     Address,
@@ -57,7 +57,7 @@ class InMemoryPlatform:
 
     def __init__(self, name: str = "telegram", *, edit_interval_s: float = 0.0, repeats_safely: bool = False) -> None:
         self.name = PlatformName(name)
-        self.repeats_safely = repeats_safely
+        self._repeats_safely = repeats_safely
         self.ledger: list[Shown] = []
         self.admins: set[tuple[ChatId, UserId]] = set()
         self.faults: deque[PlatformError] = deque()
@@ -112,6 +112,9 @@ class InMemoryPlatform:
         async with self._changed:
             await asyncio.wait_for(self._changed.wait_for(condition), timeout=10)
 
+    def repeats_safely(self, _part: OutboxPart) -> bool:
+        return self._repeats_safely
+
     def health(self) -> PlatformHealth:
         return PlatformHealth(is_on=True)
 
@@ -143,7 +146,9 @@ class InMemoryPlatform:
 
     async def edit(self, address: Address, message_id: MessageId, text: str) -> None:
         self._require_open(address)
-        shown = next(shown for shown in self.ledger if shown.message_id == message_id)
+        shown = next((shown for shown in self.ledger if shown.message_id == message_id), None)
+        if shown is None:
+            raise MessageGone(f"there is no message {message_id}")
         shown.texts.append(text)
         await self._tell()
 

@@ -174,7 +174,12 @@ async def test_a_full_disk_refuses_and_the_work_goes_on_when_there_is_room(datab
 
 async def test_the_audit_is_never_changed(database: Database) -> None:
     await SqlAudit(database).record(AuditEntry("1", "reset", "2", allowed=True))
-    for act in (update(audit).values(allowed=False), audit.delete()):
+    replaced = (
+        insert(audit)
+        .prefix_with("OR REPLACE")
+        .values(id=1, actor="1", action="reset", subject="2", allowed=False, reason="")
+    )
+    for act in (update(audit).values(allowed=False), audit.delete(), replaced):
         with pytest.raises(StorageError, match="never changed"):
             await database.write(lambda connection, act=act: connection.execute(act))
     stored = await database.read(lambda connection: connection.scalars(select(audit.c.allowed)))

@@ -106,10 +106,12 @@ class DiscordPlatform:
         """Whether the gateway lets events through, and when it last acknowledged a heartbeat."""
         return PlatformHealth(self._connection.is_on, self._connection.heartbeat_age_s)
 
-    @property
-    def repeats_safely(self) -> bool:
-        """True: Discord keeps the nonce of a message for some minutes."""
-        return True
+    def repeats_safely(self, part: OutboxPart) -> bool:
+        """Discord keeps a message's nonce for some minutes, and the first answer to a command has one place to stand.
+
+        What follows that answer has neither.
+        """
+        return part.address.interaction is None or part.address.reply_to is not None
 
     def render(self, text: str) -> tuple[Part, ...]:
         """Cut Markdown, which Discord shows by itself, into messages of 2,000 characters."""

@@ -17,7 +17,7 @@ from itertools import chain, repeat
 import discord
 import structlog
 
-from botbridge.errors import StorageUnavailable
+from botbridge.errors import StorageError
 from botbridge.messages import Address, BotId, IncomingMessage, MessageId
 from botbridge.platforms.discord.answers import handle_of
 from botbridge.platforms.discord.catch_up import Missed
@@ -191,7 +191,7 @@ async def _commit(incoming: IncomingMessage, intake: Intake) -> None:
     for pause_s in chain(STORAGE_PAUSES_S, repeat(STORAGE_PAUSES_S[-1])):
         try:
             await intake(incoming)
-        except StorageUnavailable as error:
+        except StorageError as error:
             log.error("database not usable, message waits", message_id=incoming.message_id, error=str(error))
             await asyncio.sleep(pause_s)
         else:

@@ -130,7 +130,7 @@ def to_command(
         interaction: Everything that the answer needs, see `answers`.
     """
     return IncomingMessage(
-        address=Address(DISCORD, bot_id, place.chat_id, place.kind, place.thread_id, interaction=interaction),
+        address=Address(DISCORD, bot_id, place.chat_id, place.kind, place.thread_id, interaction_id, interaction),
         message_id=interaction_id,
         kind=MessageKind.COMMAND,
         sender=sender,

@@ -134,8 +134,7 @@ class TelegramPlatform:
         """`telegram`."""
         return TELEGRAM
 
-    @property
-    def repeats_safely(self) -> bool:
+    def repeats_safely(self, _part: OutboxPart) -> bool:
         """False: Telegram cannot tell a repeated message from a new one."""
         return False
 

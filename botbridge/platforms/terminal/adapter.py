@@ -53,7 +53,6 @@ class TerminalPlatform:
     """Implements `ports.Platform`; each person has one private chat, whose id is theirs."""
 
     name = TERMINAL
-    repeats_safely = True
 
     def __init__(self) -> None:
         self._intake: Intake | None = None
@@ -107,6 +106,10 @@ class TerminalPlatform:
                 while windows.late:
                     yield windows.late.popleft()
                 await windows.has_news.wait()
+
+    def repeats_safely(self, _part: OutboxPart) -> bool:
+        """True: what a terminal showed is gone with its process."""
+        return True
 
     def health(self) -> PlatformHealth:
         """Whether questions are taken in."""

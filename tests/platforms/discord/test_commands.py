@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from botbridge.errors import DeliveryUnknown, ReplyRejected, StorageUnavailable
-from botbridge.messages import ChatKind, MessageKind
+from botbridge.messages import ChatKind, InboxId, MessageKind, OutboxPart, Part, PartId, PartState
 from botbridge.platforms.discord.commands import Label, Options, SlashCommand, menu
+from botbridge.storage.rules import addresses
 from tests.fakes.discord import FakeDiscord
 from tests.platforms.discord.conftest import MENU, Bot, InMemoryState, OpenBot
 
@@ -46,7 +47,7 @@ async def test_a_command_is_acknowledged_and_answered_to_its_sender_alone(server
     assert (heard.kind, heard.text, heard.message_id) == (MessageKind.COMMAND, "/help", interaction_id)
     assert heard.sender.language == "de"
     assert heard.address.thread_id is not None
-    assert heard.address.reply_to is None
+    assert heard.address.reply_to == heard.message_id
     await bot.answer(heard, "I can help.")
     reply = await server.wait_for_reply(interaction_id)
     assert (reply.text, reply.only_for) == ("I can help.", heard.sender.user_id)
@@ -114,6 +115,18 @@ async def test_a_follow_up_without_an_outcome_is_not_repeated(server: FakeDiscor
         await server.fail("swallow", method="POST", path="/webhooks/")
         with pytest.raises(DeliveryUnknown):
             await bot.answer(heard, "two")
+
+
+async def test_after_a_crash_only_the_first_answer_to_a_command_may_be_repeated(server: FakeDiscord, bot: Bot) -> None:
+    """A4, A5: what follows it has no nonce and no place of its own."""
+    await server.slash("help")
+    heard = await bot.next()
+    first, second = (
+        OutboxPart(PartId(1), InboxId(1), address, Part("text"), PartState.SENDING)
+        for address in addresses(heard.address, 2)
+    )
+    assert bot.platform.repeats_safely(first)
+    assert not bot.platform.repeats_safely(second)
 
 
 async def test_an_answer_can_be_edited(server: FakeDiscord, bot: Bot) -> None:
