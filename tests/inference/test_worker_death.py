@@ -19,7 +19,7 @@ from botbridge.answers import Completion, Delta, FinishReason, RequestId, Starte
 from botbridge.errors import GenerationFailed, GenerationTimeout, ModelLoadError, ModelNotFound, WorkerDied
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.options import EngineOptions, Patience
-from botbridge.inference.protocol import DeltaMessage, FromWorker
+from botbridge.inference.protocol import DeltaMessage, FromWorker, LoadFailed
 from botbridge.inference.supervisor import Supervisor
 from botbridge.models.store import ModelFiles
 from tests.fakes.asking import ask, prompt_of, until_state
@@ -105,6 +105,23 @@ async def test_what_a_condemned_worker_still_sends_is_dropped() -> None:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
     assert delivered == [believed]
+
+
+async def test_a_worker_that_could_not_load_and_does_not_leave_is_killed() -> None:
+    """Alive it would be in the way of the next one for ever."""
+    lost = asyncio.Event()
+    supervisor = Supervisor(
+        None, EngineOptions(engine="echo"), QUICK, deliver=lambda _: None, lost=lambda _: lost.set()
+    )
+    running = asyncio.create_task(supervisor.run())
+    try:
+        while supervisor.status.state != "ready":
+            await supervisor.changed()
+        supervisor._receive(supervisor.number, LoadFailed(supervisor.number, "bad weights"))
+        await asyncio.wait_for(lost.wait(), timeout=30)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_a_late_message_of_an_older_generation_changes_nothing(client: WorkerClient) -> None:
