@@ -101,11 +101,13 @@ def _measured(settings: Settings, engine: str | None, tokens_per_s: float | None
 def _memory(
     settings: Settings, measured: Measured, quantization: str | None, slots: int, conversation_tokens: float
 ) -> Memory:
+    from botbridge.app import named_model
     from botbridge.machine.plan import Memory, known_quantizations, model_footprint
     from botbridge.models.catalogue import load_catalogue
+    from botbridge.models.clearance import entry_of
     from botbridge.resources import available_memory_bytes
 
-    entry = load_catalogue(home=settings.home).entry(settings.inference.model)
+    entry = entry_of(load_catalogue(home=settings.home), named_model(settings))
     try:
         found = model_footprint(entry, quantization, slots=slots, conversation_tokens=conversation_tokens)
     except KeyError as error:

@@ -306,9 +306,23 @@ async def soak(home: Path, seconds: float, seed: int) -> dict[str, Any]:
             await bridge.kill_tree()
 
 
+MOST = {"rss_most_mb": 300.0, "descriptors_most": 300, "threads_most": 80}
+"""Twice what was seen of a service under this load, and less than a leak of a few bytes a message makes of it."""
+
+LONG_LIFE_S = 120
+"""A shorter life says nothing of a slope: caches still fill."""
+
+MOST_SLOPE = 5.0
+"""Megabytes, or descriptors, a minute."""
+
+
 def is_good(report: dict[str, Any]) -> bool:
-    """Whether the promise was kept."""
-    return not (report["lost"] or report["doubled"] or report["in_a_wrong_chat"] or report["defects"])
+    """Whether the promise was kept, with every unknown part explained by a kill, and nothing grew beyond its bounds."""
+    must_be_nothing = ("lost", "doubled", "in_a_wrong_chat", "defects", "unknown_parts_unexplained")
+    within = (report[name] <= most for name, most in MOST.items())
+    slopes = (report[name] or 0 for name in ("rss_slope_mb_a_minute", "descriptors_slope_a_minute"))
+    is_steady = report["last_life_s"] < LONG_LIFE_S or all(slope <= MOST_SLOPE for slope in slopes)
+    return not any(report[name] for name in must_be_nothing) and all(within) and is_steady
 
 
 def table(report: dict[str, Any]) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from tests.faults.oracle import Accepted, Owed, Said, Shown, Verdict, judge
+from tests.faults.soak import is_good
 
 ANA = "telegram:7"
 SAID = Said(1, ANA, "5")
@@ -124,3 +127,27 @@ def test_a_command_that_discord_declared_failed_is_counted_apart() -> None:
     found = judge([said], [HEARD], [part], [])
     assert (found.lost, found.void) == ([], 1)
     assert judge([replace(said, is_void=False)], [HEARD], [part], []).lost == ["question 1: a part is undeliverable"]
+
+
+SOAKED = {
+    "lost": 0, "doubled": 0, "in_a_wrong_chat": 0, "defects": [], "unknown_parts_unexplained": 0,
+    "rss_most_mb": 140.0, "descriptors_most": 60, "threads_most": 20,
+    "rss_slope_mb_a_minute": 1.5, "descriptors_slope_a_minute": 0.0, "last_life_s": 170,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {"lost": 1}, {"doubled": 1}, {"in_a_wrong_chat": 1}, {"defects": ["a process is left"]},
+        {"unknown_parts_unexplained": 1}, {"rss_most_mb": 900.0}, {"descriptors_most": 4000}, {"threads_most": 900},
+        {"rss_slope_mb_a_minute": 50.0}, {"descriptors_slope_a_minute": 40.0},
+    ],
+)  # fmt: skip
+def test_a_soak_is_not_good_that_lost_something_or_grew(found: dict[str, object]) -> None:
+    assert is_good(SOAKED)
+    assert not is_good(SOAKED | found)
+
+
+def test_a_short_life_is_not_judged_by_its_slope() -> None:
+    assert is_good(SOAKED | {"rss_slope_mb_a_minute": 50.0, "last_life_s": 40})
