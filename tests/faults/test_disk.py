@@ -87,7 +87,10 @@ async def test_a_service_does_not_begin_on_a_disk_that_fails(
 async def disk_fails_between_two_messages(
     bridge: Bridge, telegram: FakeTelegram, disk: FaultyDisk, failing: Failing
 ) -> None:
-    """Return when neither the end of Ana's answer nor Ben's message could be stored."""
+    """Return when Ana's answer could not be stored, or at least not told to her, and Ben's message not be stored.
+
+    The end of an answer is flushed with the note that it is being sent, and not before.
+    """
     await telegram.say(ANA, SLOW)
     await telegram.wait_for_reply(ANA, until=lambda sent: SLOW.startswith(sent.text), timeout_s=60)
     disk.fail(failing)
@@ -95,7 +98,8 @@ async def disk_fails_between_two_messages(
     await bridge.logged("message not stored")
     await bridge.logged("database not usable, trying again")
     assert said.update_id in (await telegram.ledger()).unconfirmed
-    assert bridge.rows("SELECT state FROM inbox") == [{"state": "running"}]
+    assert bridge.rows("SELECT state FROM inbox") == [{"state": "running" if failing == "write" else "answered"}]
+    assert bridge.rows("SELECT id FROM outbox WHERE state = 'sent' AND NOT is_status") == []
 
 
 async def both_answered_once(bridge: Bridge, telegram: FakeTelegram) -> None:
