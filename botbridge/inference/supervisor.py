@@ -166,8 +166,8 @@ class Supervisor:
 
     async def _watch(self, witness: MemoryWitness) -> None:
         while True:
-            await asyncio.sleep(self._patience.heartbeat_s)
             witness.look()
+            await asyncio.sleep(self._patience.heartbeat_s)
             verdict = self._vigil.look()
             if verdict is not None:
                 self._condemn(verdict)
