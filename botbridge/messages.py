@@ -230,6 +230,7 @@ class OutboxPart:
         ending: How the message ended to which this replies; None with a status message.
         is_notice: It says that nobody knows what became of another part of the same reply.
         language: The IETF tag of whom it is for, as far as it is known; None with a status message.
+        others: Messages in its chat that are known to be other parts; found out before it is tried again.
     """
 
     id: PartId
@@ -243,6 +244,7 @@ class OutboxPart:
     ending: InboxState | None = None
     is_notice: bool = False
     language: str | None = None
+    others: frozenset[MessageId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,6 +146,10 @@ class Outbox(Protocol):
         """All parts left in `sending`, status messages too: at start, these are the ones a crash cut short."""
         ...
 
+    async def others(self, part: OutboxPart) -> frozenset[MessageId]:
+        """The messages in a part's chat that are known to be other parts; the newest thousand, where there are more."""
+        ...
+
     async def mark(
         self, part_id: PartId, state: PartState, *, message_id: MessageId | None = None, detail: str = ""
     ) -> bool:

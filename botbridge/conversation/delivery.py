@@ -158,10 +158,10 @@ class Delivery:
 
     async def _send_all(self, parts: Sequence[OutboxPart]) -> None:
         for part in parts:
-            pause_s = FIRST_PAUSE_S
-            while (wait_s := await self._in_one_go(self._try(part))) is not None:
+            pause_s, is_repeated = FIRST_PAUSE_S, part.attempts > 0
+            while (wait_s := await self._in_one_go(self._try(part, is_repeated=is_repeated))) is not None:
                 await asyncio.sleep(wait_s or pause_s)
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                pause_s, is_repeated = min(2 * pause_s, LONGEST_PAUSE_S), True
 
     async def _in_one_go(self, sending: Coroutine[Any, Any, float | None]) -> float | None:
         """Send without being interrupted: between the bytes and the note of what became of them nobody may stop."""
@@ -170,9 +170,12 @@ class Delivery:
         task.add_done_callback(self._in_hand.discard)
         return await asyncio.shield(task)
 
-    async def _try(self, part: OutboxPart) -> float | None:
+    async def _try(self, part: OutboxPart, *, is_repeated: bool) -> float | None:
         """Send once: None when the part is done with, else the seconds to wait (0: the usual ones)."""
         platform = self._platforms[part.address.platform]
+        if is_repeated and platform.repeats_safely(part):
+            # Where the platform looks for what an earlier try left, an equal text may be another part's.
+            part = replace(part, others=await until_stored(partial(self._outbox.others, part), part_id=part.id))
         if not await self._note(part, PartState.SENDING):
             return None  # what was due when the outbox was read has been sent before the reading was known
         self._faults.reached(Point.SEND_PRE)

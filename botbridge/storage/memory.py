@@ -205,6 +205,17 @@ class InMemoryOutbox:
         """Return all parts left in `sending`, oldest first."""
         return [owed.part for owed in self._store.parts.values() if owed.part.state is PartState.SENDING]
 
+    async def others(self, part: OutboxPart) -> frozenset[MessageId]:
+        """Return the messages in a part's chat that are known to be other parts."""
+        place = part.address.platform, part.address.bot_id, part.address.chat_id
+        return frozenset(
+            owed.message_id
+            for owed in self._store.parts.values()
+            if owed.message_id is not None
+            and owed.part.id != part.id
+            and (owed.part.address.platform, owed.part.address.bot_id, owed.part.address.chat_id) == place
+        )
+
     async def mark(
         self,
         part_id: PartId,

@@ -11,12 +11,26 @@ from botbridge.storage.codec import encode_address
 from botbridge.storage.database import Database
 from botbridge.storage.rows import outbox_parts
 from botbridge.storage.rules import DUE, SETTLED
-from botbridge.storage.tables import outbox, utc_now
+from botbridge.storage.tables import inbox, outbox, utc_now
 
 _NEW_STATUS = insert(outbox).returning(outbox.c.id)
 _MOVE = update(outbox).where(outbox.c.id == bindparam("of_id"), outbox.c.settled_at.is_(None))
 _ATTEMPT = _MOVE.values(attempts=outbox.c.attempts + 1)
 _LOSE_SIGHT = _MOVE.returning(outbox.c.inbox_id, outbox.c.address)
+
+_OTHERS = (
+    select(outbox.c.message_id)
+    .join(inbox)
+    .where(
+        inbox.c.platform == bindparam("platform"),
+        inbox.c.bot_id == bindparam("bot_id"),
+        inbox.c.chat_id == bindparam("chat_id"),
+        outbox.c.id != bindparam("of_id"),
+        outbox.c.message_id.is_not(None),
+    )
+    .order_by(outbox.c.id.desc())
+    .limit(1000)
+)
 
 
 class SqlOutbox:
@@ -50,6 +64,14 @@ class SqlOutbox:
     async def interrupted(self) -> Sequence[OutboxPart]:
         """Return all parts left in `sending`, oldest first."""
         return await self._database.read(lambda connection: outbox_parts(connection, PartState.SENDING))
+
+    async def others(self, part: OutboxPart) -> frozenset[MessageId]:
+        """Return the messages in a part's chat that are known to be other parts; the newest thousand at most."""
+        address = part.address
+        chat = {"platform": address.platform, "bot_id": address.bot_id, "chat_id": address.chat_id, "of_id": part.id}
+        return frozenset(
+            await self._database.read(lambda connection: connection.execute(_OTHERS, chat).scalars().all())
+        )
 
     async def mark(
         self, part_id: PartId, state: PartState, *, message_id: MessageId | None = None, detail: str = ""

@@ -53,6 +53,23 @@ async def test_a_part_whose_message_to_replace_is_gone_is_one_of_its_own_from_th
     assert [part.edits for part in await storage.outbox.interrupted()] == [None]
 
 
+async def test_the_other_messages_of_a_parts_chat_are_known(storage: Storage) -> None:
+    """Status messages, too; not its own, and none of another chat."""
+    row = await accepted(storage)
+    status = await storage.outbox.open_status(row.id, PRIVATE, Part("wait"))
+    await storage.outbox.mark(status.id, PartState.SENT, message_id=MessageId("7"))
+    await storage.inbox.finish(row.id, answered("hello", "hi", "one", "two"))
+    elsewhere = await storage.inbox.accept(message(address=GROUP), SHARED)
+    assert elsewhere is not None
+    await storage.inbox.finish(elsewhere.id, answered("hello", "hi", "three"))
+    one, two, three = await storage.outbox.due()
+    assert await storage.outbox.others(one) == {"7"}
+    for part, message_id in ((one, "8"), (three, "9")):
+        await storage.outbox.mark(part.id, PartState.SENT, message_id=MessageId(message_id))
+    assert await storage.outbox.others(two) == {"7", "8"}
+    assert await storage.outbox.others(one) == {"7"}
+
+
 @pytest.mark.parametrize("settled", [PartState.SENT, PartState.UNDELIVERABLE, PartState.DELIVERY_UNKNOWN])
 async def test_a_settled_part_is_never_due_again(storage: Storage, settled: PartState) -> None:
     """Whoever marks it late: it must not be sent twice."""

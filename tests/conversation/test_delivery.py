@@ -115,6 +115,23 @@ async def test_parts_arrive_in_order_and_are_marked_sent() -> None:
     assert set(post.states) == {PartState.SENT}
 
 
+async def test_whatever_is_tried_again_is_told_which_messages_of_its_chat_are_other_parts() -> None:
+    """A platform that looks for what an earlier try left must not take an equal text for it."""
+    post = Post(repeats_safely=True)
+    async with post.running():
+        await post.ended("a")
+        await post.outbox.settled()
+        post.platform.faults.append(PlatformUnavailable("no route"))
+        await post.ended("a")
+        await post.outbox.settled()
+    (cut_short,) = await post.owed("a")
+    await post.outbox.mark(cut_short.id, PartState.SENDING)
+    async with post.running():
+        await post.outbox.settled()
+    first, second, _ = (shown.message_id for shown in post.platform.ledger)
+    assert [part.others for part in post.platform.tries] == [set(), set(), {first}, {first, second}]
+
+
 async def test_what_was_sent_while_the_outbox_was_read_is_not_sent_again() -> None:
     """A reading may say what was due when it began, and be known only when the chat is done with."""
     post = Post()

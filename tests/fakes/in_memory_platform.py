@@ -53,6 +53,7 @@ class InMemoryPlatform:
         takes: While it is cleared, sends take for ever.
         stuck: Chats in which sends take for ever.
         closed: Chats that take nothing.
+        tries: What was to be sent, each time.
     """
 
     def __init__(self, name: str = "telegram", *, edit_interval_s: float = 0.0, repeats_safely: bool = False) -> None:
@@ -67,6 +68,7 @@ class InMemoryPlatform:
         self.takes.set()
         self.stuck: set[ChatId] = set()
         self.closed: set[ChatId] = set()
+        self.tries: list[OutboxPart] = []
         self.typed = 0
         self._edit_interval_s = edit_interval_s
         self._ids = itertools.count(1000)
@@ -127,6 +129,7 @@ class InMemoryPlatform:
         return self._edit_interval_s
 
     async def send(self, part: OutboxPart) -> MessageId:
+        self.tries.append(part)
         self.sending.set()
         await self.takes.wait()
         if part.address.chat_id in self.stuck:

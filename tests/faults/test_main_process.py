@@ -119,6 +119,23 @@ async def test_discord_shows_one_message_wherever_a_death_falls_around_its_send(
     await both_answered_once(bridge, heard_on_discord(discord))
 
 
+async def test_two_equal_answers_are_both_shown_though_a_death_falls_before_the_second(
+    new_bridge: NewBridge, discord: FakeDiscord
+) -> None:
+    """In private nothing is quoted: the first answer must not be taken for an earlier try of the second."""
+    bridge = new_bridge(TELEGRAM__TOKEN="")
+    await bridge.start(program=dying_at(Point.SEND_PRE, after=1))
+    await discord.wait_until("ready")
+    await discord.fail("rate_limit", method="POST", path="/messages", retry_after_s=2.0)
+    for _ in range(2):  # both are asked before the first is answered
+        await discord.say("the same words", direct=True)
+    await died(bridge)
+    await bridge.start()
+    await settled(bridge)
+    assert await heard_on_discord(discord) == ["the same words"] * 2
+    assert parts(bridge) == ["sent", "sent"]
+
+
 async def test_a_death_between_two_migrations_leaves_the_schema_whole(new_bridge: NewBridge) -> None:
     bridge = new_bridge(TELEGRAM__TOKEN="", DISCORD__TOKEN="")
     await bridge.start(program=dying_at(Point.MIGRATE, after=1))

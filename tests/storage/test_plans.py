@@ -53,6 +53,7 @@ async def test_no_step_of_a_message_scans_a_table(database: Database) -> None:
         await history.recent(AISHA_ALONE, 1000)
         await inbox.finish(row.id, answered("hello", "hi"))
         for part in await outbox.due():
+            await outbox.others(part)
             await outbox.mark(PartId(part.id), PartState.SENDING)
         await outbox.interrupted()
         await inbox.unfinished()

@@ -232,7 +232,7 @@ class DiscordPlatform:
         return part.attempts > 0 if since_s is None else self._now_s() - since_s > NONCE_LIVES_S
 
     async def _sent_before(self, part: OutboxPart) -> MessageId | None:
-        """The message that an earlier try left behind, by its text and what it quotes."""
+        """The message that an earlier try left behind, by its text and what it quotes; none that is another part's."""
         client, quoted = self._connection.client, _quoted(part.address)
         after = None if part.address.reply_to is None else discord.Object(int(part.address.reply_to))
         with contextlib.suppress(ReplyRejected):
@@ -241,6 +241,7 @@ class DiscordPlatform:
                     quotes = message.reference.message_id if message.reference is not None else None
                     if (
                         message.author == client.user
+                        and MessageId(str(message.id)) not in part.others
                         and message.content.strip() == part.part.text.strip()
                         # The quotation is missing where the question was deleted first.
                         and (quoted is None or quotes in (quoted.message_id, None))

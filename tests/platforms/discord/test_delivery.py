@@ -132,6 +132,18 @@ async def test_an_equal_text_from_before_the_question_is_no_earlier_try(server: 
     assert await bot.answer(again, "Hello!", attempts=1, number=9) == second
 
 
+async def test_an_equal_text_that_is_another_part_is_no_earlier_try(server: FakeDiscord, bot: Bot) -> None:
+    """Two questions at once in private, with the same answer: of the second nobody knows whether it was sent."""
+    await server.say("hello", direct=True)
+    await server.say("hello", direct=True)
+    one, two = await bot.next(), await bot.next()
+    first = await bot.answer(one, "Hello!", number=7)
+    second = await bot.answer(two, "Hello!", number=9, attempts=1, others=frozenset({first}))
+    assert second != first
+    await server.advance(3600)
+    assert await bot.answer(two, "Hello!", number=9, attempts=1, others=frozenset({first})) == second
+
+
 async def test_an_earlier_try_is_found_when_its_question_was_deleted(server: FakeDiscord, bot: Bot) -> None:
     await server.delete(await server.say("gone"))
     incoming = await bot.next()
