@@ -20,6 +20,7 @@ import numpy as np
 from botbridge.answers import RequestId, Sampling, Turn
 from botbridge.inference.engines.base import EngineInfo, EnginePrompt, EngineStats, TokenEvent, describe
 from botbridge.inference.engines.dialogue import GrowingAnswer
+from botbridge.inference.engines.large_pages import in_large_pages
 from botbridge.inference.engines.prefix import Lease, PrefixCache
 from botbridge.inference.engines.step import LoadedModel, LoadModel
 from botbridge.inference.options import EngineOptions
@@ -75,7 +76,8 @@ class BatchEngine:
 
     def load(self, files: ModelFiles | None, options: EngineOptions) -> EngineInfo:
         """Load the model; any exception means that it is not possible."""
-        loaded: LoadedModel = self._load_model(files, options)
+        with in_large_pages():
+            loaded: LoadedModel = self._load_model(files, options)
         self._model = loaded.model
         self._dialogue = loaded.dialogue
         self._can_truncate = loaded.can_truncate

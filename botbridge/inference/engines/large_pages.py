@@ -1,0 +1,53 @@
+"""Weights in large pages, so that reading them is not held up by looking pages up.
+
+Decoding reads all weights for every token, and in pages of 4 KiB the CPU looks
+up an address for every 4 KiB; inside a virtual machine each look-up is one into
+two tables. With pages of 2 MiB one person is answered 1.2 times as fast (the
+embedded model and the 1B shape, llama.cpp). Most distributions give large pages
+only to whoever asks for them.
+
+Covered: Linux. Elsewhere, and where the system was told never to give any,
+nothing happens.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+MAPPINGS: Final = Path("/proc/self/maps")
+
+LEAST_BYTES: Final = 4 * 2**20
+"""Two large pages: below, hardly one lies wholly inside. The same from which blocks have a mapping of their own
+(`spawning.MEMORY`)."""
+
+MADV_COLLAPSE: Final = 25
+"""Make large pages of small ones now. Source: madvise(2); since Linux 6.1. Older systems do it bit by bit."""
+
+
+@contextmanager
+def in_large_pages() -> Iterator[None]:
+    """Put the large blocks of memory that were taken inside into large pages, at its end."""
+    before = set(_mappings())
+    yield
+    libc = ctypes.CDLL(None, use_errno=True)
+    for start, size_bytes in _mappings():
+        if (start, size_bytes) not in before:
+            for advice in (mmap.MADV_HUGEPAGE, MADV_COLLAPSE):
+                # Refused by systems without it, or where no large page is free: then all stays as it was.
+                libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(size_bytes), advice)
+
+
+def _mappings() -> Iterator[tuple[int, int]]:
+    """Yield start and size of each large mapping that is writable and no file's; nothing outside Linux."""
+    if not MAPPINGS.exists() or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return
+    for line in MAPPINGS.read_text(encoding="ascii", errors="replace").splitlines():
+        extent, rights, _, _, inode, *name = line.split(maxsplit=5)
+        start, end = (int(address, 16) for address in extent.split("-"))
+        if rights == "rw-p" and inode == "0" and not name and end - start >= LEAST_BYTES:
+            yield start, end - start

@@ -1,0 +1,68 @@
+"""Weights in large pages: what is taken while a model is loaded, and nothing else."""
+
+from __future__ import annotations
+
+import mmap
+import platform
+from pathlib import Path
+
+import pytest
+
+from botbridge.inference.engines.large_pages import MAPPINGS, in_large_pages
+
+SIZE_BYTES = 16 * 2**20
+EDGES_BYTES = 2 * 2 * 2**20
+"""The first and the last large page need not lie wholly inside."""
+
+SWITCH = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+def large_bytes() -> int:
+    """How much of this process's memory lies in large pages."""
+    (line,) = [line for line in Path("/proc/self/smaps_rollup").read_text().splitlines() if "AnonHugePages" in line]
+    return int(line.split()[1]) * 1024
+
+
+def filled_block() -> mmap.mmap:
+    """Memory of our own, in small pages unless the system gives large ones to all."""
+    block = mmap.mmap(-1, SIZE_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    block[:] = b"w" * SIZE_BYTES
+    return block
+
+
+def can_make_them_now() -> bool:
+    """Large pages are given to whoever asks, and at once."""
+    if not MAPPINGS.exists() or not SWITCH.exists() or "[madvise]" not in SWITCH.read_text():
+        return False
+    return tuple(map(int, platform.release().split(".")[:2])) >= (6, 1)
+
+
+only_where_asked_for = pytest.mark.skipif(
+    not can_make_them_now(), reason="this system gives large pages to all, to nobody, or late"
+)
+
+
+@only_where_asked_for
+def test_what_is_taken_inside_lies_in_large_pages_unchanged() -> None:
+    before = large_bytes()
+    with in_large_pages():
+        block = filled_block()
+        assert large_bytes() - before < SIZE_BYTES - EDGES_BYTES
+    assert large_bytes() - before >= SIZE_BYTES - EDGES_BYTES
+    assert block[:] == b"w" * SIZE_BYTES
+    block.close()
+
+
+@only_where_asked_for
+def test_what_was_there_before_stays_as_it_was() -> None:
+    block = filled_block()
+    before = large_bytes()
+    with in_large_pages():
+        pass
+    assert large_bytes() - before < SIZE_BYTES - EDGES_BYTES
+    block.close()
+
+
+def test_an_error_inside_leaves_as_it_is() -> None:
+    with pytest.raises(ValueError, match="no such model"), in_large_pages():
+        raise ValueError("no such model")
