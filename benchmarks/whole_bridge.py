@@ -3,7 +3,7 @@
 python -m benchmarks.whole_bridge [--rounds N]
 
 Same GGUF for all. The server is the ready-made wheel of a peer; ours is the
-engine `llamacpp`, compiled for this processor. (a) 8 people talk 6 turns each,
+engine that `auto` takes for so many at once. (a) 8 people talk 6 turns each,
 with the larger shape 3 turns of half the length, as the server needs minutes;
 (b) 32 people, 8 at a time, each with a history of about 1,000 tokens: there are
 more conversations than slots.
@@ -28,6 +28,7 @@ from benchmarks.contenders import bridge, server, settings_for
 from benchmarks.conversations import BRIEF, LONG, SHORT, Ask, Load, play
 from benchmarks.shapes import embedded, one_billion
 from botbridge.answers import RequestId, Role, Sampling, Turn
+from botbridge.inference.choice import engine_order, installed_engines
 from botbridge.inference.engines.batch import BatchEngine
 from botbridge.inference.engines.loaders import loader
 from botbridge.inference.options import EngineOptions
@@ -37,7 +38,6 @@ from botbridge.setting_groups import InferenceSettings
 SLOTS = 8
 CONTEXT_TOKENS = 4096
 CACHE_BYTES = 3 * 2**30
-ENGINE = "llamacpp"
 
 
 async def main() -> None:
@@ -62,6 +62,11 @@ async def main() -> None:
     conclude("p2", goals, {"tokens/s": details})
 
 
+def our_engine() -> str:
+    """Return the engine that the bridge computes with here."""
+    return engine_order((), installed_engines(), has_gguf=True, has_safetensors=False, slots=SLOTS)[0]
+
+
 def _goals(
     name: str, what: str, scores: dict[str, list[float]], *, server_goal: float, bare_goal: float | None = None
 ) -> list[Goal]:
@@ -75,10 +80,10 @@ def _goals(
 
 async def _compare(files: ModelFiles, load: Load, rounds: int, *, bare: bool) -> dict[str, list[float]]:
     """Let the contenders take turns with one load; everything they need runs from the beginning."""
-    say(f"P2: {files.model}, {load.people} people")
+    say(f"P2: {files.model}, {load.people} people, {our_engine()}")
     scores: dict[str, list[float]] = defaultdict(list)
     home = Path(tempfile.mkdtemp(prefix="botbridge-bench-"))
-    settings = settings_for(home, files, engine=ENGINE, slots=SLOTS, tokens=load.tokens, cache_bytes=CACHE_BYTES)
+    settings = settings_for(home, files, engine=our_engine(), slots=SLOTS, tokens=load.tokens, cache_bytes=CACHE_BYTES)
     try:
         async with bridge(settings) as (_, ask_bridge), server(files, SLOTS, CONTEXT_TOKENS) as ask_server:
             contenders: dict[str, Ask] = {"bridge": ask_bridge, "server": ask_server}
@@ -137,10 +142,12 @@ async def bare_engine(files: ModelFiles) -> AsyncIterator[Ask]:
 
 
 def _serve_bare(files: ModelFiles, line: Connection) -> None:
-    engine = BatchEngine(loader(ENGINE))
+    engine = BatchEngine(loader(our_engine()))
     engine.load(
         files,
-        EngineOptions(engine=ENGINE, slots=SLOTS, context_tokens=CONTEXT_TOKENS, cache_bytes=CACHE_BYTES, threads=2),
+        EngineOptions(
+            engine=our_engine(), slots=SLOTS, context_tokens=CONTEXT_TOKENS, cache_bytes=CACHE_BYTES, threads=2
+        ),
     )
     line.send("ready")
     ours = InferenceSettings()

@@ -242,7 +242,7 @@ def engine_options(settings: Settings) -> EngineOptions:
         slots=inference.slots,
         context_tokens=inference.context_tokens,
         cache_bytes=inference.cache_bytes,
-        fastest_engines=() if measured is None else measured.fastest_first,
+        fastest_engines=() if measured is None else measured.order_for(inference.slots),
     )
 
 

@@ -46,6 +46,7 @@ def look_at_model(
         installed,
         has_gguf=weights.has_gguf,
         has_safetensors=weights.has_safetensors,
+        slots=inference.slots,
     )
     order = able if inference.engine == "auto" else tuple(engine for engine in able if engine == inference.engine)
     engines = Engines(inference.engine, installed, order)

@@ -85,7 +85,9 @@ async def _measure(
     from botbridge.machine.quality import assess, reference
 
     installed = installed_engines()
-    able = engine_order((), installed, has_gguf=files.gguf is not None, has_safetensors=files.has_safetensors)
+    able = engine_order(
+        (), installed, has_gguf=files.gguf is not None, has_safetensors=files.has_safetensors, slots=options.slots
+    )
     threads = options.threads or len(os.sched_getaffinity(0))
     note(f"measuring {files.model} ({files.revision[:12]}) with {threads} threads; stop other work for true figures")
     bandwidth = read_bandwidth_bytes_s(threads)

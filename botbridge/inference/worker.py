@@ -95,6 +95,7 @@ def load_engine(assignment: Assignment, create: Callable[[str], Engine]) -> tupl
         installed,
         has_gguf=has_gguf,
         has_safetensors=files.has_safetensors,
+        slots=options.slots,
         has_adapters=any(not adapter.obstacle for adapter in known_adapters(files, has_peft=has_peft())),
     ):
         try:
@@ -103,7 +104,7 @@ def load_engine(assignment: Assignment, create: Callable[[str], Engine]) -> tupl
         except Exception as error:  # noqa: BLE001 - whatever one engine cannot do, the next may
             notes.append(f"The engine {name} could not load the model: {describe(error)}.")
         else:
-            if note := missing_note(installed, has_gguf=has_gguf):
+            if note := missing_note(installed, options.slots, has_gguf=has_gguf):
                 notes.append(note)
             return engine, replace(info, notes=(*info.notes, *notes))
     raise ValueError(" ".join(notes) or "no engine that is installed reads this model")

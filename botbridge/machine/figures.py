@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import quote
 
+from botbridge.inference.choice import MANY_SLOTS
+
 FOLDER: Final = "bench"
 
 
@@ -87,6 +89,19 @@ class Report:
         """The engines by how much they say to one person and to several; those that failed are left out."""
         able = [figures for figures in self.engines if not figures.failure and figures.decode_tokens_s]
         return tuple(figures.engine for figures in sorted(able, key=_speed, reverse=True))
+
+    def order_for(self, slots: int) -> tuple[str, ...]:
+        """The engines, fastest first, where so many answers run side by side: from MANY_SLOTS on, many count alone."""
+        if slots < MANY_SLOTS:
+            return self.fastest_first
+        able = [figures for figures in self.engines if figures.engine in self.fastest_first]
+        return tuple(figures.engine for figures in sorted(able, key=lambda each: _rate_at(each, slots), reverse=True))
+
+
+def _rate_at(figures: EngineFigures, slots: int) -> float:
+    """What an engine says to the largest number of people, of those measured, that is not above `slots`."""
+    rates = figures.decode_tokens_s
+    return rates[max((people for people in rates if people <= slots), default=min(rates))]
 
 
 def _speed(figures: EngineFigures) -> float:

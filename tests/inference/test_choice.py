@@ -36,19 +36,26 @@ class StubbornEngine(EchoEngine):
 
 
 def test_without_measurements_the_usual_order_holds() -> None:
-    assert engine_order((), ALL, has_gguf=True, has_safetensors=True) == ("llamacpp", "openvino", "transformers")
-    assert engine_order((), ALL, has_gguf=False, has_safetensors=True) == ("transformers",)
-    assert engine_order((), ALL, has_gguf=True, has_safetensors=False) == ("llamacpp", "openvino")
+    assert engine_order((), ALL, has_gguf=True, has_safetensors=True, slots=4) == ("llamacpp", "openvino", "transformers")
+    assert engine_order((), ALL, has_gguf=False, has_safetensors=True, slots=4) == ("transformers",)
+    assert engine_order((), ALL, has_gguf=True, has_safetensors=False, slots=4) == ("llamacpp", "openvino")
+
+
+def test_where_many_are_answered_at_once_the_engine_for_many_comes_first() -> None:
+    def first(slots: int) -> str:
+        return engine_order((), ALL, has_gguf=True, has_safetensors=True, slots=slots)[0]
+
+    assert [first(slots) for slots in (1, 7, 8, 64)] == ["llamacpp", "llamacpp", "openvino", "openvino"]
 
 
 def test_what_was_measured_comes_first_as_far_as_it_is_still_here() -> None:
-    order = engine_order(("openvino", "llamacpp"), ALL - {"llamacpp"}, has_gguf=True, has_safetensors=True)
+    order = engine_order(("openvino", "llamacpp"), ALL - {"llamacpp"}, has_gguf=True, has_safetensors=True, slots=4)
     assert order == ("openvino", "transformers")
 
 
 def test_an_engine_of_a_stranger_is_never_tried() -> None:
     """A stored measurement may name what this version does not know."""
-    assert engine_order(("quantum",), ALL | {"quantum"}, has_gguf=False, has_safetensors=True) == ("transformers",)
+    assert engine_order(("quantum",), ALL | {"quantum"}, has_gguf=False, has_safetensors=True, slots=4) == ("transformers",)
 
 
 def test_transformers_is_always_installed() -> None:
@@ -56,9 +63,10 @@ def test_transformers_is_always_installed() -> None:
 
 
 def test_a_faster_engine_that_is_missing_is_named_with_its_command() -> None:
-    assert "make native" in (missing_note(ALL - {"llamacpp"}, has_gguf=True) or "")
-    assert missing_note(ALL, has_gguf=True) is None
-    assert missing_note(ALL - {"llamacpp"}, has_gguf=False) is None
+    assert "make native" in (missing_note(ALL - {"llamacpp"}, 4, has_gguf=True) or "")
+    assert "make setup" in (missing_note(ALL - {"openvino"}, 8, has_gguf=True) or "")
+    assert missing_note(ALL, 4, has_gguf=True) is None
+    assert missing_note(ALL - {"llamacpp"}, 4, has_gguf=False) is None
 
 
 def load(files: ModelFiles | None, engines: dict[str, EchoEngine], engine: str = "auto") -> tuple[str, tuple[str, ...]]:

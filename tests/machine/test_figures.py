@@ -27,6 +27,17 @@ def test_the_fastest_engine_comes_first_and_one_that_failed_not_at_all() -> None
     assert REPORT.fastest_first == ("llamacpp", "transformers")
 
 
+def test_where_many_are_answered_at_once_what_so_many_are_told_decides() -> None:
+    for_one = replace(FAST, decode_tokens_s={1: 200.0, 8: 300.0, 16: 310.0})
+    for_many = replace(FAST, engine="openvino", decode_tokens_s={1: 80.0, 8: 400.0, 16: 600.0})
+    report = Report("m", "abc", 2, 3e10, (for_one, for_many, replace(SLOW, failure="out of memory")))
+    assert report.order_for(4) == ("llamacpp", "openvino")
+    assert report.order_for(8) == ("openvino", "llamacpp")
+    assert report.order_for(12) == ("openvino", "llamacpp")  # as with 8, the nearest that was measured below
+    late = replace(for_many, decode_tokens_s={1: 80.0, 8: 290.0, 16: 600.0})
+    assert Report("m", "abc", 2, 3e10, (late, for_one)).order_for(8) == ("llamacpp", "openvino")
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"engines": [{}]}', "not json", '{"engines": 7}'])
 def test_a_report_that_cannot_be_understood_is_none(tmp_path: Path, content: str) -> None:
     """A measurement can be made again; a bot that does not start because of one cannot be excused."""
