@@ -36,7 +36,11 @@ class StubbornEngine(EchoEngine):
 
 
 def test_without_measurements_the_usual_order_holds() -> None:
-    assert engine_order((), ALL, has_gguf=True, has_safetensors=True, slots=4) == ("llamacpp", "openvino", "transformers")
+    assert engine_order((), ALL, has_gguf=True, has_safetensors=True, slots=4) == (
+        "llamacpp",
+        "openvino",
+        "transformers",
+    )
     assert engine_order((), ALL, has_gguf=False, has_safetensors=True, slots=4) == ("transformers",)
     assert engine_order((), ALL, has_gguf=True, has_safetensors=False, slots=4) == ("llamacpp", "openvino")
 
@@ -55,7 +59,9 @@ def test_what_was_measured_comes_first_as_far_as_it_is_still_here() -> None:
 
 def test_an_engine_of_a_stranger_is_never_tried() -> None:
     """A stored measurement may name what this version does not know."""
-    assert engine_order(("quantum",), ALL | {"quantum"}, has_gguf=False, has_safetensors=True, slots=4) == ("transformers",)
+    assert engine_order(("quantum",), ALL | {"quantum"}, has_gguf=False, has_safetensors=True, slots=4) == (
+        "transformers",
+    )
 
 
 def test_transformers_is_always_installed() -> None:

@@ -20,8 +20,8 @@ import numpy as np
 from botbridge.answers import RequestId, Sampling, Turn
 from botbridge.inference.engines.base import EngineInfo, EnginePrompt, EngineStats, TokenEvent, describe
 from botbridge.inference.engines.dialogue import GrowingAnswer
-from botbridge.inference.engines.large_pages import in_large_pages
 from botbridge.inference.engines.prefix import Lease, PrefixCache
+from botbridge.inference.engines.process_memory import give_back_freed, in_large_pages
 from botbridge.inference.engines.step import LoadedModel, LoadModel
 from botbridge.inference.options import EngineOptions
 from botbridge.inference.sampling import Logits, choose_token
@@ -78,6 +78,7 @@ class BatchEngine:
         """Load the model; any exception means that it is not possible."""
         with in_large_pages():
             loaded: LoadedModel = self._load_model(files, options)
+        give_back_freed()
         self._model = loaded.model
         self._dialogue = loaded.dialogue
         self._can_truncate = loaded.can_truncate

@@ -1,4 +1,4 @@
-"""Weights in large pages: what is taken while a model is loaded, and nothing else."""
+"""Weights in large pages, what is taken while a model is loaded and nothing else; what was freed is given back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from botbridge.inference.engines.large_pages import MAPPINGS, in_large_pages
+from botbridge.inference.engines.process_memory import MAPPINGS, give_back_freed, in_large_pages
 
 SIZE_BYTES = 16 * 2**20
 EDGES_BYTES = 2 * 2 * 2**20
@@ -19,7 +19,12 @@ SWITCH = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 def large_bytes() -> int:
     """How much of this process's memory lies in large pages."""
-    (line,) = [line for line in Path("/proc/self/smaps_rollup").read_text().splitlines() if "AnonHugePages" in line]
+    return told_bytes(Path("/proc/self/smaps_rollup"), "AnonHugePages")
+
+
+def told_bytes(report: Path, name: str) -> int:
+    """A size out of one of the system's reports about this process."""
+    (line,) = [line for line in report.read_text().splitlines() if line.startswith(f"{name}:")]
     return int(line.split()[1]) * 1024
 
 
@@ -66,3 +71,15 @@ def test_what_was_there_before_stays_as_it_was() -> None:
 def test_an_error_inside_leaves_as_it_is() -> None:
     with pytest.raises(ValueError, match="no such model"), in_large_pages():
         raise ValueError("no such model")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only the GNU C library keeps and gives back like this")
+def test_what_was_freed_goes_back_to_the_system() -> None:
+    """Small blocks, freed all but the last: the library keeps the memory below it until it is told to give it back."""
+    blocks = [bytes(60_000) for _ in range(1_000)]
+    last = bytes(60_000)
+    blocks.clear()
+    kept = told_bytes(Path("/proc/self/status"), "VmRSS")
+    give_back_freed()
+    assert kept - told_bytes(Path("/proc/self/status"), "VmRSS") > 1_000 * 60_000 / 2
+    assert len(last) == 60_000
