@@ -48,7 +48,8 @@ fmt: setup-dev ## Put code into its one form, and mend what can be mended by a t
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: setup-dev ## Compare with other servers, each ratio beside its goal (half an hour; docs/performance.md)
+bench: setup-dev native ## Compare with other servers, each ratio beside its goal (half an hour; docs/performance.md)
+	@$(BIN)/python -m pip --disable-pip-version-check install -q --no-deps -r benchmarks/peers.txt
 	@$(BIN)/python -m benchmarks
 
 bench-plan: setup-dev ## Compare the waits that `plan` foresees with those at a real bridge (four minutes)
