@@ -9,6 +9,7 @@ import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.comparing import RESULTS, Goal, say
@@ -43,6 +44,8 @@ BENCHMARKS = (
     Benchmark("whole_bridge", ("P2",), ("--rounds", "1", "--without-1b")),
 )
 
+TABLE = RESULTS / "table.md"
+
 
 def main() -> int:
     """Run them one after another; 0 when all ran, whatever they found."""
@@ -72,9 +75,18 @@ def main() -> int:
     print("\nAll together:")
     for goal in _goals():
         print(goal)
+    TABLE.write_text(markdown(_goals()), encoding="utf-8")
+    say(f"the same as Markdown: {TABLE}")
     if failed:
         say(f"did not run to their end: {', '.join(failed)}")
     return 1 if failed else 0
+
+
+def markdown(goals: Sequence[Goal]) -> str:
+    """Return the table of README: each ratio beside its goal."""
+    lines = ["| goal | what | ratio | wanted | |", "|---|---|---|---|---|"]
+    lines += [f"| {goal.id} | {goal.what} | {goal.ratio:.2f} | {goal.wanted} | {goal.verdict} |" for goal in goals]
+    return "\n".join(lines) + "\n"
 
 
 def _goals() -> list[Goal]:

@@ -46,9 +46,18 @@ class Goal:
             self.at_most is None or self.ratio <= self.at_most
         )
 
+    @property
+    def wanted(self) -> str:
+        """The ratio that is wanted, and on which side of it to be."""
+        return f">= {self.at_least:g}" if self.at_least is not None else f"<= {self.at_most:g}"
+
+    @property
+    def verdict(self) -> str:
+        """Whether the goal is met, in a word."""
+        return "met" if self.is_met else "MISSED"
+
     def __str__(self) -> str:
-        wanted = f">= {self.at_least:g}" if self.at_least is not None else f"<= {self.at_most:g}"
-        return f"{self.id:4} {self.ratio:7.2f}  goal {wanted:8} {'met' if self.is_met else 'MISSED':7} {self.what}"
+        return f"{self.id:4} {self.ratio:7.2f}  goal {self.wanted:8} {self.verdict:7} {self.what}"
 
 
 def by_turns(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
