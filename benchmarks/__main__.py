@@ -9,10 +9,10 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.comparing import RESULTS, Goal, say
+from benchmarks.comparing import RESULTS, Goal, machine, say
 from botbridge.inference.choice import ADDED_BY, installed_engines
 from botbridge.setting_groups import DEFAULT_MODEL
 
@@ -75,11 +75,25 @@ def main() -> int:
     print("\nAll together:")
     for goal in _goals():
         print(goal)
-    TABLE.write_text(markdown(_goals()), encoding="utf-8")
+    print(described(machine()))
+    TABLE.write_text(f"{described(machine())}\n\n{markdown(_goals())}", encoding="utf-8")
     say(f"the same as Markdown: {TABLE}")
     if failed:
         say(f"did not run to their end: {', '.join(failed)}")
     return 1 if failed else 0
+
+
+def described(facts: Mapping[str, object]) -> str:
+    """Name the machine and the versions, in one line.
+
+    >>> described({"processor": "AMD EPYC", "cores": 2, "threads": 2, "torch": "2.13.0", "xllamacpp": None})
+    'AMD EPYC, 2 cores, 2 threads, torch 2.13.0, without xllamacpp'
+    """
+    first = f"{facts['processor']}, {facts['cores']} cores, {facts['threads']} threads"
+    rest = {name: version for name, version in facts.items() if name not in {"processor", "cores", "threads"}}
+    return ", ".join(
+        [first, *(f"without {name}" if version is None else f"{name} {version}" for name, version in rest.items())]
+    )
 
 
 def markdown(goals: Sequence[Goal]) -> str:

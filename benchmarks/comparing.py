@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from botbridge.resources import usable_cores
+
 RESULTS = Path(__file__).with_name("results")
 
 
@@ -108,7 +110,7 @@ def conclude(name: str, goals: list[Goal], details: Mapping[str, object], direct
 
 def machine() -> dict[str, object]:
     """Return what the figures depend on."""
-    versions = {}
+    versions: dict[str, str | None] = {}
     for package in ("torch", "transformers", "llama_cpp_python", "openvino_genai", "xllamacpp"):
         try:
             versions[package] = version(package)
@@ -121,6 +123,7 @@ def machine() -> dict[str, object]:
         "processor": model or platform.processor(),
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
+        "threads": usable_cores(),
         "python": platform.python_version(),
         **versions,
     }

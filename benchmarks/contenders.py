@@ -37,13 +37,15 @@ def settings_for(home: Path, files: ModelFiles, *, engine: str, slots: int, toke
         home=home,
         admins=AdminSettings(),
         limits=LimitSettings(messages_per_minute=10_000, waiting_per_person=100, queue=10_000),
-        inference=InferenceSettings(
-            model=str(files.directory),
-            engine=engine,
-            slots=slots,
-            max_new_tokens=tokens,
-            cache_bytes=cache_bytes,
-            context_tokens=4096,
+        inference=InferenceSettings.model_validate(
+            {
+                "model": str(files.directory),
+                "engine": engine,
+                "slots": slots,
+                "max_new_tokens": tokens,
+                "cache_bytes": cache_bytes,
+                "context_tokens": 4096,
+            }
         ),
     )
 

@@ -24,6 +24,7 @@ MEBIBYTE = 2**20
 CACHE_BYTES = 512 * MEBIBYTE
 FIXED_BYTES = 250 * 10**6
 WEIGHTS_FACTOR = 1.25
+STREAMS = (1, 4, 8)
 THREADS = 2
 
 
@@ -50,14 +51,16 @@ async def main() -> None:
 
 
 def _engines(files: ModelFiles) -> tuple[str, ...]:
-    return engine_order((), installed_engines(), has_gguf=files.gguf is not None, has_safetensors=files.has_safetensors)
+    return engine_order(
+        (), installed_engines(), has_gguf=files.gguf is not None, has_safetensors=files.has_safetensors, slots=1
+    )
 
 
 async def _figures(engine: str, files: ModelFiles, bandwidth: float) -> EngineFigures:
-    options = EngineOptions(engine=engine, threads=THREADS, cache_bytes=CACHE_BYTES, context_tokens=4096)
-    return await measure(
-        engine, files, options, bandwidth_bytes_s=bandwidth, effort=Effort(streams=(1, 4, 8)), told=say
+    options = EngineOptions(
+        engine=engine, threads=THREADS, slots=max(STREAMS), cache_bytes=CACHE_BYTES, context_tokens=4096
     )
+    return await measure(engine, files, options, bandwidth_bytes_s=bandwidth, effort=Effort(streams=STREAMS), told=say)
 
 
 def _goals(model: str, figures: EngineFigures) -> list[Goal]:

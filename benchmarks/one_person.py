@@ -39,8 +39,10 @@ def main() -> None:
                 "ours": stack.enter_context(_in_child(_serve_ours, files)),
                 "bare llama.cpp": stack.enter_context(_in_child(_serve_llamacpp, files)),
             }
-            with contextlib.suppress(EOFError):  # it does not read every model
+            try:
                 contenders["bare OpenVINO"] = stack.enter_context(_in_child(_serve_openvino, files))
+            except EOFError:  # its process has said why, and ended
+                say("  bare OpenVINO GenAI is left out: it is not installed, or does not read this model")
             scores = by_turns(contenders, options.rounds)
         details[files.model] = scores
         others = [name for name in scores if name != "ours"]

@@ -74,7 +74,9 @@ async def main() -> None:
     parser.add_argument("--slots", type=int, default=4)
     options = parser.parse_args()
     files = embedded()
-    engine = engine_order((), installed_engines(), has_gguf=files.gguf is not None, has_safetensors=True)[0]
+    engine = engine_order(
+        (), installed_engines(), has_gguf=files.gguf is not None, has_safetensors=True, slots=options.slots
+    )[0]
     say(f"plan: {files.model} with {engine}")
     alone = EngineOptions(engine=engine, slots=options.slots, cache_bytes=CACHE_BYTES)
     found = []

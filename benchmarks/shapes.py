@@ -67,7 +67,7 @@ def _tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.decoder = decoders.Fuse()
     tokenizer.add_special_tokens(["<|turn|>", "<|end|>"])
     end: str = "<|end|>"
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=end, chat_template=TEMPLATE)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=end, chat_template=TEMPLATE)  # type: ignore[no-untyped-call]
 
 
 def _write_gguf(path: Path, tokenizer: PreTrainedTokenizerFast) -> None:

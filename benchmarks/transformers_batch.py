@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, GenerationConfig
@@ -31,7 +32,7 @@ def main() -> None:
     files = embedded()
     say("P1: transformers, 8 people and 1 person, 64 tokens each")
     engine = engine_of(load_transformers, files, EngineOptions(dtype="bfloat16", device="cpu", cache_bytes=0))
-    theirs = AutoModelForCausalLM.from_pretrained(files.directory, dtype=torch.bfloat16).eval()
+    theirs = AutoModelForCausalLM.from_pretrained(files.directory, dtype=torch.bfloat16).eval()  # type: ignore[no-untyped-call]
     prompts = [engine.prompt("", (Turn(Role.USER, question),), TOKENS).ids for question in QUESTIONS]
     scores = by_turns(
         {
@@ -60,13 +61,13 @@ def _timed(users: int, run: Callable[[], object]) -> float:
     return users * TOKENS / (time.perf_counter() - begun_s)
 
 
-def _generate(model: torch.nn.Module, ids: tuple[int, ...]) -> object:
+def _generate(model: Any, ids: tuple[int, ...]) -> object:  # noqa: ANN401 - transformers' own is untyped
     return model.generate(torch.tensor([ids]), max_new_tokens=TOKENS, min_new_tokens=TOKENS, do_sample=False)
 
 
-def _generate_batch(model: torch.nn.Module, prompts: list[tuple[int, ...]]) -> object:
+def _generate_batch(model: Any, prompts: list[tuple[int, ...]]) -> object:  # noqa: ANN401 - as above
     # An end that no vocabulary holds: every answer has all of its tokens.
-    config = GenerationConfig(max_new_tokens=TOKENS, do_sample=False, eos_token_id=-1, pad_token_id=0)
+    config = GenerationConfig(max_new_tokens=TOKENS, do_sample=False, eos_token_id=-1, pad_token_id=0)  # type: ignore[no-untyped-call]
     return model.generate_batch(inputs=[list(ids) for ids in prompts], generation_config=config, progress_bar=False)
 
 
