@@ -36,6 +36,7 @@ def bench(
 
     from botbridge.app import engine_options
     from botbridge.cli.printing import note, prepare
+    from botbridge.inference.choice import NEEDED_MODULES
     from botbridge.machine.charts import bench_chart
     from botbridge.machine.figures import write_report
     from botbridge.models.catalogue import load_catalogue
@@ -43,6 +44,8 @@ def bench(
     from botbridge.models.store import ModelStore
 
     check_plot(plot, as_json=as_json)
+    if unknown := sorted(set(engine or ()) - NEEDED_MODULES.keys()):
+        raise typer.BadParameter(f"bench does not measure {unknown[0]!r}: say {', '.join(NEEDED_MODULES)}")
     if plot is not None and tokens is not None:
         raise typer.BadParameter("--plot draws the whole measurement, and --tokens asks for one figure of it")
     settings = prepare({"INFERENCE__MODEL": model}, quiet=True)
@@ -63,10 +66,10 @@ def bench(
         typer.echo(json.dumps(asdict(report), indent=2))
     else:
         _print(report)
+    if not report.fastest_first:
+        raise typer.Exit(1)  # what was measured earlier stays
     if engine is None:
         note(f"kept for engine=auto: {write_report(settings.home, report)}")
-    if not report.fastest_first:
-        raise typer.Exit(1)
     if plot is not None:
         draw_plot(bench_chart(report), plot)
 
@@ -74,7 +77,6 @@ def bench(
 async def _measure(
     files: ModelFiles, options: EngineOptions, only: Sequence[str] | None, *, with_quality: bool
 ) -> Report:
-    import os
     from dataclasses import replace
 
     from botbridge.cli.printing import note
@@ -83,12 +85,13 @@ async def _measure(
     from botbridge.machine.bench import Effort, measure
     from botbridge.machine.figures import EngineFigures, Report
     from botbridge.machine.quality import assess, reference
+    from botbridge.resources import usable_cores
 
     installed = installed_engines()
     able = engine_order(
         (), installed, has_gguf=files.gguf is not None, has_safetensors=files.has_safetensors, slots=options.slots
     )
-    threads = options.threads or len(os.sched_getaffinity(0))
+    threads = options.threads or usable_cores()
     note(f"measuring {files.model} ({files.revision[:12]}) with {threads} threads; stop other work for true figures")
     bandwidth = read_bandwidth_bytes_s(threads)
     ideal = None
@@ -124,7 +127,7 @@ async def _time_tokens(files: ModelFiles, options: EngineOptions, tokens: int, o
 def _one_figure(model: str, tokens: int, seconds: float) -> str:
     there = NOTEBOOK_SECONDS * tokens / 50
     return (
-        f"{tokens} tokens of {model}: {seconds:.1f} s here ({tokens / seconds:.0f} tokens/s); "
+        f"{tokens} tokens of {model}: {seconds:.1f} s here ({tokens / seconds:.1f} tokens/s); "
         f"a 7B on the course's hosted notebook took about {there:.0f} s"
     )
 

@@ -1,6 +1,6 @@
 """How well a model foresees a text; runs as a process of its own, so that its memory is given back.
 
-    python -m botbridge.inference.scoring ENGINE DTYPE DIRECTORY < text
+    python -m botbridge.inference.scoring ENGINE DTYPE QUANTIZE DIRECTORY < text
 
 prints a `Scores` as JSON. The text is cut into lanes that are read side by
 side, token by token, through the same port that answers use: what is judged is
@@ -83,13 +83,15 @@ def score(loaded: LoadedModel, ids: Sequence[int]) -> Scores:
     return Scores(log_probability, tuple(int(token_id) for token_id in np.stack(likeliest, axis=1).ravel()))
 
 
-def score_in_child(engine: str, dtype: str, files: ModelFiles, text: str, threads: int) -> Scores:
+def score_in_child(
+    engine: str, dtype: str, files: ModelFiles, text: str, threads: int, *, quantize: str = "none"
+) -> Scores:
     """Have a text scored by another process.
 
     Raises:
         ModelLoadError: The engine cannot load or score the model; the sentence says why.
     """
-    command = [sys.executable, "-m", "botbridge.inference.scoring", engine, dtype, str(files.directory)]
+    command = [sys.executable, "-m", "botbridge.inference.scoring", engine, dtype, quantize, str(files.directory)]
     done = subprocess.run(
         command,
         input=text,
@@ -107,7 +109,7 @@ def score_in_child(engine: str, dtype: str, files: ModelFiles, text: str, thread
 
 def main(arguments: Sequence[str]) -> int:
     """Score standard input as the command line says; 0 when it worked, 1 with one line on stderr when not."""
-    engine, dtype, directory = arguments
+    engine, dtype, quantize, directory = arguments
     files = ModelFiles("scored", "", Path(directory))
     try:
         if engine not in NEEDED_MODULES:
@@ -115,7 +117,7 @@ def main(arguments: Sequence[str]) -> int:
         load = loader(engine)
         from botbridge.inference.engines.hf_tokenizer import HfTokenizer, load_tokenizer  # noqa: PLC0415
 
-        loaded = load(files, EngineOptions(engine=engine, dtype=dtype, device="cpu", slots=LANES))
+        loaded = load(files, EngineOptions(engine=engine, dtype=dtype, quantize=quantize, device="cpu", slots=LANES))
         ids = HfTokenizer(load_tokenizer(files)).encode_plain(sys.stdin.read())
         scores = score(loaded, ids)
     except Exception as error:  # noqa: BLE001 - libraries raise anything at all over a bad model

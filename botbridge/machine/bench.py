@@ -57,38 +57,51 @@ async def measure(
     Args:
         engine: Its name.
         files: The model.
-        options: As the service would use them; slots are made enough for the most streams.
+        options: As the service would use them; memory and waits are those with just these.
         bandwidth_bytes_s: To tell how near the limit of the memory a stream comes; 0 leaves that out.
         effort: How much is measured.
         told: Receives a line for each thing that begins.
     """
     told(f"{engine}: loading")
     try:
-        async with loaded(files, replace(options, engine=engine, slots=max(effort.streams))) as generator:
+        async with loaded(files, replace(options, engine=engine)) as generator:
             stopwatch = Stopwatch(generator)
             told(f"{engine}: reading prompts")
             prefill = await _median(effort, stopwatch.prefill_tokens_s)
-            decode = {}
-            for streams in effort.streams:
-                told(f"{engine}: {streams} answers at once")
-                decode[streams] = await stopwatch.decode_tokens_s(streams, effort.decode_tokens)
             told(f"{engine}: first token after a long history")
             waits = [await stopwatch.first_token_s() for _ in range(effort.rounds)]
+            decode = await _decode(engine, stopwatch, [n for n in effort.streams if n <= options.slots], effort, told)
             status = generator.status()
-            share = decode[1] * status.weights_bytes / bandwidth_bytes_s if 1 in decode and bandwidth_bytes_s else 0.0
-            return EngineFigures(
-                engine,
-                status.engine_version,
-                prefill_tokens_s=prefill,
-                decode_tokens_s=decode,
-                first_token_cold_s=statistics.median(cold for cold, _ in waits),
-                first_token_warm_s=statistics.median(warm for _, warm in waits),
-                resident_bytes=resident_bytes(generator.worker_pid),
-                weights_bytes=status.weights_bytes,
-                bandwidth_share=share or None,
-            )
+            memory_bytes = resident_bytes(generator.worker_pid)
+        # More streams than the operator has would share the memory for sequences, each a shorter one: timed apart.
+        if more := [streams for streams in effort.streams if streams > options.slots]:
+            async with loaded(files, replace(options, engine=engine, slots=max(more))) as generator:
+                decode |= await _decode(engine, Stopwatch(generator), more, effort, told)
+        share = decode[1] * status.weights_bytes / bandwidth_bytes_s if 1 in decode and bandwidth_bytes_s else 0.0
+        return EngineFigures(
+            engine,
+            status.engine_version,
+            prefill_tokens_s=prefill,
+            decode_tokens_s=decode,
+            first_token_cold_s=statistics.median(cold for cold, _ in waits),
+            first_token_warm_s=statistics.median(warm for _, warm in waits),
+            resident_bytes=memory_bytes,
+            weights_bytes=status.weights_bytes,
+            bandwidth_share=share or None,
+        )
     except InferenceError as error:
         return EngineFigures(engine, failure=str(error) or type(error).__name__)
+
+
+async def _decode(
+    engine: str, stopwatch: Stopwatch, streams: Sequence[int], effort: Effort, told: Told
+) -> dict[int, float]:
+    """Return how many tokens a second so many answers have together, by how many they are."""
+    decode = {}
+    for count in streams:
+        told(f"{engine}: {count} answers at once")
+        decode[count] = await stopwatch.decode_tokens_s(count, effort.decode_tokens)
+    return decode
 
 
 @asynccontextmanager

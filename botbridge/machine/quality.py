@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -20,13 +21,13 @@ async def reference(files: ModelFiles, threads: int) -> Scores | None:
     """Score the text with the model in float32; None where its weights are not here in full."""
     if not files.has_safetensors:
         return None
-    return await _score("transformers", "float32", files, threads)
+    return await _score(EngineOptions(engine="transformers", dtype="float32"), files, threads)
 
 
 async def assess(engine: str, files: ModelFiles, options: EngineOptions, ideal: Scores, threads: int) -> Quality | None:
     """Compare an engine with float32; None for one that does not show what it thinks of a text."""
     try:
-        found = await _score(engine, options.dtype, files, threads)
+        found = await _score(replace(options, engine=engine), files, threads)
     except ModelLoadError:
         return None
     return compare(found, ideal)
@@ -42,6 +43,8 @@ def compare(found: Scores, ideal: Scores) -> Quality:
     return Quality(found.perplexity, ideal.perplexity, same / len(ideal.likeliest))
 
 
-async def _score(engine: str, dtype: str, files: ModelFiles, threads: int) -> Scores:
+async def _score(options: EngineOptions, files: ModelFiles, threads: int) -> Scores:
     text = TEXT.read_text(encoding="utf-8")
-    return await asyncio.to_thread(score_in_child, engine, dtype, files, text, threads)
+    return await asyncio.to_thread(
+        score_in_child, options.engine, options.dtype, files, text, threads, quantize=options.quantize
+    )

@@ -160,11 +160,10 @@ def test_prices_that_cannot_be_read_are_a_mistake_in_the_settings(home: Path) ->
         (["--plot", "speed.txt"], "ends with .png or .svg"),
         (["--plot", "-", "--json"], "both want standard output"),
         (["--plot", "speed.png", "--tokens", "50"], "the whole measurement"),
+        (["--engine", "remote"], "bench does not measure 'remote': say transformers, llamacpp, openvino"),
     ],
 )
-def test_bench_refuses_a_drawing_that_cannot_be_before_it_measures(
-    tmp_path: Path, arguments: list[str], told: str
-) -> None:
+def test_bench_refuses_what_cannot_be_before_it_measures(tmp_path: Path, arguments: list[str], told: str) -> None:
     done = run("bench", *arguments)
     assert done.exit_code == 2
     assert told in " ".join(done.stderr.replace("│", " ").split())

@@ -53,14 +53,14 @@ def word_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", eos_token="<eos>")
 
 
-def tiny_llama(directory: Path) -> ModelFiles:
+def tiny_llama(directory: Path, width: int = 32) -> ModelFiles:
     """An instruct model with a chat template of its own; 512 tokens of context."""
     tokenizer = byte_tokenizer(chat=True)
     torch.manual_seed(1)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
+        hidden_size=width,
+        intermediate_size=2 * width,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,

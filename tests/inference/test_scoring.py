@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import exp
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from botbridge.inference.engines.transformers_loading import load_transformers
 from botbridge.inference.options import EngineOptions
 from botbridge.inference.scoring import LANES, score, score_in_child
 from botbridge.models.store import ModelFiles
+from tests.fakes.tiny_models import tiny_llama as make_tiny_llama
 
 TEXT = "The boats came in early, and nobody on the quay had anything to say about it. " * 4
 
@@ -36,6 +38,16 @@ def test_a_child_process_finds_the_same(tiny_llama: ModelFiles) -> None:
     there = score_in_child("transformers", "float32", tiny_llama, TEXT, 1)
     assert there.likeliest == here.likeliest
     assert there.log_probability == pytest.approx(here.log_probability, rel=1e-5)
+
+
+def test_what_is_scored_is_quantized_as_people_have_it(tmp_path: Path) -> None:
+    """Its matrices are just large enough to be."""
+    files = make_tiny_llama(tmp_path, width=128)
+    exact, rounded = (
+        score_in_child("transformers", "float32", files, TEXT, 1, quantize=quantize) for quantize in ("none", "int8")
+    )
+    assert rounded.log_probability != exact.log_probability
+    assert rounded.log_probability == pytest.approx(exact.log_probability, rel=0.05)
 
 
 @pytest.mark.parametrize(
