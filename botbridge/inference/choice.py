@@ -78,6 +78,20 @@ def unmeasured_order(slots: int) -> tuple[str, ...]:
     return FASTEST_FOR_MANY if slots >= MANY_SLOTS else FASTEST_FIRST
 
 
+def unreadable(*, has_gguf: bool) -> str:
+    """Say why no engine was tried, with the commands that add one.
+
+    >>> unreadable(has_gguf=True)
+    'no engine that is installed reads a GGUF; `make setup` adds openvino, `make native` llamacpp'
+    """
+    if not has_gguf:
+        return "no engine reads this model: there is neither a GGUF nor safetensors of it"
+    return (
+        f"no engine that is installed reads a GGUF; `{ADDED_BY['openvino']}` adds openvino, "
+        f"`{ADDED_BY['llamacpp']}` llamacpp"
+    )
+
+
 def missing_note(installed: Collection[str], slots: int, *, has_gguf: bool) -> str | None:
     """Tell the operator of a faster engine that this model could have; None when there is none.
 

@@ -21,7 +21,7 @@ from multiprocessing.connection import wait
 from multiprocessing.queues import Queue
 
 from botbridge.inference.adapters import adapters_without, has_peft, known_adapters
-from botbridge.inference.choice import AUTO, engine_order, installed_engines, missing_note
+from botbridge.inference.choice import AUTO, engine_order, installed_engines, missing_note, unreadable
 from botbridge.inference.engines.base import Engine, EngineInfo, describe
 from botbridge.inference.loop import WorkerLoop
 from botbridge.inference.options import EngineOptions
@@ -107,7 +107,7 @@ def load_engine(assignment: Assignment, create: Callable[[str], Engine]) -> tupl
             if note := missing_note(installed, options.slots, has_gguf=has_gguf):
                 notes.append(note)
             return engine, replace(info, notes=(*info.notes, *notes))
-    raise ValueError(" ".join(notes) or "no engine that is installed reads this model")
+    raise ValueError(" ".join(notes) or unreadable(has_gguf=has_gguf))
 
 
 def create_engine(name: str, assignment: Assignment, results: Queue[FromWorker]) -> Engine:

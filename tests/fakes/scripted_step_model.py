@@ -26,6 +26,7 @@ class ScriptedStepModel:
         sequences: What each open sequence holds.
         steps: The tokens given to each `forward`, in order.
         poison: A token that makes `forward` raise, half-way, as a real model would.
+        is_full: Copies of a sequence find no memory.
     """
 
     def __init__(self, next_token: NextToken) -> None:
@@ -33,6 +34,7 @@ class ScriptedStepModel:
         self.adapters: dict[SequenceId, str | None] = {}
         self.steps: list[list[list[int]]] = []
         self.poison: int | None = None
+        self.is_full = False
         self._next_token = next_token
         self._serial = itertools.count(1)
 
@@ -64,6 +66,8 @@ class ScriptedStepModel:
 
     def fork(self, source: SequenceId, length: int) -> SequenceId:
         """Copy the beginning."""
+        if self.is_full:
+            raise MemoryError("no room for a copy")
         assert length <= len(self.sequences[source])
         forked = self.open(self.adapters[source])
         self.sequences[forked] = self.sequences[source][:length]

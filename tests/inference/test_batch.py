@@ -228,6 +228,30 @@ def test_a_request_that_breaks_ends_alone_and_the_others_lose_nothing() -> None:
     assert sorted(model.sequences.values()) == [[5, 26, 27, 28, 29], [5, 37, 38, 39]]
 
 
+def test_where_a_copy_finds_no_memory_its_request_ends_alone() -> None:
+    model = ScriptedStepModel(count_up)
+    engine = engine_over(model)
+    submit(engine, "a", prompt(5, 26))
+    engine.step()
+    model.is_full = True
+    submit(engine, "b", prompt(7, 7, 28, shared_tokens=2))
+    ends = finish(engine)
+    assert ends["a"].completion_ids == (27, 28, 29, STOP_ID)
+    assert ends["b"].failure == "MemoryError: no room for a copy"
+
+
+def test_beside_one_that_breaks_all_end_where_a_model_cannot_take_back_what_it_computed() -> None:
+    model = ScriptedStepModel(count_up)
+    engine = engine_over(model, can_truncate=False)
+    model.poison = 13
+    submit(engine, "a", prompt(5, 26))
+    submit(engine, "b", prompt(5, 13))
+    assert {end.failure for end in finish(engine).values()} == {"IndexError: poisoned"}
+    model.poison = None
+    submit(engine, "c", prompt(5, 37))
+    assert finish(engine)["c"].completion_ids == (38, 39, STOP_ID)
+
+
 def test_a_model_whose_memory_cannot_be_cut_reuses_nothing() -> None:
     """Nobody could say what it would then remember."""
     model = ScriptedStepModel(count_up)

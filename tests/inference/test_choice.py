@@ -88,6 +88,7 @@ def load(files: ModelFiles | None, engines: dict[str, EchoEngine], engine: str =
     return made[-1], info.notes
 
 
+@pytest.mark.skipif(installed_engines() == {"transformers"}, reason="no second engine is installed")
 def test_an_engine_that_cannot_load_the_model_gives_way_to_the_next_and_the_operator_is_told(
     both_forms: ModelFiles,
 ) -> None:
@@ -98,14 +99,34 @@ def test_an_engine_that_cannot_load_the_model_gives_way_to_the_next_and_the_oper
 
 
 def test_where_no_engine_can_load_it_every_reason_is_told(both_forms: ModelFiles) -> None:
-    engines = dict.fromkeys(ALL, StubbornEngine())
+    engines = dict.fromkeys(installed_engines(), StubbornEngine())
     with pytest.raises(ValueError, match=r"transformers could not load the model: RuntimeError: I do not like it"):
         load(both_forms, engines)
 
 
 def test_a_model_in_no_known_form_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no engine that is installed reads this model"):
+    with pytest.raises(ValueError, match="there is neither a GGUF nor safetensors of it"):
         load(ModelFiles("m", "r", tmp_path), {})
+
+
+@pytest.mark.parametrize("engine", ["llamacpp", "openvino"])
+def test_weights_for_which_there_is_no_room_are_refused_with_the_numbers(tmp_path: Path, engine: str) -> None:
+    """Before a byte of them is read: the file is as large as it says and takes no disk."""
+    if engine not in installed_engines():
+        pytest.skip(f"the engine {engine} is not installed")
+    with (tmp_path / "model.gguf").open("wb") as file:
+        file.truncate(10**13)
+    with pytest.raises(MemoryError, match=r"the weights need 10000\.0 GB, and \d+\.\d GB of memory were free"):
+        loader(engine)(ModelFiles("m", "r", tmp_path), EngineOptions(engine=engine))
+
+
+@pytest.mark.parametrize("engine", ["llamacpp", "openvino"])
+def test_an_engine_for_the_cpu_is_not_taken_where_another_device_was_asked_for(tmp_path: Path, engine: str) -> None:
+    if engine not in installed_engines():
+        pytest.skip(f"the engine {engine} is not installed")
+    (tmp_path / "model.gguf").touch()
+    with pytest.raises(ValueError, match=f"the {engine} engine computes on the CPU, not on 'cuda'"):
+        loader(engine)(ModelFiles("m", "r", tmp_path), EngineOptions(engine=engine, device="cuda"))
 
 
 def test_an_engine_that_was_asked_for_has_no_substitute(both_forms: ModelFiles) -> None:

@@ -5,7 +5,8 @@ piece of every prompt that still has to be read. Requests join and leave between
 any two steps.
 
 Covered: no padding; a long prompt never holds up the words of others; sampling
-with a seed per request; a request that fails ends alone; what was computed
+with a seed per request; a request that fails ends alone (those beside it with
+it, where a model cannot take back what it computed); what was computed
 serves the conversation's next turn (`prefix`).
 Not covered: who is let in and how many at once (the worker's loop), and what
 the people in line see (the service).
@@ -186,15 +187,15 @@ class BatchEngine:
     def _follow_up(self, request_id: RequestId, request: _Request, count: int, row: Logits) -> TokenEvent | None:
         """Note what was computed and, where nothing is left to read, choose the next token; `row` is (V,)."""
         request.computed += count
-        if request.computed == request.pause_at:
-            request.pause_at = 0
-            if self._cache.shared_is_wanted(request.prompt, request.adapter):
-                self._cache.keep_shared(request.lease.sequence, request.prompt, request.adapter)
-        if request.pending:
-            return None
         try:
+            if request.computed == request.pause_at:
+                request.pause_at = 0
+                if self._cache.shared_is_wanted(request.prompt, request.adapter):
+                    self._cache.keep_shared(request.lease.sequence, request.prompt, request.adapter)
+            if request.pending:
+                return None
             choice = choose_token(row, request.answer.ids, request.sampling, request.random)
-        except ValueError as error:
+        except Exception as error:  # noqa: BLE001 - as above: a copy takes memory, which may be lacking
             return TokenEvent(request_id, failure=describe(error))
         request.ids.append(choice.token_id)
         return request.answer.push(choice)

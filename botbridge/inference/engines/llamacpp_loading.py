@@ -9,8 +9,6 @@ parked comes on top, and is bounded by the prefix cache.
 
 from __future__ import annotations
 
-import os
-
 import llama_cpp
 from transformers import PreTrainedTokenizerBase
 
@@ -19,9 +17,11 @@ from botbridge.inference.engines.hf_settings import end_ids
 from botbridge.inference.engines.hf_tokenizer import load_dialogue, load_tokenizer
 from botbridge.inference.engines.llamacpp_model import LlamaCppModel
 from botbridge.inference.engines.llamacpp_native import CELLS_STEP, MOST_STREAMS, Context, Piece, Weights
+from botbridge.inference.engines.process_memory import require_room
 from botbridge.inference.engines.step import LoadedModel
 from botbridge.inference.options import EngineOptions
 from botbridge.models.store import ModelFiles
+from botbridge.resources import usable_cores
 
 FIRST_CELLS = 1024
 """Streams begin with room for so many tokens, and grow."""
@@ -45,12 +45,16 @@ def load_llamacpp(files: ModelFiles | None, options: EngineOptions) -> LoadedMod
 
     Raises:
         ValueError: There is no GGUF, its tokenizer does not fit, or an option cannot be met.
+        MemoryError: The weights need more than there is.
         LlamaCppFailed: llama.cpp cannot load it; the text has its words.
     """
     if files is None or files.gguf is None:
         raise ValueError("the llamacpp engine needs a model in GGUF form")
+    if options.device not in {"auto", "cpu"}:
+        raise ValueError(f"the llamacpp engine computes on the CPU, not on {options.device!r}")
     if options.slots > MOST_STREAMS:
         raise ValueError(f"the llamacpp engine runs at most {MOST_STREAMS} answers side by side")
+    require_room(files.gguf.stat().st_size)
     weights = Weights(files.gguf)
     tokenizer = load_tokenizer(files)
     check_vocabulary(weights, tokenizer, files.gguf.name)
@@ -62,7 +66,7 @@ def load_llamacpp(files: ModelFiles | None, options: EngineOptions) -> LoadedMod
             streams=options.slots,
             cells=cells,
             batch_tokens=options.prefill_tokens + options.slots,
-            threads=options.threads or len(os.sched_getaffinity(0)),
+            threads=options.threads or usable_cores(),
         )
 
     context = make_context(min(FIRST_CELLS, rounded_up(asked_tokens)))

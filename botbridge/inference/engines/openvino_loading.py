@@ -19,6 +19,7 @@ from botbridge.inference.engines.openvino_model import OpenVinoModel
 from botbridge.inference.engines.openvino_reading import read_gguf
 from botbridge.inference.engines.openvino_runtime import ov
 from botbridge.inference.engines.openvino_weights import weight_bytes
+from botbridge.inference.engines.process_memory import require_room
 from botbridge.inference.engines.step import LoadedModel
 from botbridge.inference.options import EngineOptions
 from botbridge.models.store import ModelFiles
@@ -45,10 +46,12 @@ def load_openvino(files: ModelFiles | None, options: EngineOptions) -> LoadedMod
 
     Raises:
         ValueError: There is no GGUF, it cannot be computed here, or an option cannot be met.
+        MemoryError: The weights need more than there is.
     """
     if files is None or files.gguf is None:
         raise ValueError("the openvino engine needs a model in GGUF form")
     properties = plugin_properties(options)
+    require_room(files.gguf.stat().st_size)
     tokenizer = load_tokenizer(files)
     graph = read_gguf(files.gguf)
     read_bytes = weight_bytes(graph)

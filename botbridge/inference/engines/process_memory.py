@@ -1,4 +1,4 @@
-"""How the memory of a loaded model lies: what stays in large pages, what was freed with the system.
+"""How the memory of a model lies: what stays in large pages, what was freed with the system; and whether it is enough.
 
 Decoding reads all weights for every token, and in pages of 4 KiB the CPU looks
 up an address for every 4 KiB; inside a virtual machine each look-up is one into
@@ -19,6 +19,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from botbridge.resources import available_memory_bytes
+
 MAPPINGS: Final = Path("/proc/self/maps")
 
 LEAST_BYTES: Final = 4 * 2**20
@@ -27,6 +29,10 @@ LEAST_BYTES: Final = 4 * 2**20
 
 MADV_COLLAPSE: Final = 25
 """Make large pages of small ones now. Source: madvise(2); since Linux 6.1. Older systems do it bit by bit."""
+
+
+MEGABYTE: Final = 10**6
+GIGABYTE: Final = 10**9
 
 
 @contextmanager
@@ -57,3 +63,33 @@ def give_back_freed() -> None:
     """Return to the system what was freed and is still kept for later: after loading a model 5 to 12 MB."""
     with suppress(AttributeError):  # other C libraries have no such function
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def size_text(size_bytes: int) -> str:
+    """Write an amount of memory for people.
+
+    >>> size_text(3_123_456_789), size_text(269_000_000)
+    ('3.1 GB', '269 MB')
+    """
+    if size_bytes < GIGABYTE:
+        return f"{size_bytes / MEGABYTE:.0f} MB"
+    return f"{size_bytes / GIGABYTE:.1f} GB"
+
+
+def require_room(weights_bytes: int, free_bytes: int | None = None) -> None:
+    """See before loading that weights fit, because afterwards the kernel ends the process for it, without a word.
+
+    Args:
+        weights_bytes: What they take at least.
+        free_bytes: Memory that is left; None asks the kernel.
+
+    Raises:
+        MemoryError: They need more than there is.
+
+    >>> require_room(7_000_000_000, free_bytes=3_100_000_000)
+    Traceback (most recent call last):
+    MemoryError: the weights need 7.0 GB, and 3.1 GB of memory were free
+    """
+    free = available_memory_bytes() if free_bytes is None else free_bytes
+    if free is not None and weights_bytes > free:
+        raise MemoryError(f"the weights need {size_text(weights_bytes)}, and {size_text(free)} of memory were free")

@@ -10,13 +10,12 @@ from typing import Final, Protocol
 
 import torch
 
+from botbridge.inference.engines.process_memory import size_text
 from botbridge.inference.engines.transformers_quantized import cannot_quantize
 from botbridge.inference.options import EngineOptions
 from botbridge.resources import available_memory_bytes
 
 CPUINFO: Final = Path("/proc/cpuinfo")
-MEGABYTE: Final = 10**6
-GIGABYTE: Final = 10**9
 
 
 class Devices(Protocol):
@@ -192,17 +191,6 @@ def is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return "allocate memory" in str(error)  # torch: "can't ..."; the system, where a file is mapped: "Cannot ..."
-
-
-def size_text(size_bytes: int) -> str:
-    """Write an amount of memory for people.
-
-    >>> size_text(3_123_456_789), size_text(269_000_000)
-    ('3.1 GB', '269 MB')
-    """
-    if size_bytes < GIGABYTE:
-        return f"{size_bytes / MEGABYTE:.0f} MB"
-    return f"{size_bytes / GIGABYTE:.1f} GB"
 
 
 def dtype_name(dtype: torch.dtype) -> str:
