@@ -70,13 +70,13 @@ def list_models(
     from botbridge.cli.printing import note
     from botbridge.cli.tables import is_terminal, print_page
     from botbridge.models.catalogue import load_catalogue
-    from botbridge.models.listing import COLUMNS, USUAL_COLUMNS, Wish, names_more_languages, ordered, wanted
+    from botbridge.models.listing import COLUMNS, USUAL_COLUMNS, Filter, names_more_languages, ordered, wanted
     from botbridge.models.reports import entry_facts, source_facts
     from botbridge.models.store import ModelStore
     from botbridge.settings import load_settings
 
     names = [_column(name) for name in columns.split(",")] if columns else list(USUAL_COLUMNS)
-    wish = Wish(
+    asked = Filter(
         kind_of_task=task,
         language=language,
         licence=licence,
@@ -88,7 +88,7 @@ def list_models(
     home = load_settings().home
     catalogue, installed = load_catalogue(home=home), ModelStore(home).installed()
     everything = _listed(catalogue.entries, home, {manifest.model for manifest, _ in installed})
-    found = wanted(everything, wish)
+    found = wanted(everything, asked)
     if sort:
         found = ordered(found, COLUMNS[_column(sort)])
     if as_json:
@@ -329,7 +329,7 @@ def _level(chosen: OpenLevel | None) -> Level | None:
 
 
 def _class_b(size: str | None) -> float | None:
-    from botbridge.models.listing import class_b
+    from botbridge.models.sizes import class_b
 
     try:
         return None if size is None else class_b(size)

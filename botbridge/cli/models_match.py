@@ -65,6 +65,7 @@ def match(
     from botbridge.models.facts import Task
     from botbridge.models.licences import load_licences
     from botbridge.models.match import match as rank
+    from botbridge.models.sizes import class_b
     from botbridge.models.store import ModelStore
 
     del cpu, quantized  # said for clearness' sake
@@ -75,7 +76,7 @@ def match(
         needs=tuple(map(Task, need or ())),
         languages=codes,
         language_count=count,
-        most_billions=_read(match_facts.billions, max_params),
+        most_billions=_read(class_b, max_params),
         forms=_read(match_facts.forms_called, quantization) or match_facts.QUANTIZED,
         runtime=None if runtime is None else match_facts.Runtime(runtime),
         use=use or "",

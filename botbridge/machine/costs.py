@@ -37,7 +37,7 @@ class Draw:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class PricedOffer:
     """A price, and what it comes to a month at this load.
 
     Attributes:
@@ -76,7 +76,7 @@ class Costs:
 
     draws: tuple[Draw, ...]
     this_month: Money | None
-    offers: tuple[Offer, ...]
+    offers: tuple[PricedOffer, ...]
     break_evens: tuple[BreakEven, ...]
 
 
@@ -104,7 +104,7 @@ def costs(prices: PriceTable, terms: Terms, *, messages_a_day: float, tokens_a_m
     """
     message_tokens = DAYS_A_MONTH * tokens_a_message
     offers = tuple(
-        Offer(price, month, _other_currency(month, terms.usd_for_eur), prices.source(price.source))
+        PricedOffer(price, month, _other_currency(month, terms.usd_for_eur), prices.source(price.source))
         for price in prices.prices
         if price.kind is not Kind.OWN
         for month in [price.month(messages_a_day * message_tokens)]

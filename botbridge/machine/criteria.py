@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from botbridge.machine.costs import THIS, BreakEven, Offer
+from botbridge.machine.costs import THIS, BreakEven, PricedOffer
 from botbridge.machine.money import Money, ranged
 from botbridge.machine.plan import Plan
 from botbridge.machine.prices import Kind
@@ -125,7 +125,7 @@ def _latency_here(plan: Plan) -> str:
     )
 
 
-def _months(offers: Iterable[Offer]) -> str:
+def _months(offers: Iterable[PricedOffer]) -> str:
     """Return the cheapest and the dearest of each currency."""
     found: dict[str, Money] = {}
     for offer in offers:

@@ -10,8 +10,8 @@ from botbridge.machine.criteria import criteria, seconds
 from botbridge.machine.money import Money
 from botbridge.machine.plan import Memory, Plan
 from botbridge.models.facts import Source
+from botbridge.models.sizes import size_text
 
-MEGABYTE: Final = 10**6
 SECONDS_AN_HOUR: Final = 3600.0
 
 
@@ -61,20 +61,16 @@ def _memory_line(memory: Memory) -> str:
     parts = []
     needed = memory.footprint
     if needed is not None:
-        cache = "a cache of unknown size" if needed.cache_bytes is None else f"cache {_megabytes(needed.cache_bytes)}"
+        cache = "a cache of unknown size" if needed.cache_bytes is None else f"cache {size_text(needed.cache_bytes)}"
         parts.append(
-            f"{_megabytes(needed.memory_bytes)} with {needed.quantization} "
-            f"(weights {_megabytes(needed.weights_bytes)}, {cache}, overhead)"
+            f"{size_text(needed.memory_bytes)} with {needed.quantization} "
+            f"(weights {size_text(needed.weights_bytes)}, {cache}, overhead)"
         )
     if memory.resident_bytes is not None:
-        parts.append(f"the worker took {_megabytes(memory.resident_bytes)} when it was measured")
+        parts.append(f"the worker took {size_text(memory.resident_bytes)} when it was measured")
     if memory.free_bytes is not None:
-        parts.append(f"{_megabytes(memory.free_bytes)} are free now")
+        parts.append(f"{size_text(memory.free_bytes)} are free now")
     return "; ".join(parts) or "not known"
-
-
-def _megabytes(size_bytes: int) -> str:
-    return f"{size_bytes / MEGABYTE:,.0f} MB"
 
 
 def as_facts(plan: Plan) -> dict[str, Any]:

@@ -5,7 +5,6 @@ What nobody knows is None everywhere: it stands last in every order and is never
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -45,7 +44,7 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Filter:
     """Which entries are meant; None and the empty string ask for nothing.
 
     Attributes:
@@ -86,21 +85,6 @@ GENERATION: Final = "text-generation"
 _OPENNESS: Final = (Level.ARCHITECTURE, Level.WEIGHTS, Level.FULL)
 
 
-def class_b(text: str) -> float:
-    """Understand a class of size, in thousand millions of parameters.
-
-    >>> class_b("7B"), class_b("350M"), class_b("1.7")
-    (7.0, 0.35, 1.7)
-
-    Raises:
-        ValueError: It is none.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*([bm]?)", text.strip().casefold())
-    if match is None or float(match[1]) == 0:
-        raise ValueError(f"{text!r} is no size: say 7B, 1.7B or 350M")
-    return float(match[1]) / (1000 if match[2] == "m" else 1)
-
-
 def names_of(entry: CatalogueEntry) -> tuple[str, ...]:
     """Return the names under which an entry's files and measurements may lie here, however they were pulled."""
     match entry.source:
@@ -112,21 +96,21 @@ def names_of(entry: CatalogueEntry) -> tuple[str, ...]:
             return (entry.id,)
 
 
-def wanted(listed: Iterable[Listed], wish: Wish) -> tuple[Listed, ...]:
-    """Return what fits a wish, in the order in which it came."""
-    return tuple(each for each in listed if _fits(each.entry, wish))
+def wanted(listed: Iterable[Listed], asked: Filter) -> tuple[Listed, ...]:
+    """Return what is asked for, in the order in which it came."""
+    return tuple(each for each in listed if _fits(each.entry, asked))
 
 
-def _fits(entry: CatalogueEntry, wish: Wish) -> bool:
+def _fits(entry: CatalogueEntry, asked: Filter) -> bool:
     return (
-        (wish.kind_of_task is None or _does(entry, wish.kind_of_task))
-        and (wish.language is None or wish.language.casefold() in entry.languages)
-        and (wish.licence is None or wish.licence.casefold() == entry.licence.casefold())
-        and (wish.max_b is None or entry.nominal_b <= wish.max_b)
-        and (wish.open_level is None or _OPENNESS.index(entry.openness.level) >= _OPENNESS.index(wish.open_level))
-        and (not wish.arabic or entry.arabic in (Arabic.FIRST, Arabic.LISTED))
-        and (wish.tag is None or wish.tag.casefold() in tags(entry))
-        and all(word in _words(entry) for word in wish.text.casefold().split())
+        (asked.kind_of_task is None or _does(entry, asked.kind_of_task))
+        and (asked.language is None or asked.language.casefold() in entry.languages)
+        and (asked.licence is None or asked.licence.casefold() == entry.licence.casefold())
+        and (asked.max_b is None or entry.nominal_b <= asked.max_b)
+        and (asked.open_level is None or _OPENNESS.index(entry.openness.level) >= _OPENNESS.index(asked.open_level))
+        and (not asked.arabic or entry.arabic in (Arabic.FIRST, Arabic.LISTED))
+        and (asked.tag is None or asked.tag.casefold() in tags(entry))
+        and all(word in _words(entry) for word in asked.text.casefold().split())
     )
 
 

@@ -195,21 +195,6 @@ class Answer:
     advice: tuple[str, ...] = ()
 
 
-def billions(text: str) -> float:
-    """Read a size class.
-
-    >>> billions("7B"), billions("0.5b"), billions("360M"), billions("3")
-    (7.0, 0.5, 0.36, 3.0)
-
-    Raises:
-        ValueError: It is none.
-    """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([bBmM]?)", text.strip())
-    if found is None or float(found[1]) <= 0:
-        raise ValueError(f"{text!r} is no size: write 7B, 0.5B or 360M")
-    return float(found[1]) / (1000 if found[2] in {"m", "M"} else 1)
-
-
 def languages_wanted(text: str) -> tuple[int, tuple[str, ...]]:
     """Read how many languages, or which.
 

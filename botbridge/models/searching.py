@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 from botbridge.models.facts import CatalogueEntry, Kind, Task
 from botbridge.models.hub_search import Found, HubQuery
-from botbridge.models.listing import GENERATION, Listed, Wish, wanted
+from botbridge.models.listing import GENERATION, Filter, Listed, wanted
 
 
 def search_catalogue(entries: Iterable[CatalogueEntry], query: HubQuery) -> tuple[Found, ...]:
     """Return what fits a query; of downloads and likes the catalogue knows nothing, so its own order stays."""
-    wish = Wish(kind_of_task=query.task, tag=query.tag, text=query.text, max_b=query.max_b)
-    return tuple(_found(each.entry) for each in wanted((Listed(entry) for entry in entries), wish))
+    asked = Filter(kind_of_task=query.task, tag=query.tag, text=query.text, max_b=query.max_b)
+    return tuple(_found(each.entry) for each in wanted((Listed(entry) for entry in entries), asked))
 
 
 def _found(entry: CatalogueEntry) -> Found:

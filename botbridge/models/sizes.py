@@ -1,7 +1,8 @@
-"""Bytes as people read them."""
+"""Sizes as people read and write them: bytes, and classes of models."""
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 MEGABYTE: Final = 10**6
@@ -27,3 +28,18 @@ def enough_text(size_bytes: int) -> str:
     """
     step = MEGABYTE if size_bytes <= GIGABYTE - MEGABYTE else GIGABYTE // 10
     return size_text(-(-size_bytes // step) * step)
+
+
+def class_b(text: str) -> float:
+    """Understand a class of models by size, in thousand millions of parameters.
+
+    >>> class_b("7B"), class_b("350M"), class_b("1.7"), class_b(" .5 b ")
+    (7.0, 0.35, 1.7, 0.5)
+
+    Raises:
+        ValueError: It is none.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*([bm]?)", text.strip().casefold())
+    if found is None or float(found[1]) == 0:
+        raise ValueError(f"{text!r} is no size: say 7B, 1.7B or 350M")
+    return float(found[1]) / (1000 if found[2] == "m" else 1)

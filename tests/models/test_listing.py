@@ -8,56 +8,56 @@ from botbridge.models.catalogue import load_catalogue
 from botbridge.models.facts import Level
 from botbridge.models.listing import (
     COLUMNS,
+    Filter,
     Listed,
     Speed,
-    Wish,
-    class_b,
     names_more_languages,
     names_of,
     ordered,
     tags,
     wanted,
 )
+from botbridge.models.sizes import class_b
 
 CATALOGUE = load_catalogue()
 EVERYTHING = tuple(Listed(entry) for entry in CATALOGUE.entries)
 
 
-def ids(wish: Wish) -> set[str]:
-    return {each.entry.id for each in wanted(EVERYTHING, wish)}
+def ids(asked: Filter) -> set[str]:
+    return {each.entry.id for each in wanted(EVERYTHING, asked)}
 
 
 def test_no_wish_is_everything_in_the_catalogues_order() -> None:
-    assert wanted(EVERYTHING, Wish()) == EVERYTHING
+    assert wanted(EVERYTHING, Filter()) == EVERYTHING
 
 
 def test_the_class_counts_and_not_the_exact_number() -> None:
     """7,241,732,096 parameters are a 7B."""
-    assert "mistral-7b-instruct-v0.1" in ids(Wish(max_b=7))
-    assert "xglm-7.5b" not in ids(Wish(max_b=7))
-    assert ids(Wish(max_b=class_b("300M"))) == {"smollm2-135m-instruct", "gemma-3-270m-it", "gpt2"}
+    assert "mistral-7b-instruct-v0.1" in ids(Filter(max_b=7))
+    assert "xglm-7.5b" not in ids(Filter(max_b=7))
+    assert ids(Filter(max_b=class_b("300M"))) == {"smollm2-135m-instruct", "gemma-3-270m-it", "gpt2"}
 
 
 def test_open_means_at_least_so_open() -> None:
-    assert ids(Wish(open_level=Level.FULL)) == {"olmo-2-1b-instruct", "tinyllama-1.1b-chat"}
-    assert "olmo-2-1b-instruct" in ids(Wish(open_level=Level.WEIGHTS))
+    assert ids(Filter(open_level=Level.FULL)) == {"olmo-2-1b-instruct", "tinyllama-1.1b-chat"}
+    assert "olmo-2-1b-instruct" in ids(Filter(open_level=Level.WEIGHTS))
 
 
 def test_arabic_is_what_the_publisher_names() -> None:
-    found = ids(Wish(arabic=True))
+    found = ids(Filter(arabic=True))
     assert {"qwen3-1.7b", "falcon-h1-arabic-3b-instruct", "bloomz-3b"} <= found
     assert not found & {"llama-3.2-1b-instruct", "gemma-3-1b-it", "xglm-7.5b"}
 
 
 def test_task_language_licence_tag_and_words() -> None:
-    assert "m2m100-1.2b" in ids(Wish(kind_of_task="translation"))
-    assert "m2m100-1.2b" not in ids(Wish(kind_of_task="text-generation"))
-    assert "bloomz-3b" in ids(Wish(language="sw"))
-    assert ids(Wish(licence="llama3.2")) == {"llama-3.2-1b-instruct", "llama-3.2-3b-instruct"}
-    assert ids(Wish(licence="LLAMA3.2")) == ids(Wish(licence="llama3.2"))
-    assert "mistral-7b-instruct-v0.1-gguf" in ids(Wish(tag="gguf"))
-    assert ids(Wish(text="intel servers")) == {"neural-chat-7b-v3-1"}
-    assert ids(Wish(text="no such words")) == set()
+    assert "m2m100-1.2b" in ids(Filter(kind_of_task="translation"))
+    assert "m2m100-1.2b" not in ids(Filter(kind_of_task="text-generation"))
+    assert "bloomz-3b" in ids(Filter(language="sw"))
+    assert ids(Filter(licence="llama3.2")) == {"llama-3.2-1b-instruct", "llama-3.2-3b-instruct"}
+    assert ids(Filter(licence="LLAMA3.2")) == ids(Filter(licence="llama3.2"))
+    assert "mistral-7b-instruct-v0.1-gguf" in ids(Filter(tag="gguf"))
+    assert ids(Filter(text="intel servers")) == {"neural-chat-7b-v3-1"}
+    assert ids(Filter(text="no such words")) == set()
 
 
 def test_tags_are_written_as_the_hub_writes_them() -> None:
@@ -98,7 +98,7 @@ def test_the_fastest_here_is_first() -> None:
 
 def test_every_column_can_be_sorted_by_and_a_relatives_score_is_not_the_models() -> None:
     for column in COLUMNS.values():
-        assert {each.entry.id for each in ordered(EVERYTHING, column)} == ids(Wish())
+        assert {each.entry.id for each in ordered(EVERYTHING, column)} == ids(Filter())
     assert COLUMNS["mmlu"].value(Listed(CATALOGUE.find("mistral-7b-instruct-v0.1"))) is None
 
 
@@ -107,9 +107,3 @@ def test_files_lie_under_the_id_or_under_the_hubs_name() -> None:
     assert names_of(CATALOGUE.find("smollm2-135m-instruct")) == ("smollm2-135m-instruct",)
     gguf = CATALOGUE.find("mistral-7b-instruct-v0.1-gguf")
     assert names_of(gguf) == (gguf.id, "TheBloke/Mistral-7B-Instruct-v0.1-GGUF:Q4_K_M")
-
-
-@pytest.mark.parametrize("size", ["", "0", "0B", "-1B", "big", "7TB", "nan", "1e3"])
-def test_what_is_no_size_is_refused(size: str) -> None:
-    with pytest.raises(ValueError, match="is no size"):
-        class_b(size)
