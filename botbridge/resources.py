@@ -118,6 +118,15 @@ def resident_bytes(pid: int, root: Path = ROOT) -> int | None:
     return int(sizes[RESIDENT_FIELD]) * mmap.PAGESIZE if sizes else None
 
 
+def anonymous_bytes(pid: int, root: Path = ROOT) -> int:
+    """Return how much memory is free once a process ends: what it wrote itself and lies in memory; 0 where it is gone.
+
+    Pages of files, libraries among them, are no part of it: the kernel counts them as available while they are used.
+    Source: proc(5), /proc/PID/status, RssAnon.
+    """
+    return int(_fields(root / f"proc/{pid}/status").get("RssAnon:", 0)) * KIBIBYTE
+
+
 def _processor_limits(root: Path) -> Iterator[float]:
     """Yield what our control group and those above it grant, in processors."""
     for directory in _groups(root, "cpu"):

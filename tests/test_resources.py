@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from botbridge.resources import (
+    anonymous_bytes,
     available_memory_bytes,
     memory_kills,
     memory_limit_bytes,
@@ -163,3 +164,13 @@ def test_this_machine_has_a_core_and_some_memory() -> None:
     """The real files can be read."""
     assert usable_cores() >= 1
     assert (available_memory_bytes() or 1) > 0
+
+
+def test_what_a_process_wrote_itself_is_what_is_free_when_it_ends(tmp_path: Path) -> None:
+    """Pages of files are available while it runs."""
+    (tmp_path / "proc" / "7").mkdir(parents=True)
+    (tmp_path / "proc" / "7" / "status").write_text(
+        "Name:\tbot\nVmRSS:\t 900 kB\nRssAnon:\t 700 kB\nRssFile:\t 200 kB\n"
+    )
+    assert anonymous_bytes(7, tmp_path) == 700 * 1024
+    assert anonymous_bytes(8, tmp_path) == 0

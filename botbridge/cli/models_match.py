@@ -13,10 +13,9 @@ from botbridge.models.uses import Use
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from botbridge.models.catalogue import Catalogue
-    from botbridge.models.match_facts import Answer, Match, Room, Wish
+    from botbridge.models.match_facts import Answer, Match, Wish
 
 SHOWN: Final = 10
 
@@ -50,7 +49,7 @@ def match(
     quantization: Annotated[
         str | None, typer.Option(metavar="FORM", help="4-bit, 8-bit, INT8, 16-bit, or one such as Q4_K_M.")
     ] = None,
-    quantized: Annotated[bool, typer.Option("--quantized", help="4 to 8 bits a weight: the default.")] = False,
+    quantized: Annotated[bool, typer.Option("--quantized", help="Forms of 4 to 8 bits a weight alone.")] = False,
     cpu: Annotated[bool, typer.Option("--cpu", help="Without a GPU: the default.")] = False,
     low_end: Annotated[bool, typer.Option("--low-end", help="For a laptop of 8 GB and one person at a time.")] = False,
     runtime: Annotated[Runtime | None, typer.Option(help="What has to compute it.")] = None,
@@ -59,6 +58,9 @@ def match(
 ) -> None:
     """Rank the catalogue's models by what is needed and by what this machine holds; exit 1 when none fits."""
     from botbridge.cli.printing import prepare
+    from botbridge.inference.choice import installed_engines
+    from botbridge.machine.probe import LocalProbe
+    from botbridge.model_at_hand import holding_of, room_of
     from botbridge.models import match_facts
     from botbridge.models.catalogue import load_catalogue
     from botbridge.models.clearance import permission
@@ -68,21 +70,24 @@ def match(
     from botbridge.models.sizes import class_b
     from botbridge.models.store import ModelStore
 
-    del cpu, quantized  # said for clearness' sake
+    del cpu  # said for clearness' sake
     settings = prepare(quiet=True)
-    load = match_facts.Load(settings.inference.slots, kept_bytes=settings.inference.cache_bytes)
+    machine = LocalProbe().look(settings.home)
+    holding = holding_of(settings, machine)
+    any_form = match_facts.QUANTIZED if quantized else frozenset(match_facts.MOST_EXACT_FIRST)
     count, codes = _read(match_facts.languages_wanted, languages) or (0, ())
     wish = match_facts.Wish(
         needs=tuple(map(Task, need or ())),
         languages=codes,
         language_count=count,
         most_billions=_read(class_b, max_params),
-        forms=_read(match_facts.forms_called, quantization) or match_facts.QUANTIZED,
+        forms=_read(match_facts.forms_called, quantization) or any_form,
         runtime=None if runtime is None else match_facts.Runtime(runtime),
         use=use or "",
         permit=partial(permission, use=use or Use.PERSONAL, licences=load_licences()),
-        load=match_facts.low_end_load(load) if low_end else load,
-        room=match_facts.LOW_END if low_end else _room(settings.home),
+        holding=match_facts.low_end(holding) if low_end else holding,
+        room=match_facts.LOW_END if low_end else room_of(machine),
+        engines=installed_engines(),
         installed=frozenset(manifest.model for manifest, _ in ModelStore(settings.home).installed()),
     )
     catalogue = load_catalogue(home=settings.home)
@@ -101,7 +106,7 @@ def facts_of(answer: Answer, wish: Wish, catalogue: Catalogue) -> dict[str, Any]
         "needs": list(wish.needs),
         "use": wish.use or None,
         "room": {"memory_bytes": wish.room.memory_bytes, "disk_bytes": wish.room.disk_bytes},
-        "load": {"conversations": wish.load.conversations, "kept_bytes": wish.load.kept_bytes},
+        "load": {"conversations": wish.holding.conversations, "kept_bytes": wish.holding.kept_bytes},
         "compared_by": None
         if yardstick is None
         else {
@@ -109,13 +114,15 @@ def facts_of(answer: Answer, wish: Wish, catalogue: Catalogue) -> dict[str, Any]
             "title": _title(yardstick.source, catalogue),
             "benchmarks": [{"benchmark": name, "shots": shots} for name, shots in yardstick.benchmarks],
         },
-        "matches": [_match_facts(place, found) for place, found in enumerate(answer.matches, start=1)],
+        "matches": [_match_facts(place, found, wish) for place, found in enumerate(answer.matches, start=1)],
         "left_out": [{"model": each.entry.id, "reason": each.reason} for each in answer.refusals],
         "advice": list(answer.advice),
     }
 
 
-def _match_facts(place: int, found: Match) -> dict[str, Any]:
+def _match_facts(place: int, found: Match, wish: Wish) -> dict[str, Any]:
+    from botbridge.models.fitting import Judgement
+
     entry, offer = found.entry, found.offer
     return {
         "rank": place,
@@ -131,9 +138,12 @@ def _match_facts(place: int, found: Match) -> dict[str, Any]:
         "runtime": offer.runtime,
         "file": None if offer.file is None else {"hub_id": offer.file.hub_id, "format": offer.file.format},
         "weights_bytes": offer.footprint.weights_bytes,
-        "cache_bytes": offer.footprint.cache_bytes,
-        "memory_bytes": offer.memory_bytes,
+        "cache_bytes": offer.need.cache_bytes,
+        "memory_bytes": offer.need.needed_bytes,
+        "least_memory_bytes": offer.need.least_bytes,
+        "memory_verdict": Judgement(offer.need, wish.room.memory_bytes).verdict,
         "disk_bytes": offer.disk_bytes,
+        "offered": offer.is_offered,
         "percent": found.percent,
         "reasons": list(found.reasons),
         "command": offer.command,
@@ -152,16 +162,6 @@ def _read(reader: Callable[[str], T], text: str | None) -> T | None:
         return reader(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-
-
-def _room(home: Path) -> Room:
-    from botbridge.machine.need import BFLOAT16_FLAGS
-    from botbridge.machine.probe import LocalProbe
-    from botbridge.models.match_facts import Room
-
-    machine = LocalProbe().look(home)
-    has_bfloat16 = not BFLOAT16_FLAGS.isdisjoint(machine.processor.flags)
-    return Room(machine.memory.available_bytes, machine.disk_free_bytes, computes_bfloat16=has_bfloat16)
 
 
 def _title(source_id: str, catalogue: Catalogue) -> str:

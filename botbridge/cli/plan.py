@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from botbridge.machine.money import Money
-    from botbridge.machine.plan import Measured, Memory, Plan
+    from botbridge.machine.plan import Measured, Plan, PlannedMemory
+    from botbridge.machine.probe import MachineFacts
     from botbridge.settings import Settings
 
 
@@ -43,7 +44,7 @@ def plan(
         float | None, typer.Option(min=0.01, max=10**6, help="Of one answer alone: plan without a measurement.")
     ] = None,
     quantization: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Of the weights, such as Q4_K_M: for the memory.")
+        str | None, typer.Option(metavar="NAME", help="Another form of the weights than the one here, for the memory.")
     ] = None,
     watts: Annotated[
         str | None, typer.Option(metavar="W[-W]", help="What this machine draws, such as 15 or 10-25.")
@@ -64,6 +65,7 @@ def plan(
     from botbridge.machine.plan import Load, make_plan
     from botbridge.machine.plan_report import as_facts
     from botbridge.machine.prices import load_prices
+    from botbridge.machine.probe import LocalProbe
     from botbridge.machine.queueing import Service, Talk
 
     check_plot(plot, as_json=as_json)
@@ -74,7 +76,8 @@ def plan(
     load = Load(users, messages_per_day, peak_share, history_tokens)
     talk = Talk(prompt_tokens, reply_tokens, reply_variation)
     service = Service(measured.speed, talk, slots or settings.inference.slots)
-    memory = _memory(settings, measured, quantization, service.slots, history_tokens + prompt_tokens + reply_tokens)
+    machine = LocalProbe().look(settings.home)
+    memory = planned_memory(settings, machine, measured, engine=engine, quantization=quantization, slots=slots)
     made = make_plan(
         settings.inference.model, measured, load, service, memory=memory, prices=prices, terms=terms, wait_s=wait_s
     )
@@ -98,23 +101,63 @@ def _measured(settings: Settings, engine: str | None, tokens_per_s: float | None
     return measured_speed(read_report(settings.home, name), engine or settings.inference.engine, name)
 
 
-def _memory(
-    settings: Settings, measured: Measured, quantization: str | None, slots: int, conversation_tokens: float
-) -> Memory:
+def planned_memory(
+    settings: Settings,
+    machine: MachineFacts,
+    measured: Measured,
+    *,
+    engine: str | None,
+    quantization: str | None,
+    slots: int | None,
+) -> PlannedMemory:
+    """Judge the memory of a plan.
+
+    Args:
+        settings: The operator's decisions.
+        machine: What the machine is.
+        measured: Its engine is the one that is judged.
+        engine: Else this one; None for that of the settings.
+        quantization: None for the form that is here, or would come.
+        slots: None for those of the settings.
+
+    Raises:
+        ModelNotFound: The model is neither in the catalogue nor here.
+        BadParameter: No size is known of this quantization.
+    """
+    from dataclasses import replace
+
+    from botbridge.errors import ModelNotFound
+    from botbridge.inference.choice import AUTO
+    from botbridge.machine.plan import NO_MODEL_HERE, PlannedMemory
+    from botbridge.model_at_hand import holding_of, need_at_hand
+    from botbridge.models.fitting import Judgement
+
+    holding = holding_of(settings, machine)
+    holding = holding if slots is None else replace(holding, conversations=slots)
+    wanted = measured.engine or engine or settings.inference.engine
+    computing = AUTO if wanted in NO_MODEL_HERE else wanted
+    try:
+        need = need_at_hand(settings, holding, engine=computing, quantization=quantization)
+    except ModelNotFound:
+        if wanted not in NO_MODEL_HERE:
+            raise
+        need = None
+    except KeyError as error:
+        raise typer.BadParameter(f"no size is known of {quantization}{_known(settings)}") from error
+    has_bytes = machine.memory.holdable_bytes
+    judgement = None if need is None else Judgement(need, has_bytes)
+    return PlannedMemory(judgement, measured.resident_bytes, has_bytes)
+
+
+def _known(settings: Settings) -> str:
+    """Say of which forms of the chosen model a size is known."""
     from botbridge.app import named_model
-    from botbridge.machine.plan import Memory, known_quantizations, model_footprint
+    from botbridge.machine.plan import known_quantizations
     from botbridge.models.catalogue import load_catalogue
     from botbridge.models.clearance import entry_of
-    from botbridge.resources import available_memory_bytes
 
     entry = entry_of(load_catalogue(home=settings.home), named_model(settings))
-    try:
-        found = model_footprint(entry, quantization, slots=slots, conversation_tokens=conversation_tokens)
-    except KeyError as error:
-        assert entry is not None
-        known = ", ".join(known_quantizations(entry))
-        raise typer.BadParameter(f"no size is known of {quantization}; of these it is: {known}") from error
-    return Memory(found, measured.resident_bytes, available_memory_bytes())
+    return "" if entry is None else f"; of these it is: {', '.join(known_quantizations(entry))}"
 
 
 def _watts(text: str | None) -> tuple[float, float] | None:

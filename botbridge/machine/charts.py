@@ -146,7 +146,9 @@ def comparison_bars(comparison: Comparison, speeds_tokens_s: Sequence[float | No
         quantities: dict[str, float | None] = {
             "parameters, thousand millions": entry.parameters / 1e9,
             # With a cache of unknown size a bar would be too short.
-            f"memory as {taken.quantization}, GB": None if taken.cache_bytes is None else taken.memory_bytes / 1e9,
+            f"weights and cache as {taken.quantization}, GB": None
+            if taken.cache_bytes is None
+            else (taken.weights_bytes + taken.cache_bytes) / 1e9,
             "speed here, tokens/s": speeds_tokens_s[place],
         }
         for group in comparison.comparable:

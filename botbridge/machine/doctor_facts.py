@@ -9,7 +9,7 @@ from pathlib import Path
 
 from botbridge.accounts import Account, Unanswered
 from botbridge.machine.probe import MachineFacts
-from botbridge.models.footprint import Footprint
+from botbridge.models.fitting import MemoryNeed
 
 
 class Status(StrEnum):
@@ -57,30 +57,6 @@ class ModelState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
-    """What the chosen model takes of this machine.
-
-    Attributes:
-        footprint: Weights, and the cache of the answers that run side by side.
-        conversations: So many answers run side by side.
-        conversation_tokens: So long each of them may be by this reckoning.
-        kept_bytes: What conversations may keep between turns, by INFERENCE__CACHE_BYTES.
-        fetch_bytes: What comes to the disk before it can be used; 0 when it is here.
-    """
-
-    footprint: Footprint
-    conversations: int
-    conversation_tokens: int
-    kept_bytes: int
-    fetch_bytes: int
-
-    @property
-    def memory_bytes(self) -> int:
-        """All that must be free when the bot starts."""
-        return self.footprint.memory_bytes + self.kept_bytes
-
-
-@dataclass(frozen=True, slots=True)
 class ChosenModel:
     """The model in question.
 
@@ -90,7 +66,8 @@ class ChosenModel:
         detail: Where it is and how far it was checked, or what is wrong with it, in one sentence.
         has_gguf: It is, or will be, here as a GGUF.
         has_safetensors: It is, or will be, here as safetensors.
-        need: None where its size is not known before it is here.
+        need: What it takes of the memory; None where its size is not known before it is here.
+        fetch_bytes: What comes to the disk before it can be used; 0 when it is here, None where that is not known.
         pull_command: Fetches it.
         comes_unasked: `botbridge run` fetches it by itself.
     """
@@ -101,7 +78,8 @@ class ChosenModel:
     detail: str
     has_gguf: bool
     has_safetensors: bool
-    need: Need | None
+    need: MemoryNeed | None
+    fetch_bytes: int | None
     pull_command: str
     comes_unasked: bool = False
 
@@ -172,7 +150,7 @@ class Examined:
     """All that was looked at; None stands for what was not.
 
     Attributes:
-        running_model: What the bot computes with that runs now, holding its memory and its port; None for no bot.
+        running_model: What the bot computes with that runs now, holding its port; None for no bot.
         sqlite_note: What is known against this version of SQLite.
         telegram: None where there is no token.
         discord: None where there is no token.

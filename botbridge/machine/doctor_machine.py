@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from botbridge.machine.doctor_facts import ChosenModel, Examined, ModelState, Need, Row, Status
+from botbridge.machine.doctor_facts import Examined, ModelState, Row, Status
 from botbridge.machine.probe import MachineFacts
-from botbridge.models.footprint import OVERHEAD_BYTES
+from botbridge.models.fitting import SERVICE_BYTES, Judgement, MemoryNeed, Verdict
 from botbridge.models.sizes import enough_text, size_text
-
-SERVICE_BYTES: Final = 128_000_000
-"""The service without a worker. Source: docs/performance.md, P7."""
 
 DATABASE_BYTES: Final = 200_000_000
 """What database, log and the backup before an upgrade are given room for: our own allowance, not a measurement."""
@@ -20,52 +17,62 @@ LEAST_PYTHON: Final = (3, 11)
 
 SMALLER_MODEL: Final = "botbridge models match"
 
+TRY_IT: Final = "botbridge bench"
+"""It loads the model and tells what its worker took."""
+
 ELSEWHERE: Final = (ModelState.REMOTE, ModelState.NONE)
 
 
 def memory(examined: Examined) -> Row:
-    """Judge free memory against weights, caches and botbridge itself."""
+    """Judge what the machine can hold against weights, caches and botbridge itself."""
     machine, model = examined.machine, examined.model
-    found = _memory_found(machine)
+    found, has_bytes = _memory_found(machine), machine.memory.holdable_bytes
     if model is None:
         return Row("Memory (RAM)", found, "not known without a model", Status.UNKNOWN)
-    if examined.running_model == model.model:
-        return Row("Memory (RAM)", f"{found}, beside the running bot", _memory_needed(model))
-    if model.state not in ELSEWHERE and model.need is None:
+    if model.state in ELSEWHERE:
+        return _memory_of_the_service(machine, found)
+    if model.need is None:
         needed = "known when the model is here"
         return Row("Memory (RAM)", found, needed, Status.UNKNOWN, "the model's size is not known", model.pull_command)
-    needed_bytes = SERVICE_BYTES if model.need is None else model.need.memory_bytes
-    short_bytes = needed_bytes - machine.memory.available_bytes
+    judgement = Judgement(model.need, has_bytes)
+    match judgement.verdict:
+        case Verdict.FITS:
+            return Row("Memory (RAM)", found, _memory_needed(model.need))
+        case Verdict.UNKNOWN:
+            return Row("Memory (RAM)", found, _memory_needed(model.need), Status.UNKNOWN, str(judgement), TRY_IT)
+        case Verdict.DOES_NOT_FIT:
+            upgrade, how = _more_memory(machine, model.need.kept_bytes, judgement.short_bytes)
+            upgrade = f"{judgement}; {upgrade}"
+            return Row("Memory (RAM)", found, _memory_needed(model.need), Status.UPGRADE, upgrade, how)
+
+
+def _memory_of_the_service(machine: MachineFacts, found: str) -> Row:
+    needed = f"{size_text(SERVICE_BYTES)}: the service alone"
+    short_bytes = SERVICE_BYTES - machine.memory.holdable_bytes
     if short_bytes <= 0:
-        return Row("Memory (RAM)", found, _memory_needed(model))
-    upgrade, how = _more_memory(machine, model.need, short_bytes)
-    return Row("Memory (RAM)", found, _memory_needed(model), Status.UPGRADE, upgrade, how)
+        return Row("Memory (RAM)", found, needed)
+    return Row("Memory (RAM)", found, needed, Status.UPGRADE, *_more_memory(machine, 0, short_bytes))
 
 
 def _memory_found(machine: MachineFacts) -> str:
     memory = machine.memory
-    found = f"{size_text(memory.available_bytes)} free of {size_text(memory.total_bytes)}"
+    found = f"{size_text(memory.holdable_bytes)} free of {size_text(memory.total_bytes)}"
+    if memory.bot_bytes:
+        found = f"{found}, counting the {size_text(memory.bot_bytes)} of the running bot"
     if memory.limit_bytes is None or memory.limit_bytes >= memory.total_bytes:
         return found
     return f"{found}; the control group grants {size_text(memory.limit_bytes)}"
 
 
-def _memory_needed(model: ChosenModel) -> str:
-    if model.need is None:
-        return f"{size_text(SERVICE_BYTES)}: the service alone" if model.state in ELSEWHERE else "not known"
-    need, footprint = model.need, model.need.footprint
-    cache = "not known" if footprint.cache_bytes is None else size_text(footprint.cache_bytes)
-    return (
-        f"{size_text(need.memory_bytes)}: weights {size_text(footprint.weights_bytes)} ({footprint.quantization}), "
-        f"{need.conversations} answers side by side of {need.conversation_tokens} tokens {cache}, "
-        f"kept between turns {size_text(need.kept_bytes)}, botbridge itself {size_text(OVERHEAD_BYTES)}"
-    )
+def _memory_needed(need: MemoryNeed) -> str:
+    least = "" if need.needed_bytes is not None else "at least "
+    return f"{least}{size_text(need.least_bytes)}: {need}"
 
 
-def _more_memory(machine: MachineFacts, need: Need | None, short_bytes: int) -> tuple[str, str]:
+def _more_memory(machine: MachineFacts, kept_bytes: int, short_bytes: int) -> tuple[str, str]:
     """Return what has to change, and how: the cheapest that suffices."""
-    if need is not None and need.kept_bytes >= short_bytes:
-        left_bytes = need.kept_bytes - short_bytes
+    if kept_bytes >= short_bytes:
+        left_bytes = kept_bytes - short_bytes
         return (
             f"keep {enough_text(short_bytes)} less between turns",
             f"echo BOTBRIDGE_INFERENCE__CACHE_BYTES={left_bytes} >> .env",
@@ -84,8 +91,8 @@ def disk(examined: Examined) -> Row:
     """Judge free disk against what is still to be fetched, and room for the database."""
     machine, model = examined.machine, examined.model
     free_bytes = machine.disk_free_bytes
-    fetch_bytes = model.need.fetch_bytes if model is not None and model.need is not None else 0
-    needed_bytes = fetch_bytes + DATABASE_BYTES
+    fetch_bytes = 0 if model is None else model.fetch_bytes
+    needed_bytes = (fetch_bytes or 0) + DATABASE_BYTES
     needed = f"{size_text(needed_bytes)}: "
     needed += f"{size_text(fetch_bytes)} for the model, " if fetch_bytes else ""
     needed += f"{size_text(DATABASE_BYTES)} for database and backups"
@@ -97,7 +104,7 @@ def disk(examined: Examined) -> Row:
         short = f"{enough_text(needed_bytes - free_bytes)} more disk, or a smaller model"
         how = f"echo BOTBRIDGE_HOME=/a/larger/disk >> .env; or {SMALLER_MODEL}"
         return Row("Disk", found, needed, Status.UPGRADE, short, how)
-    if model is not None and model.state is ModelState.MISSING and model.need is None:
+    if model is not None and fetch_bytes is None:
         return Row("Disk", found, f"{needed}; the model's size is not known", Status.UNKNOWN, "", model.pull_command)
     return Row("Disk", found, needed)
 

@@ -15,7 +15,8 @@ from botbridge.machine.figures import EngineFigures, Report
 from botbridge.machine.prices import PriceTable
 from botbridge.machine.queueing import Service, Speed, Waits, most_messages_s
 from botbridge.models.facts import CatalogueEntry
-from botbridge.models.footprint import BITS_PER_WEIGHT, Footprint, footprint
+from botbridge.models.fitting import Judgement
+from botbridge.models.footprint import BITS_PER_WEIGHT
 
 SECONDS_AN_HOUR: Final = 3600.0
 
@@ -33,8 +34,8 @@ WAIT_S: Final = 10.0
 Source: Nielsen 1993, "Usability Engineering", chapter 5, on three limits of response times.
 """
 
-USUAL_QUANTIZATION: Final = "Q4_K_M"
-NOT_MEASURED_BY_BENCH: Final = frozenset({"auto", "remote", "echo"})
+NO_MODEL_HERE: Final = frozenset({"remote", "echo"})
+NOT_MEASURED_BY_BENCH: Final = NO_MODEL_HERE | {"auto"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +97,12 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """What the model takes, and what is free now; None where it is not known."""
+class PlannedMemory:
+    """Whether the model fits, and what its worker was measured to take; None where it is not known."""
 
-    footprint: Footprint | None = None
+    judgement: Judgement | None = None
     resident_bytes: int | None = None
-    free_bytes: int | None = None
+    has_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ class Plan:
     service: Service
     waits: Waits | None
     limit: Limit
-    memory: Memory
+    memory: PlannedMemory
     costs: Costs
 
 
@@ -128,7 +129,7 @@ def make_plan(
     load: Load,
     service: Service,
     *,
-    memory: Memory,
+    memory: PlannedMemory,
     prices: PriceTable,
     terms: Terms,
     wait_s: float = WAIT_S,
@@ -183,25 +184,6 @@ def serving_limit(service: Service, load: Load, wait_s: float) -> Limit:
     messages_a_day = most_s * SECONDS_AN_HOUR / load.peak_share
     machines = math.ceil(load.messages_a_day / messages_a_day) if messages_a_day else None
     return Limit(wait_s, int(messages_a_day / load.messages_per_day), int(messages_a_day), machines)
-
-
-def model_footprint(
-    entry: CatalogueEntry | None, quantization: str | None, *, slots: int, conversation_tokens: float
-) -> Footprint | None:
-    """Return what a model takes with every slot busy; None where it is not in the catalogue.
-
-    Args:
-        quantization: None takes the smallest file that is published, else the usual one.
-
-    Raises:
-        KeyError: There is neither such a file nor a known size of its weights.
-    """
-    if entry is None:
-        return None
-    if quantization is None:
-        smallest = min(entry.files, key=lambda file: file.size_bytes, default=None)
-        quantization = USUAL_QUANTIZATION if smallest is None else smallest.quantization
-    return footprint(entry, quantization, context_tokens=math.ceil(conversation_tokens), conversations=slots)
 
 
 def known_quantizations(entry: CatalogueEntry) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from botbridge.machine.criteria import criteria, seconds
 from botbridge.machine.money import Money
-from botbridge.machine.plan import Memory, Plan
+from botbridge.machine.plan import Plan, PlannedMemory
 from botbridge.models.facts import Source
 from botbridge.models.sizes import size_text
 
@@ -57,20 +57,16 @@ def cited(source: Source | None) -> str:
     return f"{source.title}{date}{' (third party)' if source.third_party else ''}"
 
 
-def _memory_line(memory: Memory) -> str:
+def _memory_line(memory: PlannedMemory) -> str:
     parts = []
-    needed = memory.footprint
-    if needed is not None:
-        cache = "a cache of unknown size" if needed.cache_bytes is None else f"cache {size_text(needed.cache_bytes)}"
-        parts.append(
-            f"{size_text(needed.memory_bytes)} with {needed.quantization} "
-            f"(weights {size_text(needed.weights_bytes)}, {cache}, overhead)"
-        )
+    if memory.judgement is not None:
+        parts.append(f"{memory.judgement} ({memory.judgement.need})")
+    else:
+        parts.append("what the model needs is not known")
+        parts += [] if memory.has_bytes is None else [f"has {size_text(memory.has_bytes)}"]
     if memory.resident_bytes is not None:
         parts.append(f"the worker took {size_text(memory.resident_bytes)} when it was measured")
-    if memory.free_bytes is not None:
-        parts.append(f"{size_text(memory.free_bytes)} are free now")
-    return "; ".join(parts) or "not known"
+    return "; ".join(parts)
 
 
 def as_facts(plan: Plan) -> dict[str, Any]:
@@ -131,15 +127,21 @@ def as_facts(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _memory(memory: Memory) -> dict[str, Any]:
-    needed = memory.footprint
+def _memory(memory: PlannedMemory) -> dict[str, Any]:
+    judgement = memory.judgement
+    need = None if judgement is None else judgement.need
     return {
-        "quantization": None if needed is None else needed.quantization,
-        "weights_bytes": None if needed is None else needed.weights_bytes,
-        "cache_bytes": None if needed is None else needed.cache_bytes,
-        "needed_bytes": None if needed is None else needed.memory_bytes,
+        "verdict": None if judgement is None else judgement.verdict,
+        "engine": None if need is None else need.engine,
+        "form": None if need is None else need.form,
+        "weights_bytes": None if need is None else need.weights_bytes,
+        "cache_bytes": None if need is None else need.cache_bytes,
+        "kept_bytes": None if need is None else need.kept_bytes,
+        "overhead_bytes": None if need is None else need.overhead_bytes,
+        "needed_bytes": None if need is None else need.needed_bytes,
+        "least_bytes": None if need is None else need.least_bytes,
+        "has_bytes": memory.has_bytes,
         "worker_resident_bytes": memory.resident_bytes,
-        "free_bytes": memory.free_bytes,
     }
 
 

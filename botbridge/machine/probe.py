@@ -23,6 +23,7 @@ import psutil
 from archspec import cpu
 from archspec.cpu.detect import detected_info
 
+from botbridge.machine.bot_memory import bot_memory_bytes
 from botbridge.resources import (
     ROOT,
     available_memory_bytes,
@@ -65,11 +66,35 @@ class Processor:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes of memory: of the machine, what this process can still take, what its control group grants (None: all)."""
+    """How much memory there is, and how much of it can be had.
+
+    Attributes:
+        total_bytes: Of the machine.
+        available_bytes: What this process can still take.
+        limit_bytes: What its control group grants; None for no limit.
+        bot_bytes: What the bot holds that runs on the same data; 0 where none does.
+    """
 
     total_bytes: int
     available_bytes: int
     limit_bytes: int | None = None
+    bot_bytes: int = 0
+
+    @property
+    def holdable_bytes(self) -> int:
+        """What a bot can have here: all but what other programs use.
+
+        What the running bot holds counts as free, because a bot that is started in its place has it: so the answer
+        is the same whether it runs or not. More than the control group grants it is never, also where the running bot
+        is in another group.
+
+        >>> Memory(total_bytes=8, available_bytes=3, bot_bytes=2).holdable_bytes
+        5
+        >>> Memory(total_bytes=8, available_bytes=3, limit_bytes=4, bot_bytes=2).holdable_bytes
+        4
+        """
+        granted = self.total_bytes if self.limit_bytes is None else min(self.limit_bytes, self.total_bytes)
+        return min(self.available_bytes + self.bot_bytes, granted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +176,7 @@ class LocalProbe:
             release=release,
             wsl=wsl_version(release) if system == "Linux" else 0,
             processor=_processor(),
-            memory=_memory(),
+            memory=_memory(home),
             home=home,
             disk_free_bytes=_free_bytes(home),
             python=platform.python_version(),
@@ -203,10 +228,16 @@ def _processor() -> Processor:
     )
 
 
-def _memory(root: Path = ROOT) -> Memory:
+def _memory(home: Path, root: Path = ROOT) -> Memory:
+    bot_bytes = bot_memory_bytes(home)
     machine = psutil.virtual_memory()
     ours = available_memory_bytes(root)
-    return Memory(machine.total, machine.available if ours is None else ours, memory_limit_bytes(root))
+    return Memory(
+        total_bytes=machine.total,
+        available_bytes=machine.available if ours is None else ours,
+        limit_bytes=memory_limit_bytes(root),
+        bot_bytes=bot_bytes,
+    )
 
 
 def _free_bytes(home: Path) -> int | None:

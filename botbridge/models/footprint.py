@@ -1,4 +1,4 @@
-"""How much memory and disk a model takes: weights, cache and what surrounds them."""
+"""How large a model is: its weights, and the cache of its conversations. Whether that fits judges `fitting`."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ BITS_PER_WEIGHT: Final = {
 """How large a weight becomes. Source: llama.cpp at 311c2c9, tools/quantize/README.md, table of Llama-3.1-8B;
 Q4_0: its block layout, 32 weights in 18 bytes (ggml-common.h)."""
 
-OVERHEAD_BYTES: Final = 600_000_000
-"""Two Python processes, an engine's work buffers and its libraries: what botbridge takes beside weights and cache.
-Measured with the embedded model: 128 MB for the service, 300 to 500 MB for the worker (docs/performance.md)."""
+WHOLE: Final = frozenset({"F32", "BF16", "F16"})
+"""Forms of the engine transformers: numbers as the publisher has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ class Footprint:
 
     Attributes:
         quantization: Of the weights.
-        weights_bytes: On disk, and in memory while it runs.
+        weights_bytes: On disk.
         cache_bytes: For the conversations whose texts are kept; None where the model's shape is not known.
         measured: The size is that of a published file, not computed.
     """
@@ -39,11 +38,6 @@ class Footprint:
     weights_bytes: int
     cache_bytes: int | None
     measured: bool
-
-    @property
-    def memory_bytes(self) -> int:
-        """All that a machine must have free; a cache of unknown size counts nothing."""
-        return self.weights_bytes + (self.cache_bytes or 0) + OVERHEAD_BYTES
 
 
 def footprint(entry: CatalogueEntry, quantization: str, *, context_tokens: int, conversations: int) -> Footprint:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from botbridge.models.facts import Arabic, CatalogueEntry, Kind, Task
+from botbridge.models.fitting import Judgement, Verdict
 from botbridge.models.licences import Permission
 from botbridge.models.match_facts import (
     QUANTIZED,
@@ -32,7 +33,7 @@ from botbridge.models.match_facts import (
 )
 from botbridge.models.match_offers import offers, runtimes_of
 from botbridge.models.match_scores import choose_yardstick, measured, needs_of, other_score
-from botbridge.models.sizes import enough_text, size_text
+from botbridge.models.sizes import at_most_text, enough_text
 
 ARABIC_CODE: Final = "ar"
 
@@ -89,7 +90,7 @@ def _look(entry: CatalogueEntry, wish: Wish) -> _Candidate | str:
     for offer in ways:
         if _lacking(offer, wish.room) is None:
             return _Candidate(entry, offer)
-    return str(_lacking(min(ways, key=lambda offer: offer.memory_bytes), wish.room))
+    return str(_lacking(min(ways, key=lambda offer: offer.need.least_bytes), wish.room))
 
 
 def _objection(entry: CatalogueEntry, wish: Wish) -> str | None:
@@ -126,13 +127,14 @@ def _no_way(entry: CatalogueEntry, wish: Wish) -> str:
 
 
 def _lacking(offer: Offer, room: Room) -> str | None:
-    """Return what a machine lacks for an offer."""
-    if room.memory_bytes is not None and offer.memory_bytes > room.memory_bytes:
-        short = enough_text(offer.memory_bytes - room.memory_bytes)
-        return f"it needs {size_text(offer.memory_bytes)} of memory as {offer.form}: {short} more"
-    if room.disk_bytes is not None and offer.disk_bytes > room.disk_bytes:
-        short = enough_text(offer.disk_bytes - room.disk_bytes)
-        return f"it needs {size_text(offer.disk_bytes)} of disk as {offer.form}: {short} more"
+    """Return what a machine lacks for an offer; a cache of unknown size speaks against none."""
+    judgement = Judgement(offer.need, room.memory_bytes)
+    if judgement.verdict is Verdict.DOES_NOT_FIT:
+        return f"as {offer.form} on {offer.runtime} it {judgement}: {enough_text(judgement.short_bytes)} more"
+    if room.disk_bytes is not None and offer.disk_bytes is not None and offer.disk_bytes > room.disk_bytes:
+        lacking = enough_text(offer.disk_bytes - room.disk_bytes)
+        needs, has = enough_text(offer.disk_bytes), at_most_text(room.disk_bytes)
+        return f"as {offer.form} it does not fit on the disk: needs {needs}, has {has}: {lacking} more"
     return None
 
 
@@ -171,7 +173,7 @@ def _match(each: _Candidate, wish: Wish, yardstick: Yardstick | None, percents: 
         *_need_reasons(entry, wish.needs, yardstick, percents),
         *_language_reasons(entry, wish),
         f"{entry.parameters:,} parameters, a {entry.nominal_b:g}B",
-        _size_reason(offer, wish.room),
+        *_size_reasons(offer, wish.room),
         *([] if permit is None else [f"licence {entry.licence}: {permit} for {wish.use}"]),
         *(["gated: accept its terms on the hub first"] if entry.gated else []),
     ]
@@ -202,21 +204,20 @@ def _language_reasons(entry: CatalogueEntry, wish: Wish) -> list[str]:
     return [f"languages: {_language_count(entry) or 'not counted'}"]
 
 
-def _size_reason(offer: Offer, room: Room) -> str:
-    taken = offer.footprint
-    cache = "a cache of unknown size" if taken.cache_bytes is None else f"cache {size_text(taken.cache_bytes)}"
-    free = "" if room.memory_bytes is None else f" of {size_text(room.memory_bytes)} free"
-    known = "" if taken.measured or offer.file is not None else " (computed)"
-    return (
-        f"{offer.form} on {offer.runtime}: {size_text(offer.memory_bytes)} of memory{free}, "
-        f"weights {size_text(taken.weights_bytes)}{known}, {cache}"
-    )
+def _size_reasons(offer: Offer, room: Room) -> list[str]:
+    known = "" if offer.footprint.measured else "; the size of the weights is computed"
+    judged = [f"{offer.form} on {offer.runtime} {Judgement(offer.need, room.memory_bytes)}", f"{offer.need}{known}"]
+    if not offer.is_offered:
+        judged.append(f"nobody is known to offer it as {offer.form}: it has to be found first")
+    return judged
 
 
 def _advice(entries: Sequence[CatalogueEntry], wish: Wish) -> Iterator[str]:
     """Say what would help where nothing fits: another form, more memory or disk, less of the wish."""
     if quantized := _ranked(entries, replace(wish, forms=wish.forms | QUANTIZED)).matches:
-        yield f"{quantized[0].entry.id} would fit as {quantized[0].offer.form}"
+        offer = quantized[0].offer
+        found = "" if offer.is_offered else ", if somebody offers that"
+        yield f"{quantized[0].entry.id} would fit as {offer.form}{found}"
     wanted = _ranked(entries, replace(wish, room=Room())).matches
     if wanted:
         yield f"of what you want the smallest is {_smallest(wanted, wish)}"
@@ -224,12 +225,12 @@ def _advice(entries: Sequence[CatalogueEntry], wish: Wish) -> Iterator[str]:
         yield "no model of the catalogue is all that: ask for less, or look on the hub: botbridge models search"
     if held := _ranked(entries, replace(wish, needs=(), languages=(), language_count=0)).matches:
         yield f"this machine holds {held[0].entry.id}, which is not known for what you need"
-    elif not wanted and (anything := _ranked(entries, Wish(load=wish.load)).matches):
-        yield f"of all models the smallest is {_smallest(anything, Wish(load=wish.load, room=wish.room))}"
+    elif not wanted and (anything := _ranked(entries, Wish(holding=wish.holding)).matches):
+        yield f"of all models the smallest is {_smallest(anything, Wish(holding=wish.holding, room=wish.room))}"
 
 
 def _smallest(matches: Sequence[Match], wish: Wish) -> str:
     """Name the model that takes the least memory in any form that will do, with what is lacking for it."""
     ways = [(offer, each.entry) for each in matches for offer in offers(each.entry, wish)]
-    offer, entry = min(ways, key=lambda way: way[0].memory_bytes)
+    offer, entry = min(ways, key=lambda way: way[0].need.least_bytes)
     return f"{entry.id}: {_lacking(offer, wish.room) or 'it fits'}"

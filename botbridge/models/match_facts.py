@@ -9,15 +9,12 @@ from enum import StrEnum
 from typing import Final
 
 from botbridge.models.facts import CatalogueEntry, Task, WeightsFile
+from botbridge.models.fitting import Holding, MemoryNeed
 from botbridge.models.footprint import Footprint
 from botbridge.models.licences import Permission
 
 NEEDS: Final = (Task.LOGIC, Task.MATHS, Task.MULTILINGUAL, Task.ARABIC, Task.CODE, Task.CHAT)
 """What can be asked for; translation alone is no conversation."""
-
-CONVERSATION_TOKENS: Final = 2048
-"""So long every answer may be however little memory is set. Source: inference/engines/llamacpp_loading.py,
-LEAST_CONTEXT_TOKENS; longer ones live from INFERENCE__CACHE_BYTES."""
 
 MOST_EXACT_FIRST: Final = ("F32", "BF16", "F16", "Q8_0", "Q5_K_M", "Q4_1", "Q4_K_M", "Q4_0")
 """Forms that are offered, from the largest to the smallest."""
@@ -52,40 +49,20 @@ def unread(_: CatalogueEntry) -> Permission:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
-    """What goes on beside the weights.
-
-    Attributes:
-        conversations: Answers that run side by side.
-        conversation_tokens: Length of each.
-        kept_bytes: What conversations may keep between turns.
-    """
-
-    conversations: int = 1
-    conversation_tokens: int = CONVERSATION_TOKENS
-    kept_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Room:
-    """What a machine has free; None for no bound that is known.
-
-    Attributes:
-        computes_bfloat16: Else the engine transformers takes float32, at twice the memory.
-    """
+    """What a machine can hold, and what is free on its disk; None for no bound that is known."""
 
     memory_bytes: int | None = None
     disk_bytes: int | None = None
-    computes_bfloat16: bool = True
 
 
-LOW_END: Final = Room(6_000_000_000, computes_bfloat16=False)
+LOW_END: Final = Room(6_000_000_000)
 """A laptop of 8 GB whose system and desktop keep 2 GB: our own reckoning, not a measurement."""
 
 
-def low_end_load(load: Load) -> Load:
-    """Return what goes on where one person at a time is answered."""
-    return replace(load, conversations=1)
+def low_end(holding: Holding) -> Holding:
+    """Return how a model is held on a laptop where one person at a time is answered; it does not compute bfloat16."""
+    return replace(holding, conversations=1, computes_bfloat16=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +78,9 @@ class Wish:
         runtime: The one that has to compute it; None for any.
         use: What the licence has to allow, for people to read; empty where nobody asked.
         permit: What a licence says to that use.
-        installed: Models that take no more disk.
+        holding: How the settings want a model held.
+        engines: Those that are installed come first.
+        installed: What lies in the store, by the names under which it was pulled; it takes no more disk.
     """
 
     needs: tuple[Task, ...] = ()
@@ -112,8 +91,9 @@ class Wish:
     runtime: Runtime | None = None
     use: str = ""
     permit: Callable[[CatalogueEntry], Permission] = field(default=unread, compare=False)
-    load: Load = Load()
+    holding: Holding = field(default_factory=Holding)
     room: Room = Room()
+    engines: frozenset[str] = frozenset()
     installed: frozenset[str] = frozenset()
 
 
@@ -123,9 +103,11 @@ class Offer:
 
     Attributes:
         form: One of `MOST_EXACT_FIRST`.
-        file: The published file; None where its size is computed and somebody has to be found who offers it.
-        memory_bytes: All that has to be free.
-        disk_bytes: What comes to the disk.
+        footprint: Of the file that is pulled.
+        file: The published file; None where its size is computed.
+        need: What it takes of the memory.
+        disk_bytes: What comes to the disk; None where that is not known.
+        is_offered: `models pull` takes it; else somebody has to be found who offers it.
         command: Fetches it, or looks for it.
     """
 
@@ -133,8 +115,9 @@ class Offer:
     form: str
     footprint: Footprint
     file: WeightsFile | None
-    memory_bytes: int
-    disk_bytes: int
+    need: MemoryNeed
+    disk_bytes: int | None
+    is_offered: bool
     command: str
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from botbridge.models.facts import CatalogueEntry, WeightsFile
-from botbridge.models.footprint import BITS_PER_WEIGHT, footprint
+from botbridge.models.facts import CatalogueEntry
+from botbridge.models.fitting import memory_need
+from botbridge.models.footprint import BITS_PER_WEIGHT, WHOLE, footprint
+from botbridge.models.listing import names_of
 from botbridge.models.match_facts import MOST_EXACT_FIRST, Offer, Runtime, Wish
-from botbridge.models.names import HubSource, WheelSource
+from botbridge.models.to_come import arrival_of, name_of
 
 LLAMA_CPP: Final = frozenset(
     {
@@ -41,11 +43,6 @@ OPENVINO: Final = frozenset(
 OWN_CODE: Final = frozenset({"JAISLMHeadModel"})
 """Those that come with code of their publisher's, which is never run. Source: transformers has no such class."""
 
-WHOLE: Final = frozenset({"F32", "BF16", "F16"})
-"""Forms of the engine transformers: numbers as the publisher has them."""
-
-SIXTEEN_BITS: Final = frozenset({"BF16", "F16"})
-
 FASTEST_FIRST: Final = (Runtime.LLAMA_CPP, Runtime.OPENVINO, Runtime.TRANSFORMERS)
 """Source: inference/choice.py."""
 
@@ -64,50 +61,61 @@ SEARCH: Final = "botbridge models search"
 
 
 def offers(entry: CatalogueEntry, wish: Wish) -> list[Offer]:
-    """Return the ways to run a model that a wish allows: files that somebody offers first, then the most exact."""
+    """Return the ways to run a model that a wish allows.
+
+    What can be pulled comes first, then the quantized before the whole, then what an installed engine computes, then
+    the most exact.
+    """
     found = [
-        _offer(entry, runtime, form, wish)
+        offer
         for runtime in runtimes_of(entry)
         if wish.runtime in {None, runtime}
         for form in _forms(entry, runtime)
-        if form in wish.forms
+        if form in wish.forms and (offer := _offer(entry, runtime, form, wish)) is not None
     ]
-    return sorted(found, key=lambda offer: (offer.command.startswith(SEARCH), MOST_EXACT_FIRST.index(offer.form)))
-
-
-def _forms(entry: CatalogueEntry, runtime: Runtime) -> Iterator[str]:
-    published = {file.quantization for file in entry.files}
-    for form in MOST_EXACT_FIRST:
-        if (form in WHOLE) == (runtime is Runtime.TRANSFORMERS) and (form in BITS_PER_WEIGHT or form in published):
-            yield form
-
-
-def _offer(entry: CatalogueEntry, runtime: Runtime, form: str, wish: Wish) -> Offer:
-    load = wish.load
-    taken = footprint(entry, form, context_tokens=load.conversation_tokens, conversations=load.conversations)
-    doubled_bytes = taken.weights_bytes if form in SIXTEEN_BITS and not wish.room.computes_bfloat16 else 0
-    file = next((file for file in entry.files if file.quantization == form), None)
-    return Offer(
-        runtime=runtime,
-        form=form,
-        footprint=taken,
-        file=file,
-        memory_bytes=taken.memory_bytes + doubled_bytes + load.kept_bytes,
-        disk_bytes=0 if entry.id in wish.installed else taken.weights_bytes,
-        command=_command(entry, form, file),
+    return sorted(
+        found,
+        key=lambda offer: (
+            not offer.is_offered,
+            offer.form in WHOLE,
+            offer.runtime.engine not in wish.engines,
+            MOST_EXACT_FIRST.index(offer.form),
+        ),
     )
 
 
-def _command(entry: CatalogueEntry, form: str, file: WeightsFile | None) -> str:
-    match entry.source:
-        case WheelSource(member=member) if form in member:
-            is_own = True
-        case HubSource(quantization=quantization):
-            is_own = quantization == form or (quantization is None and form in WHOLE)
-        case _:
-            is_own = False
-    if is_own:
-        return f"botbridge models pull {entry.id}"
-    if file is not None and file.hub_id is not None:
-        return f"botbridge models pull {file.hub_id}:{form}"
-    return f"{SEARCH} --tag gguf --text {entry.hub_id.rpartition('/')[2]}"
+def _forms(entry: CatalogueEntry, runtime: Runtime) -> Iterator[str]:
+    """Yield what an engine computes: numbers as they are pulled, or a GGUF that somebody has, or could have, made."""
+    published = {file.quantization for file in entry.files}
+    for form in MOST_EXACT_FIRST:
+        if runtime is Runtime.TRANSFORMERS:
+            if form in WHOLE and name_of(entry, form) is not None:
+                yield form
+        elif form not in WHOLE and (form in BITS_PER_WEIGHT or form in published):
+            yield form
+
+
+def _offer(entry: CatalogueEntry, runtime: Runtime, form: str, wish: Wish) -> Offer | None:
+    coming = arrival_of(entry, form)
+    need = memory_need(
+        coming.weights,
+        runtime.engine,
+        wish.holding,
+        kv_bytes_per_token=entry.kv_bytes_per_token,
+        trained_tokens=entry.context_tokens,
+    )
+    if need is None:
+        return None
+    name = name_of(entry, form)
+    names = set(names_of(entry)) if name == entry.id else {name}
+    search = f"{SEARCH} --tag gguf --text {entry.hub_id.rpartition('/')[2]}"
+    return Offer(
+        runtime=runtime,
+        form=form,
+        footprint=footprint(entry, form, context_tokens=need.conversation_tokens, conversations=need.conversations),
+        file=next((file for file in entry.files if file.quantization == form), None),
+        need=need,
+        disk_bytes=0 if names & wish.installed else coming.disk_bytes,
+        is_offered=name is not None,
+        command=search if name is None else f"botbridge models pull {name}",
+    )

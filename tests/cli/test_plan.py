@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from botbridge.cli import build_app
-from botbridge.errors import ConfigError
+from botbridge.errors import ConfigError, ModelNotFound
 from botbridge.machine.figures import write_report
 from botbridge.machine.plan import PEAK_SHARE, WAIT_S
 from tests.machine.test_figures import REPORT
@@ -83,9 +83,38 @@ def test_every_part_of_the_form_is_met_with_a_speed_that_is_named(home: Path) ->
     assert all(even["messages_a_day"] for even in found["break_even"])
 
 
-def test_a_model_that_the_catalogue_does_not_know_has_no_computed_size(home: Path) -> None:
-    found = facts("--tokens-per-s", "5", "--model", "org/unheard-of")
-    assert found["memory"]["needed_bytes"] is None
+def test_a_model_that_nobody_knows_and_that_is_not_here_is_refused_as_show_does(home: Path) -> None:
+    """A speed that is named says nothing of a model that is not there."""
+    shown = json.loads(run("models", "show", "org/unheard-of", "--json").stdout)
+    refused = run("plan", "--tokens-per-s", "5", "--model", "org/unheard-of")
+    assert isinstance(refused.exception, ModelNotFound)
+    assert str(refused.exception) == shown["detail"]
+
+
+def test_of_a_model_that_runs_elsewhere_nothing_is_known_here(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOTBRIDGE_INFERENCE__ENGINE", "remote")
+    monkeypatch.setenv("BOTBRIDGE_INFERENCE__REMOTE_URL", "http://gpu1:8000/v1")
+    found = facts("--tokens-per-s", "5", "--model", "org/unheard-of")["memory"]
+    assert (found["verdict"], found["needed_bytes"]) == (None, None)
+    assert found["has_bytes"] > 0
+
+
+def test_memory_is_that_of_what_is_kept_and_of_the_slots_and_form_that_are_asked_for(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOTBRIDGE_INFERENCE__CACHE_BYTES", "1000000")
+    few = facts("--tokens-per-s", "5", "--slots", "1")["memory"]
+    many = facts("--tokens-per-s", "5", "--slots", "8")["memory"]
+    assert few["kept_bytes"] == 1_000_000
+    assert many["cache_bytes"] == 8 * few["cache_bytes"] == 8 * 2048 * 23040
+    whole = facts("--tokens-per-s", "5", "--quantization", "F32")["memory"]
+    assert (whole["engine"], whole["form"], whole["weights_bytes"]) == ("transformers", "F32", 4 * 134_515_008)
+
+
+def test_a_model_that_is_too_large_is_said_not_to_fit(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOTBRIDGE_INFERENCE__CACHE_BYTES", str(2**50))
+    done = run("plan", "--tokens-per-s", "5")
+    assert "memory: does not fit: needs 1125900." in done.stdout
 
 
 def test_without_a_measurement_one_sentence_says_what_to_do(tmp_path: Path) -> None:

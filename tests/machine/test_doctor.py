@@ -16,13 +16,12 @@ from botbridge.machine.doctor_facts import (
     Examined,
     Licence,
     ModelState,
-    Need,
     PortFacts,
     Row,
     Status,
 )
 from botbridge.machine.probe import MachineFacts, TorchBuild
-from botbridge.models.footprint import Footprint
+from botbridge.models.fitting import MemoryNeed
 from tests.fakes.machines import (
     CONTAINER,
     FULL_DISK,
@@ -40,8 +39,8 @@ OK, UPGRADE, OPTIONAL, UNKNOWN = Status.OK, Status.UPGRADE, Status.OPTIONAL, Sta
 
 
 def model(weights_gb: float, *, fetch_gb: float = 0.0, kept_gb: float = 0.5, **changes: object) -> ChosenModel:
-    """A model as a GGUF, whose four conversations take 0.2 GB."""
-    footprint = Footprint("Q4_K_M", int(weights_gb * GB), GB // 5, measured=True)
+    """A model as a GGUF, whose four conversations take 0.2 GB, and everything beside them 0.6."""
+    need = MemoryNeed("llamacpp", "Q4_K_M", int(weights_gb * GB), GB // 5, int(kept_gb * GB), 6 * GB // 10, 4, 2048)
     chosen = ChosenModel(
         name="a-model",
         model="a-model",
@@ -49,7 +48,8 @@ def model(weights_gb: float, *, fetch_gb: float = 0.0, kept_gb: float = 0.5, **c
         detail="revision abc",
         has_gguf=True,
         has_safetensors=False,
-        need=Need(footprint, 4, 2048, int(kept_gb * GB), int(fetch_gb * GB)),
+        need=need,
+        fetch_bytes=int(fetch_gb * GB),
         pull_command="botbridge models pull a-model",
     )
     return replace(chosen, **changes)  # type: ignore[arg-type]
@@ -119,13 +119,17 @@ def test_memory_is_judged_by_the_model_and_not_by_a_fixed_number() -> None:
 
 def test_what_is_needed_is_added_up_for_all_to_see() -> None:
     needed = row("Memory (RAM)", examined(SERVER, SEVEN_B)).needed
-    assert needed.startswith("5.7 GB: weights 4.4 GB (Q4_K_M), 4 answers side by side of 2048 tokens 200 MB, ")
-    assert needed.endswith("kept between turns 500 MB, botbridge itself 600 MB")
+    assert needed.startswith("5.7 GB: weights 4.4 GB (Q4_K_M), cache of 4 answers side by side of 2048 tokens 200 MB, ")
+    assert needed.endswith("kept between turns 500 MB, botbridge with llamacpp 600 MB")
 
 
 def test_a_cache_of_unknown_size_is_said_to_be_unknown() -> None:
-    need = Need(Footprint("BF16", GB, None, measured=True), 4, 2048, 0, 0)
-    assert "2048 tokens not known" in row("Memory (RAM)", examined(SERVER, model(1, need=need))).needed
+    need = MemoryNeed("transformers", "BF16", GB, None, 0, GB, 4, 2048)
+    found = row("Memory (RAM)", examined(SERVER, model(1, need=need)))
+    assert found.needed.startswith("at least 2.0 GB: ")
+    assert "2048 tokens of unknown size" in found.needed
+    assert (found.status, found.how) == (UNKNOWN, "botbridge bench")
+    assert row("Memory (RAM)", examined(RELIC, model(1, need=need))).status is UPGRADE
 
 
 def test_a_container_is_judged_by_what_it_may_take() -> None:
@@ -141,7 +145,7 @@ def test_what_is_kept_between_turns_gives_way_first() -> None:
     """That costs nothing but some waiting."""
     found = row("Memory (RAM)", examined(LAPTOP, model(4.9)))
     assert (found.upgrade, found.how) == (
-        "keep 200 MB less between turns",
+        "does not fit: needs 6.2 GB, has 6.0 GB; keep 200 MB less between turns",
         "echo BOTBRIDGE_INFERENCE__CACHE_BYTES=300000000 >> .env",
     )
 
@@ -149,19 +153,25 @@ def test_what_is_kept_between_turns_gives_way_first() -> None:
 def test_on_a_machine_below_every_need_the_way_out_is_another_model_or_more_memory() -> None:
     found = row("Memory (RAM)", examined(RELIC, SMALL))
     assert (found.status, found.how) == (UPGRADE, "botbridge models match")
-    assert found.upgrade == "1.2 GB more memory, or a smaller model"
+    assert found.upgrade == "does not fit: needs 1.4 GB, has 250 MB; 1.2 GB more memory, or a smaller model"
 
 
-def test_a_bot_that_runs_has_taken_its_memory_already() -> None:
-    """Else a healthy bot would be told that it cannot start; for another model the memory is not there."""
+def test_a_bot_that_runs_changes_nothing_of_the_answer() -> None:
+    """What it holds is free for the one that is started in its place, with this model or another."""
     busy = replace(SERVER, memory=replace(SERVER.memory, available_bytes=GB))
     assert row("Memory (RAM)", examined(busy, SEVEN_B)).status is UPGRADE
-    assert row("Memory (RAM)", examined(busy, SEVEN_B, running_model="a-model")).status is OK
-    assert row("Memory (RAM)", examined(busy, SEVEN_B, running_model="another")).status is UPGRADE
+    beside = replace(busy, memory=replace(busy.memory, bot_bytes=19 * GB))
+    found = row("Memory (RAM)", examined(beside, SEVEN_B, running_model="a-model"))
+    assert found.found == "20.0 GB free of 24.0 GB, counting the 19.0 GB of the running bot"
+    alone = row("Memory (RAM)", examined(SERVER, SEVEN_B))
+    assert (found.status, found.needed, found.upgrade) == (alone.status, alone.needed, alone.upgrade)
+    too_large = [row("Memory (RAM)", examined(machine, model(19))) for machine in (beside, SERVER)]
+    assert too_large[0].upgrade == too_large[1].upgrade
+    assert too_large[0].status is UPGRADE
 
 
 def test_a_model_of_unknown_size_is_not_guessed_at() -> None:
-    unknown = model(0, need=None, state=ModelState.MISSING)
+    unknown = model(0, need=None, fetch_bytes=None, state=ModelState.MISSING)
     for component in ("Memory (RAM)", "Disk"):
         found = row(component, examined(SERVER, unknown))
         assert (found.status, found.how) == (UNKNOWN, "botbridge models pull a-model")

@@ -104,7 +104,7 @@ def test_models_are_drawn_by_size_memory_speed_and_the_scores_that_can_be_compar
     panels = dict(bars.panels)
     assert bars.names == names
     assert panels["speed here, tokens/s"] == (12.5, None)
-    memory_gb, unknown = panels["memory as Q4_K_M, GB"]
+    memory_gb, unknown = panels["weights and cache as Q4_K_M, GB"]
     assert (memory_gb or 0) > 1
     assert unknown is None
     assert panels["MMLU (5), %, by tii-evaluations"] == (57.04, 62.03)

@@ -14,12 +14,11 @@ from botbridge.machine.money import Money
 from botbridge.machine.plan import (
     Load,
     Measured,
-    Memory,
     Plan,
+    PlannedMemory,
     known_quantizations,
     make_plan,
     measured_speed,
-    model_footprint,
     serving_limit,
 )
 from botbridge.machine.plan_report import summary
@@ -27,7 +26,9 @@ from botbridge.machine.prices import Kind, Per, Price, PriceTable, load_prices
 from botbridge.machine.queueing import Service, Speed, Talk
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.facts import Source
+from botbridge.models.fitting import Judgement, MemoryNeed
 
+GB = 10**9
 SLOW = EngineFigures("transformers", "5", 900.0, {1: 40.0, 8: 120.0}, 2.0, 0.1, 10**9, 2 * 10**8, 0.7)
 FAST = replace(SLOW, engine="llamacpp", decode_tokens_s={1: 200.0, 8: 500.0}, resident_bytes=0)
 MISSING = EngineFigures("openvino", failure="not installed")
@@ -45,7 +46,7 @@ def planned(load: Load = LOAD, service: Service = SERVICE, terms: Terms | None =
         Measured(service.speed, "llamacpp"),
         load,
         service,
-        memory=Memory(),
+        memory=PlannedMemory(),
         prices=load_prices(),
         terms=terms or Terms(),
         **more,
@@ -201,18 +202,20 @@ def test_price_sentences_appear_only_for_what_was_compared() -> None:
     assert not any("--eur-usd" in line for line in lines)
 
 
-def test_the_smallest_published_file_is_what_memory_is_computed_for() -> None:
-    entry = load_catalogue().entry("smollm2-135m-instruct")
-    assert entry is not None
-    found = model_footprint(entry, None, slots=4, conversation_tokens=589.5)
-    assert found is not None
-    assert found.weights_bytes == min(file.size_bytes for file in entry.files)
-    assert found.cache_bytes == 23040 * 590 * 4
-    bare = entry.model_copy(update={"files": ()})
-    usual = model_footprint(bare, None, slots=1, conversation_tokens=1.0)
-    assert usual is not None
-    assert usual.quantization == "Q4_K_M"
-    assert model_footprint(None, None, slots=1, conversation_tokens=1.0) is None
-    with pytest.raises(KeyError):
-        model_footprint(entry, "Q99", slots=1, conversation_tokens=1.0)
-    assert "Q8_0" in known_quantizations(entry)
+def test_memory_is_told_as_doctor_tells_it() -> None:
+    """What fits, what does not, and what nobody knows."""
+    need = MemoryNeed("llamacpp", "Q4_K_M", 4 * GB, GB, GB, GB // 2, 4, 2048)
+    told = [memory_told(PlannedMemory(Judgement(need, has_gb * GB), 2 * GB, has_gb * GB)) for has_gb in (8, 6)]
+    assert told[0].startswith("memory: fits: needs 6.5 GB, has 8.0 GB (weights 4.0 GB (Q4_K_M), cache of 4 answers ")
+    assert told[1].startswith("memory: does not fit: needs 6.5 GB, has 6.0 GB (weights")
+    assert told[1].endswith("; the worker took 2.0 GB when it was measured")
+    assert memory_told(PlannedMemory(has_bytes=8 * GB)) == "memory: what the model needs is not known; has 8.0 GB"
+
+
+def memory_told(memory: PlannedMemory) -> str:
+    return list(summary(replace(planned(), memory=memory)))[-1]
+
+
+def test_forms_of_known_size_are_those_published_and_those_that_can_be_computed() -> None:
+    entry = load_catalogue().find("smollm2-135m-instruct")
+    assert {"Q8_0", "Q4_1"} <= {*known_quantizations(entry)}

@@ -1,0 +1,264 @@
+"""Does a model fit into a machine's memory: the one judgement that `models match`, `doctor` and `plan` give. Pure.
+
+Needed are the weights as the engine holds them, the cache of the answers that
+run side by side, what conversations may keep between turns, and what service,
+worker and engine take by themselves. What there is, the caller says: all three
+say what the machine can hold beside other programs (`machine.probe.Memory`).
+
+Covered: engines that hold the weights twice, number formats that the processor
+does not compute with, a cache of unknown size, which leaves the answer open.
+Not covered: the memory of a GPU; what loading takes for a moment; what
+INFERENCE__QUANTIZE=int8 saves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from botbridge.models.sizes import at_most_text, enough_text, size_text
+
+SERVICE_BYTES: Final = 128_000_000
+"""The service without a worker. Source: docs/performance.md, P7."""
+
+WORKER_BYTES: Final = {"llamacpp": 250_000_000, "openvino": 250_000_000, "transformers": 450_000_000}
+"""A worker without weights and cache: interpreter, libraries and work buffers, by its engine; of the last, torch and
+transformers are 350 MB by themselves. Source: docs/performance.md, P8 and "What a worker takes"."""
+
+COPIES: Final = {"llamacpp": 1, "openvino": 2, "transformers": 1}
+"""How often an engine holds the weights: OpenVINO as they were read, and as it computes with them.
+
+Source: docs/performance.md, P8.
+"""
+
+TABLE_ENGINES: Final = frozenset({"openvino", "transformers"})
+TABLE_SHARE: Final = 0.7
+TABLE_BYTES: Final = 550_000_000
+"""What two engines hold beyond that, which grows with the table of words: such a share of one copy of the weights, at
+most so many bytes.
+
+How large that table is the catalogue does not say; reckoned so, a worker takes a tenth more at worst than is told, and
+a third less. Source: docs/performance.md, "What a worker takes".
+"""
+
+CONVERSATION_TOKENS: Final = 2048
+"""So long every answer may be however little memory is set. Source: inference/engines/llamacpp_loading.py,
+LEAST_CONTEXT_TOKENS; longer ones live from INFERENCE__CACHE_BYTES."""
+
+BFLOAT16_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+"""Source: inference/engines/transformers_device.py, cpu_computes_bfloat16."""
+
+FLOAT32_BYTES: Final = 4
+SIXTEEN_BITS_BYTES: Final = 2
+
+
+class Verdict(StrEnum):
+    """Whether a model fits; unknown where what is known of it fits and the cache's size is not known."""
+
+    FITS = "fits"
+    DOES_NOT_FIT = "does not fit"
+    UNKNOWN = "not known whether it fits"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredWeights:
+    """The forms in which weights are, or will be, on the disk.
+
+    Attributes:
+        has_gguf: As one GGUF file.
+        has_safetensors: As safetensors.
+        gguf_bytes: Of the GGUF file that engines would take; None where it is not known yet.
+        quantization: Of the GGUF, as far as it is known.
+        numbers: How many the safetensors hold; None where that is not known.
+    """
+
+    has_gguf: bool = False
+    has_safetensors: bool = False
+    gguf_bytes: int | None = None
+    quantization: str = "GGUF"
+    numbers: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """How the settings, and the processor, want a model held.
+
+    Attributes:
+        conversations: How many answers run side by side.
+        context_tokens: Upper bound of one of them; None for the model's own.
+        kept_bytes: What conversations may keep between turns.
+        dtype: `auto`, `float32` or `bfloat16`.
+        computes_bfloat16: Whether the processor does.
+    """
+
+    conversations: int = 1
+    context_tokens: int | None = None
+    kept_bytes: int = 0
+    dtype: str = "auto"
+    computes_bfloat16: bool = True
+
+    @property
+    def widens(self) -> bool:
+        """Whether the engine transformers takes float32, at twice the memory of 16 bits."""
+        return self.dtype == "float32" or (self.dtype == "auto" and not self.computes_bfloat16)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryNeed:
+    """What one model takes of a machine's memory.
+
+    Attributes:
+        form: Of the weights, as they are held.
+        weights_bytes: Of all copies that the engine holds.
+        cache_bytes: Of the answers that run side by side; None where the model's shape is not known.
+        kept_bytes: What conversations may keep between turns.
+        overhead_bytes: Service, worker and engine by themselves.
+        conversations: So many answers run side by side.
+        conversation_tokens: So long each of them may be by this reckoning.
+    """
+
+    engine: str
+    form: str
+    weights_bytes: int
+    cache_bytes: int | None
+    kept_bytes: int
+    overhead_bytes: int
+    conversations: int
+    conversation_tokens: int
+
+    @property
+    def least_bytes(self) -> int:
+        """All that is known to be needed."""
+        return self.weights_bytes + (self.cache_bytes or 0) + self.kept_bytes + self.overhead_bytes
+
+    @property
+    def needed_bytes(self) -> int | None:
+        """All that is needed; None where the cache's size is not known."""
+        return None if self.cache_bytes is None else self.least_bytes
+
+    def __str__(self) -> str:
+        """Say what it is made of."""
+        copies = COPIES[self.engine]
+        times = "" if copies == 1 else f", held {copies} times"
+        cache = "of unknown size" if self.cache_bytes is None else size_text(self.cache_bytes)
+        return (
+            f"weights {size_text(self.weights_bytes)} ({self.form}{times}), cache of {self.conversations} "
+            f"answers side by side of {self.conversation_tokens} tokens {cache}, kept between turns "
+            f"{size_text(self.kept_bytes)}, botbridge with {self.engine} {size_text(self.overhead_bytes)}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The answer, in the words that everybody uses.
+
+    Attributes:
+        has_bytes: What the machine can hold; None for no bound that is known.
+    """
+
+    need: MemoryNeed
+    has_bytes: int | None
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether it fits."""
+        if self.has_bytes is not None and self.need.least_bytes > self.has_bytes:
+            return Verdict.DOES_NOT_FIT
+        return Verdict.UNKNOWN if self.need.cache_bytes is None or self.has_bytes is None else Verdict.FITS
+
+    @property
+    def short_bytes(self) -> int:
+        """What is known to be lacking; 0 where nothing is."""
+        return 0 if self.has_bytes is None else max(self.need.least_bytes - self.has_bytes, 0)
+
+    def __str__(self) -> str:
+        """Say it, with what is needed and what there is.
+
+        Where it does not fit what is needed is rounded up and what there is down, so that the two always differ.
+        """
+        fails = self.verdict is Verdict.DOES_NOT_FIT
+        needs = (enough_text if fails else size_text)(self.need.least_bytes)
+        if self.need.cache_bytes is None:
+            needs = f"{needs} and a cache of unknown size"
+        if self.has_bytes is None:
+            return f"needs {needs}"
+        return f"{self.verdict}: needs {needs}, has {(at_most_text if fails else size_text)(self.has_bytes)}"
+
+
+def computes_bfloat16(flags: Collection[str]) -> bool:
+    """Tell whether a processor with these sets of instructions computes with bfloat16.
+
+    >>> computes_bfloat16({"avx2", "avx512_bf16"}), computes_bfloat16({"avx2"})
+    (True, False)
+    """
+    return not BFLOAT16_FLAGS.isdisjoint(flags)
+
+
+def memory_need(
+    weights: StoredWeights,
+    engine: str,
+    holding: Holding,
+    *,
+    kv_bytes_per_token: int | None,
+    trained_tokens: int | None,
+) -> MemoryNeed | None:
+    """Return what a model takes; None where its size is not known, or it comes in no form that the engine computes.
+
+    Args:
+        weights: The forms that there are.
+        engine: One of `COPIES`.
+        holding: What the settings want.
+        kv_bytes_per_token: Of its cache with 16-bit values; None where its shape is not known.
+        trained_tokens: The longest text it was made for; None where that is not known.
+    """
+    held = _held(weights, engine, holding)
+    if held is None:
+        return None
+    weights_bytes, form = held
+    bounds = (CONVERSATION_TOKENS, holding.context_tokens, trained_tokens)
+    tokens = min(bound for bound in bounds if bound is not None)
+    cache_bytes = None
+    if kv_bytes_per_token is not None:
+        # The engine transformers keeps its cache in the number format of the weights.
+        wide = 2 if engine == "transformers" and holding.widens else 1
+        cache_bytes = wide * kv_bytes_per_token * tokens * holding.conversations
+    return MemoryNeed(
+        engine=engine,
+        form=form,
+        weights_bytes=COPIES[engine] * weights_bytes,
+        cache_bytes=cache_bytes,
+        kept_bytes=holding.kept_bytes,
+        overhead_bytes=SERVICE_BYTES + worker_bytes(engine, weights_bytes),
+        conversations=holding.conversations,
+        conversation_tokens=tokens,
+    )
+
+
+def worker_bytes(engine: str, weights_bytes: int) -> int:
+    """Return what a worker takes beside weights and cache.
+
+    Args:
+        engine: One of `COPIES`.
+        weights_bytes: Of one copy of the weights.
+
+    >>> worker_bytes("llamacpp", 10**9), worker_bytes("openvino", 10**8), worker_bytes("transformers", 10**9)
+    (250000000, 320000000, 1000000000)
+    """
+    table_bytes = min(round(TABLE_SHARE * weights_bytes), TABLE_BYTES) if engine in TABLE_ENGINES else 0
+    return WORKER_BYTES[engine] + table_bytes
+
+
+def _held(weights: StoredWeights, engine: str, holding: Holding) -> tuple[int, str] | None:
+    """Return the bytes of one copy of the weights in memory, and the name of their number format.
+
+    INFERENCE__QUANTIZE=int8 changes nothing here: the numbers are read as they are and become integers afterwards.
+    """
+    if engine != "transformers":
+        return None if weights.gguf_bytes is None else (weights.gguf_bytes, weights.quantization)
+    if weights.numbers is None:
+        return None
+    if holding.widens:
+        return weights.numbers * FLOAT32_BYTES, "F32"
+    return weights.numbers * SIXTEEN_BITS_BYTES, "BF16"

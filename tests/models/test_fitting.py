@@ -1,0 +1,136 @@
+"""Whether a model fits: what it takes, as the engine holds it that computes it, against what the machine can hold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from botbridge.inference.choice import FASTEST_FIRST
+from botbridge.models.fitting import (
+    COPIES,
+    SERVICE_BYTES,
+    WORKER_BYTES,
+    Holding,
+    Judgement,
+    MemoryNeed,
+    StoredWeights,
+    Verdict,
+    memory_need,
+    worker_bytes,
+)
+
+BOTH = StoredWeights(has_gguf=True, has_safetensors=True, gguf_bytes=800, quantization="Q4_K_M", numbers=1250)
+MODERN = Holding(conversations=4, kept_bytes=100)
+OLD = replace(MODERN, computes_bfloat16=False)
+SHAPE = {"kv_bytes_per_token": 10, "trained_tokens": 8192}
+
+
+def need(
+    holding: Holding = MODERN, engine: str = "transformers", weights: StoredWeights = BOTH, **shape: int | None
+) -> MemoryNeed:
+    found = memory_need(weights, engine, holding, **{**SHAPE, **shape})  # type: ignore[arg-type]
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("engine", "holding", "expected"),
+    [
+        ("transformers", MODERN, (2500, "BF16")),
+        ("transformers", OLD, (5000, "F32")),
+        ("transformers", replace(MODERN, dtype="float32"), (5000, "F32")),
+        ("transformers", replace(OLD, dtype="bfloat16"), (2500, "BF16")),
+        ("llamacpp", OLD, (800, "Q4_K_M")),
+        ("openvino", MODERN, (1600, "Q4_K_M")),
+    ],
+)
+def test_weights_are_held_in_the_form_and_as_often_as_the_engine_takes(
+    engine: str, holding: Holding, expected: tuple[int, str]
+) -> None:
+    """Without instructions for bfloat16 `transformers` falls back to float32; OpenVINO holds them twice."""
+    found = need(holding, engine)
+    assert (found.weights_bytes, found.form) == expected
+
+
+@pytest.mark.parametrize(
+    ("engine", "weights_mb", "streams_mb", "measured_mb"),
+    [
+        ("llamacpp", 118, 94, 352),
+        ("llamacpp", 765, 134, 1085),
+        ("openvino", 118, 0, 477),
+        ("openvino", 765, 0, 2281),
+        ("transformers", 269, 0, 763),
+        ("transformers", 892, 0, 1619),
+        ("transformers", 538, 0, 1516),
+        ("transformers", 1784, 0, 2878),
+    ],
+)
+def test_what_is_reckoned_is_near_what_was_measured(
+    engine: str, weights_mb: int, streams_mb: int, measured_mb: int
+) -> None:
+    """The table of docs/performance.md; a tenth too little at worst, a third too much."""
+    reckoned_mb = COPIES[engine] * weights_mb + streams_mb + worker_bytes(engine, weights_mb * 10**6) / 10**6
+    assert 0.9 * measured_mb <= reckoned_mb <= 4 / 3 * measured_mb
+
+
+def test_every_engine_that_computes_has_its_overhead() -> None:
+    assert WORKER_BYTES.keys() == COPIES.keys() == {*FASTEST_FIRST}
+
+
+def test_a_form_that_the_engine_does_not_compute_and_a_size_that_nobody_knows_are_no_need() -> None:
+    whole = StoredWeights(has_safetensors=True, numbers=1)
+    assert memory_need(whole, "llamacpp", MODERN, **SHAPE) is None  # type: ignore[arg-type]
+    unknown = StoredWeights(has_safetensors=True)
+    assert memory_need(unknown, "transformers", MODERN, **SHAPE) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("context_tokens", "trained_tokens", "tokens"), [(None, 8192, 2048), (512, 8192, 512), (None, 1024, 1024)]
+)
+def test_answers_side_by_side_are_as_long_as_every_answer_may_be(
+    context_tokens: int | None, trained_tokens: int, tokens: int
+) -> None:
+    found = need(replace(MODERN, context_tokens=context_tokens), trained_tokens=trained_tokens)
+    assert (found.conversation_tokens, found.cache_bytes) == (tokens, 4 * tokens * 10)
+
+
+def test_a_cache_in_float32_is_twice_as_large() -> None:
+    assert need(OLD).cache_bytes == 2 * (need(MODERN).cache_bytes or 0)
+    assert need(OLD, "llamacpp").cache_bytes == need(MODERN, "llamacpp").cache_bytes
+
+
+def test_what_is_needed_is_weights_caches_and_what_botbridge_takes_by_itself() -> None:
+    found = need(engine="llamacpp")
+    assert found.needed_bytes == 800 + 4 * 2048 * 10 + 100 + SERVICE_BYTES + WORKER_BYTES["llamacpp"]
+    assert need(engine="openvino").overhead_bytes == SERVICE_BYTES + WORKER_BYTES["openvino"] + 560
+
+
+def test_a_cache_of_unknown_size_counts_as_unknown_and_not_as_nothing() -> None:
+    """What is known may be too much already; else nobody can tell."""
+    found = need(kv_bytes_per_token=None)
+    assert (found.cache_bytes, found.needed_bytes) == (None, None)
+    assert Judgement(found, found.least_bytes).verdict is Verdict.UNKNOWN
+    assert Judgement(found, found.least_bytes - 1).verdict is Verdict.DOES_NOT_FIT
+    assert "and a cache of unknown size, has" in str(Judgement(found, found.least_bytes))
+    assert "cache of 4 answers side by side of 2048 tokens of unknown size" in str(found)
+
+
+def test_a_machine_without_a_bound_that_is_known_leaves_it_open() -> None:
+    assert Judgement(need(), None).verdict is Verdict.UNKNOWN
+    assert str(Judgement(need(), None)).startswith("needs ")
+
+
+@given(st.integers(0, 10**12), st.integers(0, 10**12))
+def test_what_does_not_fit_is_never_told_with_two_equal_sizes(weights_bytes: int, has_bytes: int) -> None:
+    """Nor with more than there is where it does fit by the last byte."""
+    weights = StoredWeights(has_gguf=True, gguf_bytes=weights_bytes)
+    judgement = Judgement(need(engine="llamacpp", weights=weights), has_bytes)
+    verdict, _, told = str(judgement).partition(": needs ")
+    needs, _, has = told.partition(", has ")
+    assert verdict == judgement.verdict
+    assert (judgement.short_bytes > 0) == (judgement.verdict is Verdict.DOES_NOT_FIT)
+    if judgement.verdict is Verdict.DOES_NOT_FIT:
+        assert needs != has

@@ -1,0 +1,148 @@
+"""`models match`, `doctor` and `plan` say the same of one model on one machine, whatever machine and settings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from botbridge.cli.plan import planned_memory
+from botbridge.inference.choice import installed_engines
+from botbridge.machine.doctor_facts import Examined, Status
+from botbridge.machine.doctor_machine import memory
+from botbridge.machine.plan import Measured
+from botbridge.machine.plan_report import as_facts
+from botbridge.machine.probe import MachineFacts
+from botbridge.machine.queueing import Speed
+from botbridge.model_at_hand import holding_of, look_at_model, room_of
+from botbridge.models.catalogue import load_catalogue
+from botbridge.models.facts import CatalogueEntry
+from botbridge.models.fitting import Judgement, Verdict
+from botbridge.models.match import match
+from botbridge.models.match_facts import MOST_EXACT_FIRST, Wish
+from botbridge.models.to_come import name_of
+from botbridge.settings import Settings, load_settings
+from tests.fakes.machines import CONTAINER, GB, LAPTOP, MAC, RELIC, SERVER
+from tests.machine.test_plan import planned
+
+CATALOGUE = load_catalogue()
+MODELS = (
+    "smollm2-135m-instruct",
+    "qwen3-1.7b",
+    "llama-3.2-1b-instruct",
+    "mistral-7b-instruct-v0.1",
+    "mistral-7b-instruct-v0.1-gguf",
+    "phi-2",
+    "phi-4-mini-instruct",
+    "gpt2",
+)
+"""From a wheel, from the hub as numbers of 16 bits and as a GGUF, with a cache of known size and without."""
+
+BUSY = replace(SERVER, memory=replace(SERVER.memory, available_bytes=GB))
+MACHINES = {
+    "server": SERVER,
+    "container": CONTAINER,
+    "laptop": LAPTOP,
+    "relic": RELIC,
+    "mac": MAC,
+    "busy": BUSY,
+    "bot runs": replace(BUSY, memory=replace(BUSY.memory, bot_bytes=19 * GB)),
+}
+SETTINGS: tuple[dict[str, str], ...] = (
+    {},
+    {"INFERENCE__SLOTS": "16", "INFERENCE__CACHE_BYTES": "0"},
+    {"INFERENCE__CONTEXT_TOKENS": "512", "INFERENCE__DTYPE": "float32", "INFERENCE__CACHE_BYTES": "8000000000"},
+)
+
+
+def said_by_doctor(settings: Settings, machine: MachineFacts) -> tuple[Verdict, str, str]:
+    """Its verdict, the sentence that it is told in, and what all is made of."""
+    model, _ = look_at_model(settings, machine, lambda _: None)
+    assert model.need is not None
+    row = memory(Examined(machine, model))
+    verdict = {Status.OK: Verdict.FITS, Status.UPGRADE: Verdict.DOES_NOT_FIT, Status.UNKNOWN: Verdict.UNKNOWN}
+    return verdict[row.status], row.upgrade.partition("; ")[0], row.needed.partition(": ")[2]
+
+
+def said_by_plan(settings: Settings, machine: MachineFacts) -> tuple[Verdict, str, str]:
+    """The same."""
+    speed = Speed.guessed(5.0)
+    taken = planned_memory(settings, machine, Measured(speed), engine=None, quantization=None, slots=None)
+    assert taken.judgement is not None
+    told = as_facts(replace(planned(), memory=taken))["memory"]
+    assert told["least_bytes"] == taken.judgement.need.least_bytes
+    return told["verdict"], str(taken.judgement), str(taken.judgement.need)
+
+
+def said_by_match(settings: Settings, machine: MachineFacts, model: str) -> tuple[Verdict, str, str]:
+    """The same of the form that `models pull MODEL` takes; one that is left out has no parts."""
+    wish = Wish(
+        forms=frozenset(MOST_EXACT_FIRST),
+        holding=holding_of(settings, machine),
+        room=room_of(machine),
+        engines=installed_engines(),
+    )
+    entry = CATALOGUE.find(model)
+    answer = match([entry], replace(wish, forms=frozenset({pulled_form(entry)})))
+    if answer.refusals:
+        (refusal,) = answer.refusals
+        assert "does not fit: " in refusal.reason
+        return (
+            Verdict.DOES_NOT_FIT,
+            "does not fit: " + refusal.reason.partition("does not fit: ")[2].rpartition(": ")[0],
+            "",
+        )
+    (found,) = answer.matches
+    judgement = Judgement(found.offer.need, wish.room.memory_bytes)
+    assert any(reason.endswith(str(judgement)) for reason in found.reasons)
+    return judgement.verdict, str(judgement), str(found.offer.need)
+
+
+def pulled_form(entry: CatalogueEntry) -> str:
+    """The form in which the model's own name is pulled, the smallest if several come."""
+    return next(form for form in reversed(MOST_EXACT_FIRST) if name_of(entry, form) == entry.id)
+
+
+@pytest.mark.parametrize("options", SETTINGS, ids=["defaults", "many slots", "float32"])
+@pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
+@pytest.mark.parametrize("model", MODELS)
+def test_all_three_say_the_same(tmp_path: Path, model: str, machine: MachineFacts, options: dict[str, str]) -> None:
+    machine = replace(machine, disk_free_bytes=10**15)
+    settings = load_settings(
+        {"HOME": str(tmp_path), "INFERENCE__MODEL": model, **options},
+        env_file=tmp_path / ".env",
+        secrets_dir=tmp_path / "secrets",
+    )
+    doctor, plan = said_by_doctor(settings, machine), said_by_plan(settings, machine)
+    asked = said_by_match(settings, machine, model)
+    assert doctor[0] == plan[0] == asked[0]
+    assert doctor[2] == plan[2]
+    assert plan[1] == asked[1]
+    if doctor[0] is not Verdict.FITS:
+        assert doctor[1] == plan[1]
+    if doctor[0] is not Verdict.DOES_NOT_FIT:
+        assert asked[2] == plan[2]
+
+
+def test_the_table_has_every_answer(tmp_path: Path) -> None:
+    """Else agreement would be cheap."""
+    found = set()
+    for model in MODELS:
+        for machine in MACHINES.values():
+            settings = load_settings(
+                {"HOME": str(tmp_path), "INFERENCE__MODEL": model}, env_file=tmp_path / ".env", secrets_dir=tmp_path
+            )
+            found.add(said_by_doctor(settings, machine)[0])
+    assert found == {*Verdict}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_bot_that_runs_changes_no_answer(tmp_path: Path, model: str) -> None:
+    settings = load_settings(
+        {"HOME": str(tmp_path), "INFERENCE__MODEL": model}, env_file=tmp_path / ".env", secrets_dir=tmp_path
+    )
+    beside, alone = MACHINES["bot runs"], SERVER
+    assert said_by_doctor(settings, beside) == said_by_doctor(settings, alone)
+    assert said_by_plan(settings, beside) == said_by_plan(settings, alone)
+    assert said_by_match(settings, beside, model) == said_by_match(settings, alone, model)
