@@ -143,10 +143,11 @@ class MemoryNeed:
         copies = COPIES[self.engine]
         times = "" if copies == 1 else f", held {copies} times"
         cache = "of unknown size" if self.cache_bytes is None else size_text(self.cache_bytes)
+        answers = "one answer" if self.conversations == 1 else f"{self.conversations} answers side by side"
         return (
-            f"weights {size_text(self.weights_bytes)} ({self.form}{times}), cache of {self.conversations} "
-            f"answers side by side of {self.conversation_tokens} tokens {cache}, kept between turns "
-            f"{size_text(self.kept_bytes)}, botbridge with {self.engine} {size_text(self.overhead_bytes)}"
+            f"weights {size_text(self.weights_bytes)} ({self.form}{times}), cache {cache} for {answers} of "
+            f"{self.conversation_tokens} tokens, kept between turns {size_text(self.kept_bytes)}, "
+            f"botbridge with {self.engine} {size_text(self.overhead_bytes)}"
         )
 
 

@@ -22,6 +22,7 @@ from botbridge.models.facts import Arabic, CatalogueEntry, Kind, Task
 from botbridge.models.fitting import Judgement, Verdict
 from botbridge.models.licences import Permission
 from botbridge.models.match_facts import (
+    MOST_EXACT_FIRST,
     QUANTIZED,
     Answer,
     Match,
@@ -173,7 +174,7 @@ def _match(each: _Candidate, wish: Wish, yardstick: Yardstick | None, percents: 
         *_need_reasons(entry, wish.needs, yardstick, percents),
         *_language_reasons(entry, wish),
         f"{entry.parameters:,} parameters, a {entry.nominal_b:g}B",
-        *_size_reasons(offer, wish.room),
+        *_size_reasons(each, wish),
         *([] if permit is None else [f"licence {entry.licence}: {permit} for {wish.use}"]),
         *(["gated: accept its terms on the hub first"] if entry.gated else []),
     ]
@@ -204,12 +205,20 @@ def _language_reasons(entry: CatalogueEntry, wish: Wish) -> list[str]:
     return [f"languages: {_language_count(entry) or 'not counted'}"]
 
 
-def _size_reasons(offer: Offer, room: Room) -> list[str]:
+def _size_reasons(each: _Candidate, wish: Wish) -> Iterator[str]:
+    """Say whether it fits, what that is made of, and where to get it if nobody is known to offer it so."""
+    offer, has_bytes = each.offer, wish.room.memory_bytes
     known = "" if offer.footprint.measured else "; the size of the weights is computed"
-    judged = [f"{offer.form} on {offer.runtime} {Judgement(offer.need, room.memory_bytes)}", f"{offer.need}{known}"]
-    if not offer.is_offered:
-        judged.append(f"nobody is known to offer it as {offer.form}: it has to be found first")
-    return judged
+    yield f"{offer.form} on {offer.runtime}: {Judgement(offer.need, has_bytes)}"
+    yield f"{offer.need}{known}"
+    if offer.is_offered:
+        return
+    yield f"nobody is known to offer it as {offer.form}: it has to be found first"
+    every_form = replace(wish, forms=frozenset(MOST_EXACT_FIRST), runtime=None)
+    for other in offers(each.entry, every_form):
+        if other.is_offered:
+            yield f"{other.command} brings {other.form}, on {other.runtime}: {Judgement(other.need, has_bytes)}"
+            return
 
 
 def _advice(entries: Sequence[CatalogueEntry], wish: Wish) -> Iterator[str]:

@@ -206,7 +206,7 @@ def test_memory_is_told_as_doctor_tells_it() -> None:
     """What fits, what does not, and what nobody knows."""
     need = MemoryNeed("llamacpp", "Q4_K_M", 4 * GB, GB, GB, GB // 2, 4, 2048)
     told = [memory_told(PlannedMemory(Judgement(need, has_gb * GB), 2 * GB, has_gb * GB)) for has_gb in (8, 6)]
-    assert told[0].startswith("memory: fits: needs 6.5 GB, has 8.0 GB (weights 4.0 GB (Q4_K_M), cache of 4 answers ")
+    assert told[0].startswith("memory: fits: needs 6.5 GB, has 8.0 GB (weights 4.0 GB (Q4_K_M), cache 1.0 GB for ")
     assert told[1].startswith("memory: does not fit: needs 6.5 GB, has 6.0 GB (weights")
     assert told[1].endswith("; the worker took 2.0 GB when it was measured")
     assert memory_told(PlannedMemory(has_bytes=8 * GB)) == "memory: what the model needs is not known; has 8.0 GB"

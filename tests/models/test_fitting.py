@@ -115,7 +115,7 @@ def test_a_cache_of_unknown_size_counts_as_unknown_and_not_as_nothing() -> None:
     assert Judgement(found, found.least_bytes).verdict is Verdict.UNKNOWN
     assert Judgement(found, found.least_bytes - 1).verdict is Verdict.DOES_NOT_FIT
     assert "and a cache of unknown size, has" in str(Judgement(found, found.least_bytes))
-    assert "cache of 4 answers side by side of 2048 tokens of unknown size" in str(found)
+    assert "cache of unknown size for 4 answers side by side of 2048 tokens" in str(found)
 
 
 def test_a_machine_without_a_bound_that_is_known_leaves_it_open() -> None:

@@ -242,6 +242,7 @@ def test_a_file_that_somebody_offers_comes_before_a_form_that_would_have_to_be_f
     searched = the("qwen3-4b", ask(Wish(needs=(CHAT,))))
     assert searched.offer.command == "botbridge models search --tag gguf --text qwen3-4b"
     assert "nobody is known to offer it as Q8_0: it has to be found first" in searched.reasons
+    assert searched.reasons[-1] == "botbridge models pull qwen3-4b brings BF16, on transformers: needs 9.5 GB"
     whole = the("qwen3-4b", ask(Wish(needs=(CHAT,), forms=forms_called("16-bit")))).offer
     assert (whole.command, whole.runtime) == ("botbridge models pull qwen3-4b", Runtime.TRANSFORMERS)
 
