@@ -30,7 +30,7 @@ from botbridge.settings import load_settings
 from tests.fakes.discord import FakeDiscord
 from tests.fakes.hub import FakeHub
 from tests.fakes.machines import CONTAINER, FULL_DISK, LAPTOP, MAC, RELIC, SERVER, WINDOWS, FixedProbe
-from tests.fakes.model_sources import RecordedProgress, tiny_files
+from tests.fakes.model_sources import RecordedProgress, adapter_files, tiny_files
 from tests.fakes.schemas import complaints
 from tests.fakes.telegram.client import FakeTelegram
 from tests.journey.bridge import Bridge
@@ -129,6 +129,30 @@ async def test_a_processor_without_bfloat16_needs_twice_the_memory(pulled: Path)
     """The engine transformers takes float32 there."""
     found = await doctor(pulled, LAPTOP, INFERENCE__MODEL=MODEL)
     assert "weights 1 MB (F32)" in row("Memory (RAM)", found).needed
+
+
+async def test_an_adapter_for_the_model_decides_the_engine_and_one_for_another_does_not(
+    pulled: Path, hub: FakeHub
+) -> None:
+    """As in the worker: transformers alone computes adapters."""
+    (config,) = (pulled / "models").rglob("config.json")
+    config.with_name("model.gguf").write_bytes(b"GGUF")
+    for base, is_taken in (("org/other", False), (MODEL, True)):
+        name = f"org/adapter-for-{base.rpartition('/')[2]}"
+        hub.repository(name).commit(adapter_files(base))
+        pull(load_catalogue().resolve(name), ModelStore(pulled), Hub(hub.endpoint), RecordedProgress())
+        found = await doctor(pulled, INFERENCE__MODEL=MODEL)
+        assert row("Engines", found).found.endswith("taken: transformers") is is_taken
+        assert ("botbridge with transformers" in row("Memory (RAM)", found).needed) is is_taken
+
+
+async def test_weights_of_32_bits_are_seen_before_they_are_fetched(tmp_path: Path) -> None:
+    """Those of jais take 3.1 GB of disk, and half of that in memory where the processor computes with bfloat16."""
+    found = await doctor(tmp_path, INFERENCE__MODEL="jais-family-590m-chat")
+    assert "weights 1.5 GB (BF16)" in row("Memory (RAM)", found).needed
+    assert "3.1 GB for the model" in row("Disk", found).needed
+    old = await doctor(tmp_path, LAPTOP, INFERENCE__MODEL="jais-family-590m-chat")
+    assert "weights 3.1 GB (F32)" in row("Memory (RAM)", old).needed
 
 
 async def test_the_default_model_is_judged_before_it_is_fetched(tmp_path: Path) -> None:

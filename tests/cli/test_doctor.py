@@ -62,6 +62,10 @@ async def test_a_name_that_no_model_has_is_wrong_use(bridge: Bridge) -> None:
     assert "no model is called" in err
 
 
+LEAST_BOT_BYTES = 200_000_000
+"""The weights of the embedded model, and the processes that it needs: 128 MB and more for the service alone."""
+
+
 async def until_ready(bridge: Bridge) -> None:
     """Return once the service's model is loaded; a process tells nobody by itself."""
     client = ControlClient(bridge.home / "control.sock")
@@ -78,7 +82,8 @@ async def test_beside_a_bot_that_runs_its_own_memory_is_not_missed(home: Path, m
         code, out, err = await bridge.command("doctor", "--json")
         rows = {row["component"]: row for row in json.loads(out)["rows"]}
         assert (code, err) == (0, "hashing the files of smollm2-135m-instruct\n")
-        assert rows["Memory (RAM)"]["found"].endswith("beside the running bot")
+        assert "MB of the running bot" in rows["Memory (RAM)"]["found"]
+        assert json.loads(out)["machine"]["memory"]["bot_bytes"] > LEAST_BOT_BYTES
         assert rows["Model"]["found"].endswith("every hash agrees")
         assert rows["Database"]["status"] == "ok"
         await until_ready(bridge)
