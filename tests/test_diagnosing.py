@@ -125,6 +125,15 @@ async def test_a_directory_of_ones_own_is_there_and_has_nothing_to_be_held_again
     assert row("Model", found).status is Status.OK
 
 
+async def test_damaged_weights_of_ones_own_have_no_size_and_stop_no_audit(pulled: Path) -> None:
+    """Nobody has a hash of them."""
+    (config,) = (pulled / "models").rglob("config.json")
+    weights = config.with_name("model.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1])
+    found = row("Memory (RAM)", await doctor(pulled, INFERENCE__MODEL=str(config.parent)))
+    assert (found.status, found.upgrade) == (Status.UNKNOWN, "the model's size is not known")
+
+
 async def test_a_processor_without_bfloat16_needs_twice_the_memory(pulled: Path) -> None:
     """The engine transformers takes float32 there."""
     found = await doctor(pulled, LAPTOP, INFERENCE__MODEL=MODEL)

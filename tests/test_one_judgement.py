@@ -125,6 +125,18 @@ def test_all_three_say_the_same(tmp_path: Path, model: str, machine: MachineFact
         assert asked[2] == plan[2]
 
 
+@pytest.mark.parametrize("engine", ["openvino", "transformers", "llamacpp"])
+def test_the_engine_of_the_settings_is_the_one_that_is_judged(tmp_path: Path, engine: str) -> None:
+    """Where it is not installed, both judge another, and the same."""
+    settings = load_settings(
+        {"HOME": str(tmp_path), "INFERENCE__ENGINE": engine}, env_file=tmp_path / ".env", secrets_dir=tmp_path
+    )
+    doctor, plan = said_by_doctor(settings, CONTAINER), said_by_plan(settings, CONTAINER)
+    assert doctor[0::2] == plan[0::2]
+    if engine in installed_engines():
+        assert f"botbridge with {engine} " in plan[2]
+
+
 def test_the_table_has_every_answer(tmp_path: Path) -> None:
     """Else agreement would be cheap."""
     found = set()

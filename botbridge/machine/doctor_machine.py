@@ -39,7 +39,8 @@ def memory(examined: Examined) -> Row:
         case Verdict.FITS:
             return Row("Memory (RAM)", found, _memory_needed(model.need))
         case Verdict.UNKNOWN:
-            return Row("Memory (RAM)", found, _memory_needed(model.need), Status.UNKNOWN, str(judgement), TRY_IT)
+            how = TRY_IT if model.state is ModelState.HERE else f"{model.pull_command} && {TRY_IT}"
+            return Row("Memory (RAM)", found, _memory_needed(model.need), Status.UNKNOWN, str(judgement), how)
         case Verdict.DOES_NOT_FIT:
             upgrade, how = _more_memory(machine, model.need.kept_bytes, judgement.short_bytes)
             upgrade = f"{judgement}; {upgrade}"

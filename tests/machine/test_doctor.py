@@ -131,6 +131,8 @@ def test_a_cache_of_unknown_size_is_said_to_be_unknown() -> None:
     assert found.needed.startswith("at least 2.0 GB: ")
     assert "cache of unknown size" in found.needed
     assert (found.status, found.how) == (UNKNOWN, "botbridge bench")
+    missing = row("Memory (RAM)", examined(SERVER, model(1, fetch_gb=1, need=need)))
+    assert missing.how == "botbridge models pull a-model && botbridge bench"
     assert row("Memory (RAM)", examined(RELIC, model(1, need=need))).status is UPGRADE
 
 

@@ -123,14 +123,18 @@ def test_a_machine_without_a_bound_that_is_known_leaves_it_open() -> None:
     assert str(Judgement(need(), None)).startswith("needs ")
 
 
-@given(st.integers(0, 10**12), st.integers(0, 10**12))
-def test_what_does_not_fit_is_never_told_with_two_equal_sizes(weights_bytes: int, has_bytes: int) -> None:
-    """Nor with more than there is where it does fit by the last byte."""
-    weights = StoredWeights(has_gguf=True, gguf_bytes=weights_bytes)
-    judgement = Judgement(need(engine="llamacpp", weights=weights), has_bytes)
-    verdict, _, told = str(judgement).partition(": needs ")
-    needs, _, has = told.partition(", has ")
-    assert verdict == judgement.verdict
-    assert (judgement.short_bytes > 0) == (judgement.verdict is Verdict.DOES_NOT_FIT)
-    if judgement.verdict is Verdict.DOES_NOT_FIT:
-        assert needs != has
+@given(st.integers(0, 10**12), st.integers(1, 10**8))
+def test_what_does_not_fit_is_never_told_with_two_equal_sizes(weights_bytes: int, short_bytes: int) -> None:
+    """However little is lacking."""
+    found = need(engine="llamacpp", weights=StoredWeights(has_gguf=True, gguf_bytes=weights_bytes))
+    judgement = Judgement(found, found.least_bytes - short_bytes)
+    needs, has = str(judgement).removeprefix("does not fit: needs ").split(", has ")
+    assert needs != has
+    assert judgement.short_bytes == short_bytes
+
+
+def test_what_fits_by_the_last_byte_fits() -> None:
+    found = need(engine="llamacpp")
+    judgement = Judgement(found, found.least_bytes)
+    assert (judgement.verdict, judgement.short_bytes) == (Verdict.FITS, 0)
+    assert str(judgement) == "fits: needs 378 MB, has 378 MB"

@@ -290,6 +290,15 @@ def test_only_the_form_that_is_here_takes_no_more_disk() -> None:
     assert disk_bytes("Q4_K_M", "org/llama-3.2-1b-GGUF:Q8_0") == 808_000_000
 
 
+def test_a_disk_that_nobody_can_tell_the_need_of_speaks_against_nothing() -> None:
+    """An operator's entry may name a wheel whose GGUF has no known size."""
+    wheel = {"kind": "wheel", "requirement": "a==1", "wheel_bytes": 9, "wheel_sha256": "", "gguf_sha256": ""}
+    entry = model("a", GB, 1, "LlamaForCausalLM", "chat", source={**wheel, "member": "a/Model.Q4_1.gguf"})
+    catalogue = Catalogue.model_validate({"source": [{"id": "facts", "title": "facts"}], "model": [entry]})
+    found = the("a", ask(Wish(forms=QUANTIZED | {"BF16"}, room=Room(20 * GB, 1)), catalogue))
+    assert (found.offer.form, found.offer.disk_bytes) == ("BF16", None)
+
+
 def test_what_can_be_pulled_comes_before_what_would_have_to_be_found() -> None:
     """As its publisher has it, where nobody is known to have quantized it."""
     every_form = Wish(needs=(CHAT,), forms=QUANTIZED | {"BF16"})

@@ -25,6 +25,7 @@ def test_a_wheel_brings_its_gguf_a_fast_one_that_is_used_and_the_weights_with_16
     assert coming.disk_bytes == 92_871_040 + 98_362_432 + 118_268_992 + 2 * 134_515_008
 
 
+@pytest.mark.slow
 def test_the_sizes_of_the_embedded_model_are_those_of_its_files(model_home: Path) -> None:
     (directory,) = (model_home / "models").glob(f"{DEFAULT_MODEL}/*/")
     sizes = {path.name: path.stat().st_size for path in directory.glob("*.gguf")}
