@@ -12,6 +12,7 @@ from botbridge.inference.adapters import has_peft, known_adapters
 from botbridge.inference.choice import AUTO, engine_order, installed_engines
 from botbridge.inference.engines.safetensors_files import WeightsDamaged, count_numbers
 from botbridge.machine.doctor_facts import ChosenModel, Engines, Licence, ModelState, Status
+from botbridge.machine.figures import read_report
 from botbridge.machine.probe import MachineFacts
 from botbridge.models.acceptance import read_acceptance
 from botbridge.models.catalogue import load_catalogue
@@ -19,6 +20,7 @@ from botbridge.models.clearance import entry_of, named_licence, refusal, unknown
 from botbridge.models.facts import CatalogueEntry
 from botbridge.models.fitting import Holding, MemoryNeed, StoredWeights, computes_bfloat16, memory_need
 from botbridge.models.licences import load_licences
+from botbridge.models.listing import names_of
 from botbridge.models.match_facts import Room
 from botbridge.models.names import DirectorySource, GgufSource, NamedModel
 from botbridge.models.store import ModelFiles, ModelStore
@@ -77,6 +79,17 @@ def holding_of(settings: Settings, machine: MachineFacts) -> Holding:
 def room_of(machine: MachineFacts) -> Room:
     """Return what a machine has room for."""
     return Room(machine.memory.holdable_bytes, machine.disk_free_bytes)
+
+
+def engines_for(settings: Settings, entry: CatalogueEntry) -> tuple[str, ...]:
+    """Return the installed engines in the order in which they would be tried for a model, whatever its form."""
+    inference = settings.inference
+    reports = (read_report(settings.home, name) for name in names_of(entry))
+    measured = next((report.order_for(inference.slots) for report in reports if report is not None), ())
+    wanted = () if inference.engine == AUTO else (inference.engine,)
+    return engine_order(
+        (*wanted, *measured), installed_engines(), has_gguf=True, has_safetensors=True, slots=inference.slots
+    )
 
 
 def need_at_hand(

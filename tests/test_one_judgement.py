@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,20 +12,22 @@ from botbridge.cli.plan import planned_memory
 from botbridge.inference.choice import installed_engines
 from botbridge.machine.doctor_facts import Examined, Status
 from botbridge.machine.doctor_machine import memory
-from botbridge.machine.plan import Measured
+from botbridge.machine.figures import write_report
+from botbridge.machine.plan import Measured, measured_speed
 from botbridge.machine.plan_report import as_facts
 from botbridge.machine.probe import MachineFacts
 from botbridge.machine.queueing import Speed
-from botbridge.model_at_hand import holding_of, look_at_model, room_of
+from botbridge.model_at_hand import engines_for, holding_of, look_at_model, room_of
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.facts import CatalogueEntry
 from botbridge.models.fitting import Judgement, Verdict
 from botbridge.models.match import match
 from botbridge.models.match_facts import MOST_EXACT_FIRST, Wish
 from botbridge.models.to_come import name_of
+from botbridge.setting_groups import DEFAULT_MODEL
 from botbridge.settings import Settings, load_settings
 from tests.fakes.machines import CONTAINER, GB, LAPTOP, MAC, RELIC, SERVER
-from tests.machine.test_plan import planned
+from tests.machine.test_plan import FAST, REPORT, planned
 
 CATALOGUE = load_catalogue()
 MODELS = (
@@ -68,7 +71,7 @@ def said_by_doctor(settings: Settings, machine: MachineFacts) -> tuple[Verdict, 
 def said_by_plan(settings: Settings, machine: MachineFacts) -> tuple[Verdict, str, str]:
     """The same."""
     speed = Speed.guessed(5.0)
-    taken = planned_memory(settings, machine, Measured(speed), engine=None, quantization=None, slots=None)
+    taken = planned_memory(settings, machine, Measured(speed), engine=None, quantization=None)
     assert taken.judgement is not None
     told = as_facts(replace(planned(), memory=taken))["memory"]
     assert told["least_bytes"] == taken.judgement.need.least_bytes
@@ -81,7 +84,7 @@ def said_by_match(settings: Settings, machine: MachineFacts, model: str) -> tupl
         forms=frozenset(MOST_EXACT_FIRST),
         holding=holding_of(settings, machine),
         room=room_of(machine),
-        engines=installed_engines(),
+        engines_for=partial(engines_for, settings),
     )
     entry = CATALOGUE.find(model)
     answer = match([entry], replace(wish, forms=frozenset({pulled_form(entry)})))
@@ -131,10 +134,23 @@ def test_the_engine_of_the_settings_is_the_one_that_is_judged(tmp_path: Path, en
     settings = load_settings(
         {"HOME": str(tmp_path), "INFERENCE__ENGINE": engine}, env_file=tmp_path / ".env", secrets_dir=tmp_path
     )
-    doctor, plan = said_by_doctor(settings, CONTAINER), said_by_plan(settings, CONTAINER)
+    doctor, plan = said_by_doctor(settings, SERVER), said_by_plan(settings, SERVER)
     assert doctor[0::2] == plan[0::2]
     if engine in installed_engines():
         assert f"botbridge with {engine} " in plan[2]
+    if engine != "transformers":  # of its two forms `match` shows the GGUF first
+        assert said_by_match(settings, SERVER, DEFAULT_MODEL) == plan
+
+
+def test_the_engine_that_was_measured_fastest_is_the_one_that_is_judged(tmp_path: Path) -> None:
+    report = replace(REPORT, model=DEFAULT_MODEL, engines=(replace(FAST, engine="openvino"),))
+    write_report(tmp_path, report)
+    settings = load_settings({"HOME": str(tmp_path)}, env_file=tmp_path / ".env", secrets_dir=tmp_path)
+    assert measured_speed(report, "auto", DEFAULT_MODEL, 4).engine == "openvino"
+    asked = said_by_match(settings, SERVER, DEFAULT_MODEL)
+    assert asked == said_by_plan(settings, SERVER)
+    assert asked[2] == said_by_doctor(settings, SERVER)[2]
+    assert "botbridge with openvino" in asked[2]
 
 
 def test_the_table_has_every_answer(tmp_path: Path) -> None:

@@ -58,9 +58,8 @@ def match(
 ) -> None:
     """Rank the catalogue's models by what is needed and by what this machine holds; exit 1 when none fits."""
     from botbridge.cli.printing import prepare
-    from botbridge.inference.choice import installed_engines
     from botbridge.machine.probe import LocalProbe
-    from botbridge.model_at_hand import holding_of, room_of
+    from botbridge.model_at_hand import engines_for, holding_of, room_of
     from botbridge.models import match_facts
     from botbridge.models.catalogue import load_catalogue
     from botbridge.models.clearance import permission
@@ -87,7 +86,7 @@ def match(
         permit=partial(permission, use=use or Use.PERSONAL, licences=load_licences()),
         holding=match_facts.low_end(holding) if low_end else holding,
         room=match_facts.LOW_END if low_end else room_of(machine),
-        engines=installed_engines(),
+        engines_for=partial(engines_for, settings),
         installed=frozenset(manifest.model for manifest, _ in ModelStore(settings.home).installed()),
     )
     catalogue = load_catalogue(home=settings.home)

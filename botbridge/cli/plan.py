@@ -70,14 +70,15 @@ def plan(
 
     check_plot(plot, as_json=as_json)
     terms = Terms(_watts(watts), _money(kwh_price), eur_usd)
-    settings = prepare({"INFERENCE__MODEL": model}, quiet=True)
+    options = {"INFERENCE__MODEL": model, "INFERENCE__SLOTS": None if slots is None else str(slots)}
+    settings = prepare(options, quiet=True)
     prices = load_prices(settings.home)
     measured = _measured(settings, engine, tokens_per_s)
     load = Load(users, messages_per_day, peak_share, history_tokens)
     talk = Talk(prompt_tokens, reply_tokens, reply_variation)
-    service = Service(measured.speed, talk, slots or settings.inference.slots)
+    service = Service(measured.speed, talk, settings.inference.slots)
     machine = LocalProbe().look(settings.home)
-    memory = planned_memory(settings, machine, measured, engine=engine, quantization=quantization, slots=slots)
+    memory = planned_memory(settings, machine, measured, engine=engine, quantization=quantization)
     made = make_plan(
         settings.inference.model, measured, load, service, memory=memory, prices=prices, terms=terms, wait_s=wait_s
     )
@@ -98,7 +99,8 @@ def _measured(settings: Settings, engine: str | None, tokens_per_s: float | None
     if tokens_per_s is not None:
         return Measured(Speed.guessed(tokens_per_s))
     name = named_model(settings).model
-    return measured_speed(read_report(settings.home, name), engine or settings.inference.engine, name)
+    inference = settings.inference
+    return measured_speed(read_report(settings.home, name), engine or inference.engine, name, inference.slots)
 
 
 def planned_memory(
@@ -108,7 +110,6 @@ def planned_memory(
     *,
     engine: str | None,
     quantization: str | None,
-    slots: int | None,
 ) -> PlannedMemory:
     """Judge the memory of a plan.
 
@@ -118,26 +119,21 @@ def planned_memory(
         measured: Its engine is the one that is judged.
         engine: Else this one; None for that of the settings.
         quantization: None for the form that is here, or would come.
-        slots: None for those of the settings.
 
     Raises:
         ModelNotFound: The model is neither in the catalogue nor here.
         BadParameter: No size is known of this quantization.
     """
-    from dataclasses import replace
-
     from botbridge.errors import ModelNotFound
     from botbridge.inference.choice import AUTO
     from botbridge.machine.plan import NO_MODEL_HERE, PlannedMemory
     from botbridge.model_at_hand import holding_of, need_at_hand
     from botbridge.models.fitting import Judgement
 
-    holding = holding_of(settings, machine)
-    holding = holding if slots is None else replace(holding, conversations=slots)
     wanted = measured.engine or engine or settings.inference.engine
     computing = AUTO if wanted in NO_MODEL_HERE else wanted
     try:
-        need = need_at_hand(settings, holding, engine=computing, quantization=quantization)
+        need = need_at_hand(settings, holding_of(settings, machine), engine=computing, quantization=quantization)
     except ModelNotFound:
         if wanted not in NO_MODEL_HERE:
             raise

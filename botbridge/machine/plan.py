@@ -152,11 +152,12 @@ def make_plan(
     )
 
 
-def measured_speed(report: Report | None, engine: str, model: str) -> Measured:
+def measured_speed(report: Report | None, engine: str, model: str, slots: int) -> Measured:
     """Return what `botbridge bench` found.
 
     Args:
         engine: Of the settings; one that `bench` does not measure means the fastest.
+        slots: For so many answers side by side.
 
     Raises:
         NotMeasured: It found nothing of this model or this engine.
@@ -168,7 +169,7 @@ def measured_speed(report: Report | None, engine: str, model: str) -> Measured:
         raise NotMeasured(
             f"{model} was not measured on this machine: run `botbridge bench`, or say --tokens-per-s N to plan without"
         )
-    name = report.fastest_first[0] if engine in NOT_MEASURED_BY_BENCH else engine
+    name = report.order_for(slots)[0] if engine in NOT_MEASURED_BY_BENCH else engine
     if name not in able:
         raise NotMeasured(
             f"the engine {name} was not measured with {model}: run `botbridge bench`, "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
@@ -48,6 +48,11 @@ def unread(_: CatalogueEntry) -> Permission:
     return Permission.UNKNOWN
 
 
+def without_preference(_: CatalogueEntry) -> tuple[str, ...]:
+    """Return the engines that somebody has installed of whom nothing is known."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Room:
     """What a machine can hold, and what is free on its disk; None for no bound that is known."""
@@ -79,7 +84,7 @@ class Wish:
         use: What the licence has to allow, for people to read; empty where nobody asked.
         permit: What a licence says to that use.
         holding: How the settings want a model held.
-        engines: Those that are installed come first.
+        engines_for: The engines that are installed, in the order in which they would be tried for a model.
         installed: What lies in the store, by the names under which it was pulled; it takes no more disk.
     """
 
@@ -93,7 +98,7 @@ class Wish:
     permit: Callable[[CatalogueEntry], Permission] = field(default=unread, compare=False)
     holding: Holding = field(default_factory=Holding)
     room: Room = Room()
-    engines: frozenset[str] = frozenset()
+    engines_for: Callable[[CatalogueEntry], Sequence[str]] = field(default=without_preference, compare=False)
     installed: frozenset[str] = frozenset()
 
 

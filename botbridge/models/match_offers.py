@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from botbridge.models.facts import CatalogueEntry
@@ -61,27 +61,35 @@ SEARCH: Final = "botbridge models search"
 
 
 def offers(entry: CatalogueEntry, wish: Wish) -> list[Offer]:
-    """Return the ways to run a model that a wish allows.
+    """Return the ways to run a model that a wish allows: each form by the engine that would be taken for it.
 
-    What can be pulled comes first, then the quantized before the whole, then what an installed engine computes, then
+    What can be pulled comes first, then what an installed engine computes, then the quantized before the whole, then
     the most exact.
     """
+    installed = list(wish.engines_for(entry))
     found = [
         offer
-        for runtime in runtimes_of(entry)
+        for runtime in sorted(runtimes_of(entry), key=lambda runtime: _place(runtime.engine, installed))
         if wish.runtime in {None, runtime}
         for form in _forms(entry, runtime)
         if form in wish.forms and (offer := _offer(entry, runtime, form, wish)) is not None
     ]
+    by_form: dict[str, Offer] = {}
+    for offer in found:
+        by_form.setdefault(offer.form, offer)
     return sorted(
-        found,
+        by_form.values(),
         key=lambda offer: (
             not offer.is_offered,
+            offer.runtime.engine not in installed,
             offer.form in WHOLE,
-            offer.runtime.engine not in wish.engines,
             MOST_EXACT_FIRST.index(offer.form),
         ),
     )
+
+
+def _place(engine: str, order: Sequence[str]) -> int:
+    return order.index(engine) if engine in order else len(order)
 
 
 def _forms(entry: CatalogueEntry, runtime: Runtime) -> Iterator[str]:

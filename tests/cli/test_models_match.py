@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from botbridge.cli.models import models_app
 from botbridge.cli.models_match import facts_of
+from botbridge.inference.choice import installed_engines
 from botbridge.models.facts import Task
 from botbridge.models.match import match
 from botbridge.models.match_facts import Room, Wish
@@ -67,6 +68,25 @@ def test_each_model_is_printed_with_its_reasons_and_its_command() -> None:
     assert out.startswith("1. smollm2-135m-instruct: ")
     assert "\n     chat: among its tasks\n" in out
     assert "\n     botbridge models " in out
+
+
+def test_forms_of_every_size_are_offered_unless_only_quantized_ones_are_wanted() -> None:
+    """As its publisher has it a model can be pulled."""
+    offered = {found["model"]: found for found in printed("--need", "chat", "--max-params", "0.6B")["matches"]}
+    assert offered["qwen3-0.6b"]["command"] == "botbridge models pull qwen3-0.6b"
+    assert (offered["qwen3-0.6b"]["form"], offered["qwen3-0.6b"]["offered"]) == ("BF16", True)
+    quantized = {found["model"]: found for found in printed("--need", "chat", "--quantized")["matches"]}
+    assert quantized["qwen3-0.6b"]["offered"] is False
+    assert "BF16" not in {found["form"] for found in quantized.values()}
+
+
+def test_the_engine_of_the_settings_is_the_one_that_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOTBRIDGE_INFERENCE__ENGINE", "openvino")
+    found = printed("--need", "chat", "--max-params", "0.2B")["matches"][0]
+    assert (found["form"], found["runtime"]) == (
+        "Q4_1",
+        "openvino" if "openvino" in installed_engines() else "llama.cpp",
+    )
 
 
 def test_where_nothing_fits_the_exit_code_is_1_and_advice_is_given() -> None:

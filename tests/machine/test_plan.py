@@ -72,20 +72,29 @@ def table(*prices: Price) -> PriceTable:
 
 @pytest.mark.parametrize("engine", ["auto", "remote", "echo"])
 def test_the_fastest_engine_that_was_measured_is_planned_with(engine: str) -> None:
-    found = measured_speed(REPORT, engine, "org/model")
+    found = measured_speed(REPORT, engine, "org/model", 4)
     assert found == Measured(Speed(FAST.decode_tokens_s, 900.0), "llamacpp", None)
-    assert measured_speed(REPORT, "transformers", "org/model").resident_bytes == 10**9
+    assert measured_speed(REPORT, "transformers", "org/model", 4).resident_bytes == 10**9
+
+
+def test_the_engine_is_the_fastest_for_so_many_as_are_answered_at_once() -> None:
+    """The one that `auto` would take."""
+    report = replace(REPORT, engines=(replace(SLOW, decode_tokens_s={1: 40.0, 8: 900.0}), FAST))
+    assert [measured_speed(report, "auto", "org/model", slots).engine for slots in (4, 8)] == [
+        "llamacpp",
+        "transformers",
+    ]
 
 
 @pytest.mark.parametrize("report", [None, replace(REPORT, engines=(MISSING,)), replace(REPORT, engines=())])
 def test_without_a_measurement_one_sentence_names_the_command(report: Report | None) -> None:
     with pytest.raises(NotMeasured, match=r"^org/model was not measured .* `botbridge bench`, or say --tokens-per-s N"):
-        measured_speed(report, "auto", "org/model")
+        measured_speed(report, "auto", "org/model", 4)
 
 
 def test_an_engine_that_was_not_measured_is_told_with_those_that_were() -> None:
     with pytest.raises(NotMeasured, match="the engine openvino was not measured .* --engine transformers or llamacpp$"):
-        measured_speed(REPORT, "openvino", "org/model")
+        measured_speed(REPORT, "openvino", "org/model", 4)
 
 
 def test_as_many_people_as_the_limit_says_are_served_in_time_and_a_tenth_more_are_not() -> None:

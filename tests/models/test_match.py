@@ -276,7 +276,7 @@ def test_disk_that_is_full_leaves_out_what_is_not_here_yet() -> None:
 
 def test_only_the_form_that_is_here_takes_no_more_disk() -> None:
     """A GGUF lies under the hub's name of its repository, and the publisher's weights under the model's."""
-    wish = Wish(needs=(CHAT,), forms=frozenset({"Q8_0", "BF16"}), engines=frozenset({"transformers"}))
+    wish = Wish(needs=(CHAT,), forms=frozenset({"Q8_0", "BF16"}))
 
     def disk_bytes(form: str, *installed: str) -> int | None:
         asked = replace(wish, forms=frozenset({form}), installed=frozenset(installed))
@@ -309,9 +309,20 @@ def test_what_can_be_pulled_comes_before_what_would_have_to_be_found() -> None:
 
 
 def test_an_engine_that_is_installed_comes_first() -> None:
-    wish = Wish(needs=(CHAT,), engines=frozenset({"openvino"}))
-    assert the("llama-3.2-1b", ask(wish)).offer.runtime is Runtime.OPENVINO
-    assert the("llama-3.2-1b", ask(replace(wish, engines=frozenset()))).offer.runtime is Runtime.LLAMA_CPP
+    for order in (("openvino", "llamacpp"), ("openvino",)):
+        wish = Wish(needs=(CHAT,), engines_for=lambda _, order=order: order)
+        assert the("llama-3.2-1b", ask(wish)).offer.runtime is Runtime.OPENVINO
+    alone = Wish(needs=(CHAT,), forms=QUANTIZED | {"BF16"}, engines_for=lambda _: ("transformers",))
+    assert the("llama-3.2-1b", ask(alone)).offer.runtime is Runtime.TRANSFORMERS
+    assert the("llama-3.2-1b", ask(Wish(needs=(CHAT,)))).offer.runtime is Runtime.LLAMA_CPP
+
+
+def test_a_form_is_judged_by_the_engine_that_would_be_taken_for_it() -> None:
+    """Another may hold it in less memory; it is not the one that would load it."""
+    forms = frozenset({"Q8_0"})
+    tight = Wish(needs=(CHAT,), forms=forms, room=Room(2 * GB), engines_for=lambda _: ("openvino", "llamacpp"))
+    assert "as Q8_0 on openvino it does not fit" in why_not("llama-3.2-1b", ask(tight))
+    assert the("llama-3.2-1b", ask(replace(tight, runtime=Runtime.LLAMA_CPP))).offer.form == "Q8_0"
 
 
 def test_a_cache_of_unknown_size_leaves_it_open_whether_a_model_fits() -> None:
