@@ -39,8 +39,8 @@ TABLE_BYTES: Final = 550_000_000
 """What two engines hold beyond that, which grows with the table of words: such a share of one copy of the weights, at
 most so many bytes.
 
-How large that table is the catalogue does not say; reckoned so, a worker takes a tenth more at worst than is told, and
-a third less. Source: docs/performance.md, "What a worker takes".
+How large that table is the catalogue does not say; reckoned so, a worker takes a fiftieth more at worst than is told,
+and a quarter less. Source: docs/performance.md, "What a worker takes".
 """
 
 CONVERSATION_TOKENS: Final = 2048

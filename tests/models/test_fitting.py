@@ -58,22 +58,22 @@ def test_weights_are_held_in_the_form_and_as_often_as_the_engine_takes(
 @pytest.mark.parametrize(
     ("engine", "weights_mb", "streams_mb", "measured_mb"),
     [
-        ("llamacpp", 118, 94, 352),
-        ("llamacpp", 765, 134, 1085),
-        ("openvino", 118, 0, 477),
-        ("openvino", 765, 0, 2281),
+        ("llamacpp", 118, 94, 341),
+        ("llamacpp", 765, 134, 1090),
+        ("openvino", 118, 0, 474),
+        ("openvino", 765, 0, 2284),
         ("transformers", 269, 0, 763),
-        ("transformers", 892, 0, 1619),
-        ("transformers", 538, 0, 1516),
-        ("transformers", 1784, 0, 2878),
+        ("transformers", 892, 0, 1623),
+        ("transformers", 538, 0, 1120),
+        ("transformers", 1784, 0, 2807),
     ],
 )
 def test_what_is_reckoned_is_near_what_was_measured(
     engine: str, weights_mb: int, streams_mb: int, measured_mb: int
 ) -> None:
-    """The table of docs/performance.md; a tenth too little at worst, a third too much."""
+    """The table of docs/performance.md; a fiftieth too little at worst, four tenths too much."""
     reckoned_mb = COPIES[engine] * weights_mb + streams_mb + worker_bytes(engine, weights_mb * 10**6) / 10**6
-    assert 0.9 * measured_mb <= reckoned_mb <= 4 / 3 * measured_mb
+    assert 0.98 * measured_mb <= reckoned_mb <= 1.4 * measured_mb
 
 
 def test_every_engine_that_computes_has_its_overhead() -> None:
