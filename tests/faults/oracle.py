@@ -1,9 +1,11 @@
 """What became of everything that was said: one verdict over the platforms' ledgers and the database, pure.
 
 Every word of every question is unique in the world (`q12w3`: word 3 of question
-12), and the model says back what it is told. So a word that the bot shows twice
-was answered twice, unless `/again` asked for it, and one that it shows elsewhere
-was shown to others.
+12), and the model says back what it is told. So an answer belongs to the one
+message whose words it has; a word that the bot shows twice was answered twice,
+unless `/again` asked for it, and one that it shows elsewhere was shown to
+others. What is no answer has to be one of `sentences`, word for word. Nothing
+here is read from the product.
 """
 
 from __future__ import annotations
@@ -13,8 +15,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from botbridge.platforms.discord.catch_up import MISSED_IN_ALL, MISSED_PER_CHANNEL, PAGE_MESSAGES
+from tests.faults.sentences import IN_DOUBT, may_end
 from tests.journey.town import is_status
+
+PAGE_MESSAGES, MISSED_PER_CHANNEL, MISSED_IN_ALL = 100, 50, 100
+"""What of a channel's history has to be fetched, as docs/reliability.md promises (D10)."""
 
 WORD = re.compile(r"\bq(\d+)w\d+\b")
 ENDS = ("answered", "refused", "cancelled", "expired", "quarantined")
@@ -26,7 +31,8 @@ class Said:
 
     Attributes:
         place: `PLATFORM:CHAT`.
-        repeats: It is `/again`, and asks for words that were said before.
+        person: Who said it, by any name that tells two people of a platform apart.
+        text: As it was said, without the bot's name.
         by_menu: A command of Discord's menu, which stands in no history.
         is_void: Discord told its sender that it failed, because nobody acknowledged it in time.
     """
@@ -34,9 +40,29 @@ class Said:
     number: int
     place: str
     message_id: str
-    repeats: bool = False
+    person: str
+    text: str
     by_menu: bool = False
     is_void: bool = False
+
+    @property
+    def repeats(self) -> bool:
+        """It asks for words that were said before."""
+        return self.text == "/again"
+
+    @property
+    def stops(self) -> bool:
+        """It ends what its sender has under way in this place."""
+        return self.text in ("/cancel", "/reset")
+
+    @property
+    def is_question(self) -> bool:
+        """It is for the model."""
+        return not self.text.startswith("/")
+
+    def is_with(self, other: Said) -> bool:
+        """Whether both were said by one person in one place."""
+        return (self.place, self.person) == (other.place, other.person)
 
 
 @dataclass(frozen=True)
@@ -57,6 +83,11 @@ class Owed:
     text: str
     message_id: str | None
     is_status: bool
+
+    @property
+    def is_notice(self) -> bool:
+        """It tells that another part of the reply is in doubt."""
+        return _same_words(self.text, IN_DOUBT)
 
 
 @dataclass(frozen=True)
@@ -140,24 +171,26 @@ def judge(
     Args:
         tells_once: Platforms that tell of a message once; what nobody heard has to be fetched.
 
-    >>> judge([Said(1, "telegram:7", "5")], [], [], []).lost
+    >>> judge([Said(1, "telegram:7", "5", person="7", text="q1w0")], [], [], []).lost
     ['question 1 was never accepted']
     """
     verdict = Verdict()
+    accepted = list(accepted)
     rows = {(row.place, row.message_id): row for row in accepted}
     parts: defaultdict[int, list[Owed]] = defaultdict(list)
     for part in owed:
         parts[part.inbox_id].append(part)
-    seen = {(one.place, one.message_id): one for one in shown}
-    places: dict[int, str] = {}
     wanted: Counter[tuple[int, str]] = Counter()
-    history = History(said, rows, shown)
+    history, seen = History(said, rows, shown), {(one.place, one.message_id): one for one in shown}
+    heard = {one.number: row for one in said if (row := rows.get((one.place, one.message_id))) is not None}
     for one in said:
-        places[one.number] = one.place
-        row = rows.get((one.place, one.message_id))
+        row = heard.get(one.number)
         if row is not None:
             told = [part for part in parts[row.id] if not part.is_status]
-            verdict.ends[_end(one, row, told, seen, verdict)] += 1
+            _look_at_parts(one, row, told, seen, verdict)
+            _look_at_end(one, row, told, _with(one, said, heard), verdict)
+            is_unknown = any(part.state == "delivery_unknown" for part in told)
+            verdict.ends["unknown" if is_unknown else row.state] += 1
             verdict.void += one.is_void
             if one.repeats:
                 wanted.update(word for part in told for word in words_of(part.text))
@@ -167,27 +200,58 @@ def judge(
             verdict.lost.append(f"question {one.number} was never fetched")
         else:
             verdict.unheard += 1
-    _look_at_words(shown, places, wanted, verdict)
-    _look_for_strays(shown, rows.values(), parts, verdict)
+    _look_at_words(shown, {one.number: one.place for one in said}, wanted, verdict)
+    _look_for_strays(shown, accepted, parts, verdict)
+    for inbox_id in sorted({row.id for row in accepted} - {row.id for row in heard.values()}):
+        verdict.doubled.append(f"message {inbox_id} was accepted, and nobody said it, or it was accepted before")
     return verdict
 
 
-def _end(
-    one: Said, row: Accepted, parts: Sequence[Owed], seen: Mapping[tuple[str, str], Shown], verdict: Verdict
-) -> str:
-    """The one state in which an accepted message ended; what its sender cannot see is lost."""
-    if row.state not in ENDS:
-        verdict.lost.append(f"question {one.number} is still {row.state}")
-    elif not parts:
-        verdict.lost.append(f"question {one.number} is {row.state}, and nobody was told")
-    for part in parts:
+def _with(one: Said, said: Sequence[Said], heard: Mapping[int, Accepted]) -> list[tuple[Said, Accepted]]:
+    """What the same person said in the same place, as far as it was accepted, in the order of that."""
+    theirs = [(other, heard[other.number]) for other in said if other.number in heard and other.is_with(one)]
+    return sorted(theirs, key=lambda pair: pair[1].id)
+
+
+def _look_at_parts(
+    one: Said, row: Accepted, told: Sequence[Owed], seen: Mapping[tuple[str, str], Shown], verdict: Verdict
+) -> None:
+    """Find parts that their person cannot see, or was not told of that they may not see them."""
+    for part in told:
         if part.state == "sent":
             message = seen.get((row.place, part.message_id or ""))
-            if message is None or message.text.split() != part.text.split():
+            if message is None or not _same_words(message.text, part.text):
                 verdict.lost.append(f"question {one.number}: a part is noted as sent and cannot be seen")
         elif part.state != "delivery_unknown" and not one.is_void:
             verdict.lost.append(f"question {one.number}: a part is {part.state}")
-    return "unknown" if any(part.state == "delivery_unknown" for part in parts) else row.state
+    notices = sum(part.is_notice for part in told)
+    owed_notices = int(any(part.state == "delivery_unknown" and not part.is_notice for part in told))
+    if notices < owed_notices:
+        verdict.lost.append(f"question {one.number}: a part is in doubt, and nobody was told")
+    elif notices > owed_notices:
+        verdict.doubled.append(f"question {one.number}: told {notices} times of a doubt, {owed_notices} were owed")
+
+
+def _look_at_end(
+    one: Said, row: Accepted, told: Sequence[Owed], theirs: Sequence[tuple[Said, Accepted]], verdict: Verdict
+) -> None:
+    """Find messages that did not end, and those whose sender was told what does not belong to them or to their end."""
+    reply = " ".join(part.text for part in told if not part.is_notice)
+    asked = [(other.text, known.id) for other, known in theirs if other.is_question]
+    before = [text for text, inbox_id in asked if inbox_id < row.id]
+    repeatable = [*before[-1:], *(text for text, inbox_id in asked if inbox_id > row.id)]
+    if row.state not in ENDS:
+        verdict.lost.append(f"question {one.number} is still {row.state}")
+    elif not told:
+        verdict.lost.append(f"question {one.number} is {row.state}, and nobody was told")
+    elif not may_end(one.text, row.state, reply, inbox_id=row.id, repeatable=repeatable):
+        verdict.lost.append(f"question {one.number} is {row.state}, and its sender was told {reply[:200]!r}")
+    elif row.state == "cancelled" and not any(other.stops for other, _ in theirs):
+        verdict.lost.append(f"question {one.number} is cancelled, and its sender never asked for that")
+
+
+def _same_words(text: str, other: str) -> bool:
+    return text.split() == other.split()
 
 
 def words_of(text: str) -> list[tuple[int, str]]:
