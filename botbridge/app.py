@@ -79,7 +79,7 @@ def build(
         pull_missing: Fetch the model whichever it is; otherwise only the
             default one is fetched without being asked for.
         telegram_clock: Monotonic seconds, by which Telegram's rate rules are kept.
-        faults: What happens at the moments that `faults.Point` names.
+        faults: What happens at the moments that `faults.Boundary` names.
 
     Raises:
         ConfigError: no model can have the name in the settings, or the package for servers elsewhere is missing.
@@ -88,7 +88,7 @@ def build(
     texts = load_texts()
     storage = in_memory_storage() if in_memory else sql_storage(settings, faults)
     terminal = TerminalPlatform()
-    here = make_platforms(settings, storage, texts, terminal, platforms, telegram_clock=telegram_clock)
+    here = make_platforms(settings, storage, texts, terminal, platforms, telegram_clock=telegram_clock, faults=faults)
     generator = make_generator(settings, storage.state, pull_missing=pull_missing)
     room, waits = Room(time.monotonic), Waits()
     delivery = Delivery(storage.outbox, here, texts, faults)
@@ -129,6 +129,7 @@ def build(
         policy=policy,
         texts=texts,
         now_s=time.monotonic,
+        faults=faults,
     )
     operations = Operations(
         history=storage.history,
@@ -165,6 +166,7 @@ def make_platforms(
     wanted: Collection[str] | None,
     *,
     telegram_clock: Callable[[], float],
+    faults: Faults = NO_FAULTS,
 ) -> dict[PlatformName, Platform]:
     """Make the platforms that have what they need. A third one is three lines here."""
     made: dict[PlatformName, Platform] = {TERMINAL: terminal}
@@ -186,6 +188,7 @@ def make_platforms(
             message_content=settings.discord.message_content,
             api_base_url=settings.discord.api_base_url,
             gateway_url=settings.discord.gateway_url,
+            faults=faults,
         )
     return {name: platform for name, platform in made.items() if wanted is None or name in wanted}
 

@@ -1,6 +1,8 @@
 """The moments at which a process can die with the most to lose, by name; in the product nothing happens there.
 
-A test builds the app with its own `Faults` and ends the process at one of them.
+Each is just before or just after a boundary: a commit, after which something
+is known for good, or a send, after which somebody else knows of it. A test
+builds the app with its own `Faults` and ends the process at one of them.
 """
 
 from __future__ import annotations
@@ -9,37 +11,82 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 
-class Point(StrEnum):
-    """A moment on one side of a commit or of a send."""
+class Boundary(StrEnum):
+    """What is committed, or sent, as one; every transaction that writes the database names its own."""
 
-    INGEST_PRE_COMMIT = "ingest.pre_commit"
-    """A message is written, its transaction still open."""
-    INGEST_POST_COMMIT = "ingest.post_commit"
-    """It is committed, and the platform does not know it yet."""
-    REPLY_PRE_COMMIT = "reply.pre_commit"
-    """State, turn and parts are written, their transaction still open."""
-    REPLY_POST_COMMIT = "reply.post_commit"
-    """They are committed, and nothing is sent yet."""
-    SEND_PRE = "send.pre"
-    """A part is marked `sending`, and none of its bytes has left."""
-    SEND_POST = "send.post"
-    """The platform has taken a part, and that is not noted yet."""
-    MIGRATE = "migrate"
-    """One more migration is carried out, the transaction of them all still open."""
+    INGEST = "ingest"
+    """A message is accepted; after it, the platform does not know that yet."""
+    IGNORE = "ignore"
+    """What cannot be understood is put aside with its bytes."""
+    QUEUE = "queue"
+    """A message stands in the line."""
+    CLAIM = "claim"
+    """An attempt at its answer is counted."""
+    REQUEUE = "requeue"
+    """It is put back, because its worker died."""
+    RELEASE = "release"
+    """At the start, what an earlier process had claimed is put back."""
+    REPLY = "reply"
+    """It ends: state, turn and parts; after it, nothing is sent yet."""
+    OPEN_STATUS = "status.open"
+    """A status message is about to be sent."""
+    SEND_STATUS = "status.send"
+    """It is sent."""
+    EDIT_STATUS = "status.edit"
+    """It is made to show how far the answer has come."""
+    MARK_SENDING = "mark.sending"
+    """A part is about to be sent."""
+    SEND = "send"
+    """It is sent, or made of the status message; after it, that is not noted yet."""
+    MARK_SENT = "mark.sent"
+    """It is noted that the platform has taken it."""
+    MARK_AGAIN = "mark.again"
+    """It is noted that it has to be tried again."""
+    MARK_UNDELIVERABLE = "mark.undeliverable"
+    """It is noted that the platform refuses it for good."""
+    SEND_ANEW = "send_anew"
+    """The message which it was to replace is gone: it becomes one of its own."""
+    LOSE_SIGHT = "lose_sight"
+    """It is in doubt, and a notice of that is owed."""
+    ACKNOWLEDGE = "acknowledge"
+    """Discord is told that a command was heard."""
+    RESET = "reset"
+    """Conversations begin anew, and what is under way in them ends."""
+    ADAPTER = "adapter"
+    """Conversations are answered with another adapter."""
+    AUDIT = "audit"
+    """An act of power is recorded."""
+    STATE = "state"
+    """A small fact is kept: Discord's cursors, the rates of this machine, the menu that was told."""
+    FORGET = "forget"
+    """A person is erased from the tables."""
+    SCRUB = "scrub"
+    """The file is written anew without what was erased."""
+    RETENTION = "retention"
+    """What is old is deleted, some hundred rows at a time."""
+    MIGRATION = "migration"
+    """The schema is brought up to date; once more before it for each single migration."""
 
 
 class Faults(Protocol):
-    """What happens at these moments."""
+    """What happens at these moments; neither method has to return."""
 
-    def reached(self, point: Point) -> None:
-        """Learn that the process is there; it may not return."""
+    def before(self, boundary: Boundary) -> None:
+        """Learn that all of it is done but the commit, or but the bytes that leave."""
+        ...
+
+    def after(self, boundary: Boundary) -> None:
+        """Learn that it is committed, or taken by whoever it was sent to, and that nothing else happened since."""
         ...
 
 
 class NoFaults:
     """Nothing happens."""
 
-    def reached(self, point: Point) -> None:
+    def before(self, boundary: Boundary) -> None:
+        """Go on."""
+
+    def after(self, boundary: Boundary) -> None:
         """Go on."""
 
 

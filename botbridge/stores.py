@@ -60,7 +60,7 @@ class Storage:
 
 def sql_storage(settings: Settings, faults: Faults = NO_FAULTS) -> Storage:
     """Make the ports over the SQLite file, which only one process may hold."""
-    database = Database(database_path(settings.database_url))
+    database = Database(database_path(settings.database_url), faults=faults)
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[None]:
@@ -75,7 +75,7 @@ def sql_storage(settings: Settings, faults: Faults = NO_FAULTS) -> Storage:
                 yield
 
     return Storage(
-        inbox=SqlInbox(database, faults),
+        inbox=SqlInbox(database),
         history=SqlHistory(database),
         outbox=SqlOutbox(database),
         people=SqlPeople(database),

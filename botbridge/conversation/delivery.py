@@ -35,7 +35,7 @@ from botbridge.errors import (
     ReplyRejected,
     StorageError,
 )
-from botbridge.faults import NO_FAULTS, Faults, Point
+from botbridge.faults import NO_FAULTS, Boundary, Faults
 from botbridge.messages import ChatId, MessageId, OutboxPart, Part, PartState, PlatformName
 from botbridge.ports import Outbox, Platform
 
@@ -178,7 +178,7 @@ class Delivery:
             part = replace(part, others=await until_stored(partial(self._outbox.others, part), part_id=part.id))
         if not await self._note(part, PartState.SENDING):
             return None  # what was due when the outbox was read has been sent before the reading was known
-        self._faults.reached(Point.SEND_PRE)
+        self._faults.before(Boundary.SEND)
         try:
             try:
                 message_id = await platform.send(part)
@@ -202,7 +202,7 @@ class Delivery:
             log.exception("unforeseen failure while sending", part_id=part.id, exc_info=error)
             await self._lose_sight(part, f"unforeseen failure: {type(error).__name__}")
         else:
-            self._faults.reached(Point.SEND_POST)
+            self._faults.after(Boundary.SEND)
             await self._note(part, PartState.SENT, message_id=message_id)
         return None
 

@@ -20,6 +20,7 @@ from collections.abc import Callable
 import structlog
 
 from botbridge.errors import BotBridgeError, ChatClosed, MessageGone, RateLimited
+from botbridge.faults import NO_FAULTS, Boundary, Faults
 from botbridge.messages import InboxRow, MessageId, PartState
 from botbridge.ports import Outbox, Platform
 
@@ -39,13 +40,21 @@ class Live:
     """Shows the progress of one reply; create it when the message joins the line, close it before the end."""
 
     def __init__(
-        self, row: InboxRow, platform: Platform, outbox: Outbox, placeholder: str, shut_out: Callable[[], object]
+        self,
+        row: InboxRow,
+        platform: Platform,
+        outbox: Outbox,
+        placeholder: str,
+        shut_out: Callable[[], object],
+        *,
+        faults: Faults = NO_FAULTS,
     ) -> None:
         """Show nothing yet.
 
         Args:
             placeholder: What the status message says before its first words.
             shut_out: Is called when the chat has shown that it takes nothing any more.
+            faults: What happens before and after each send and edit.
         """
         self._row = row
         self._address = row.incoming.address
@@ -53,6 +62,7 @@ class Live:
         self._outbox = outbox
         self._placeholder = placeholder
         self._shut_out = shut_out
+        self._faults = faults
         self._message_id = row.status_message_id
         self._pause_s = platform.edit_interval_s(self._address)
         self._wanted: str | None = None
@@ -127,16 +137,20 @@ class Live:
             # The first words travel as an edit, so that a crash cannot leave a piece of the answer behind.
             part = self._platform.render(self._placeholder)[0]
             status = await self._outbox.open_status(self._row.id, self._address, part)
+            self._faults.before(Boundary.SEND_STATUS)
             try:
                 self._message_id = await self._platform.send(status)
             except BotBridgeError:
                 await self._outbox.mark(status.id, PartState.UNDELIVERABLE, detail="status message not sent")
                 raise
+            self._faults.after(Boundary.SEND_STATUS)
             await self._outbox.mark(status.id, PartState.SENT, message_id=self._message_id)
         if self._closing.is_set() or text == self._placeholder:
             self._shown = text
             return
+        self._faults.before(Boundary.EDIT_STATUS)
         await self._platform.edit(self._address, self._message_id, text)
+        self._faults.after(Boundary.EDIT_STATUS)
         self._shown = text
 
     async def _rest(self, pause_s: float) -> None:

@@ -45,6 +45,7 @@ from botbridge.errors import (
     StorageError,
     WorkerDied,
 )
+from botbridge.faults import NO_FAULTS, Faults
 from botbridge.messages import InboxId, InboxRow, InboxState, IncomingMessage, MessageKind, Outcome, PlatformName
 from botbridge.ports import History, Inbox, Outbox, Platform, TextGenerator
 
@@ -88,6 +89,7 @@ class ConversationService:
         policy: Policy,
         texts: Texts,
         now_s: Callable[[], float],
+        faults: Faults = NO_FAULTS,
     ) -> None:
         self._inbox = inbox
         self._history = history
@@ -103,6 +105,7 @@ class ConversationService:
         self._policy = policy
         self._texts = texts
         self._now_s = now_s
+        self._faults = faults
         self._rate = MessageRate(policy.limits.messages_per_minute)
         self._look_at_s = now_s()
         self._is_draining = False
@@ -329,6 +332,7 @@ class ConversationService:
             self._outbox,
             placeholder=language.say("Writing…"),
             shut_out=lambda: self._tasks.begin(self._stop_for_nobody(row)),
+            faults=self._faults,
         )
         cost = self._estimates.cost(row.incoming.text, person_of(row), sampling.max_new_tokens)
         self._room.join(row, live, cost)

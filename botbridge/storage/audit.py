@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from sqlalchemy import Connection, insert
 
+from botbridge.faults import Boundary
 from botbridge.messages import AuditEntry
 from botbridge.storage.database import Database
 from botbridge.storage.tables import audit
@@ -23,4 +24,4 @@ class SqlAudit:
         def work(connection: Connection) -> None:
             connection.execute(insert(audit).values(**asdict(entry)))
 
-        await self._database.write(work)
+        await self._database.write(work, at=Boundary.AUDIT)

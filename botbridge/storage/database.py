@@ -9,7 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from sqlalchemy import Connection
+
 from botbridge.errors import StorageUnavailable
+from botbridge.faults import NO_FAULTS, Boundary, Faults
 from botbridge.storage.engines import driver_connection, reader_engine, writer_engine
 from botbridge.storage.failures import translated
 from botbridge.storage.files import make_private
@@ -23,15 +26,19 @@ class Database:
     `migrate.upgrade` first.
     """
 
-    def __init__(self, path: Path, *, busy_timeout_s: float = 5.0, reader_connections: int = 4) -> None:
+    def __init__(
+        self, path: Path, *, busy_timeout_s: float = 5.0, reader_connections: int = 4, faults: Faults = NO_FAULTS
+    ) -> None:
         """Note how to open it.
 
         Args:
             path: The file; created, readable by its owner alone, if there is none.
             busy_timeout_s: How long a write waits for another process's lock.
             reader_connections: How many reads may run side by side; more wait.
+            faults: What happens before and after each write that names its boundary.
         """
         self.path = path
+        self._faults = faults
         self._writing = writer_engine(path, busy_timeout_s)
         self._reading = reader_engine(path, busy_timeout_s, reader_connections)
         # Statements wait for the disk and for locks, so none runs in the thread of the event loop.
@@ -61,7 +68,7 @@ class Database:
         """Finish the writes that were asked for, then close."""
         await self._open.aclose()
 
-    async def write(self, work: Work[T], *, flush: bool = True) -> T:
+    async def write(self, work: Work[T], *, at: Boundary | None = None, flush: bool = True) -> T:
         """Run a piece of work in a write transaction; return its result once that is committed.
 
         Writes happen in the order of the calls. The work may run beside others
@@ -70,6 +77,7 @@ class Database:
 
         Args:
             work: What to do.
+            at: What the commit is called where `Faults` are told of it; every write of the product has a name.
             flush: Whether it outlives a power cut when this returns, with all
                 that was written before. False where nobody is told of it before
                 a later write that is flushed; the process may die all the same.
@@ -80,7 +88,17 @@ class Database:
 
         Cancellation: the work is carried out all the same.
         """
-        return await self._writer.write(work, flush=flush)
+        if at is None:
+            return await self._writer.write(work, flush=flush)
+
+        def named(connection: Connection) -> T:
+            value = work(connection)
+            self._faults.before(at)
+            return value
+
+        value = await self._writer.write(named, flush=flush)
+        self._faults.after(at)
+        return value
 
     async def read(self, work: Work[T]) -> T:
         """Run a piece of work on a snapshot of what is committed.
@@ -102,7 +120,9 @@ class Database:
             StorageUnavailable: no space, or somebody reads an older state, which
                 keeps the log; try again.
         """
+        self._faults.before(Boundary.SCRUB)
         await asyncio.get_running_loop().run_in_executor(self._writing_thread, self._scrub)
+        self._faults.after(Boundary.SCRUB)
 
     def _read(self, work: Work[T]) -> T:
         with translated(self.path), self._reading.begin() as connection:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from botbridge.answers import Recent, Role
+from botbridge.faults import Boundary
 from botbridge.messages import (
     ChatId,
     ConversationKey,
@@ -109,7 +110,7 @@ class SqlHistory:
                 ended += [row for row in rows if _end(connection, row, notice(row))]
             return sorted(ended, key=lambda row: row.id)
 
-        return await self._database.write(work)
+        return await self._database.write(work, at=Boundary.RESET)
 
     async def adapter(self, key: ConversationKey) -> str | None:
         """Return the adapter that a conversation is answered with; None for the bare model."""
@@ -124,7 +125,7 @@ class SqlHistory:
                 change = update(conversation).where(conversation.c.key.in_(page)).values(adapter=adapter)
                 connection.execute(change)
 
-        await self._database.write(work)
+        await self._database.write(work, at=Boundary.ADAPTER)
 
     async def last_question(self, key: ConversationKey, person: UserId) -> str | None:
         """Return what a person last asked in the current epoch; None when nothing, or when it was not answered."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
-from botbridge.faults import NO_FAULTS, Faults, Point
+from botbridge.faults import Boundary
 from botbridge.messages import (
     Address,
     ConversationKey,
@@ -59,11 +59,10 @@ _PAYLOAD = select(inbox.c.payload).where(inbox.c.id == bindparam("of_id"), inbox
 class SqlInbox:
     """`ports.Inbox` over the database; one object is one start of the service."""
 
-    def __init__(self, database: Database, faults: Faults = NO_FAULTS) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
         # Drawn, and no process id: after a restart another process may bear the old one.
         self._boot_id = secrets.token_hex(8)
-        self._faults = faults
 
     async def accept(self, incoming: IncomingMessage, key: ConversationKey) -> InboxRow | None:
         """Store a message, its sender and its conversation; None when it is already known."""
@@ -83,12 +82,9 @@ class SqlInbox:
                 "payload": encode_message(clean),
             }
             inbox_id = InboxId(connection.execute(_NEW_MESSAGE, new).scalar_one())
-            self._faults.reached(Point.INGEST_PRE_COMMIT)
             return InboxRow(inbox_id, key, epoch, clean, InboxState.RECEIVED)
 
-        row = await self._database.write(work)
-        self._faults.reached(Point.INGEST_POST_COMMIT)
-        return row
+        return await self._database.write(work, at=Boundary.INGEST)
 
     async def ignore(self, address: Address, message_id: MessageId, raw: bytes, reason: str) -> None:
         """Store what could not be understood, with its bytes."""
@@ -101,7 +97,7 @@ class SqlInbox:
                 insert(inbox).values(**place, state=InboxState.IGNORED, raw=raw, detail=reason, finished_at=utc_now())
             )
 
-        await self._database.write(work)
+        await self._database.write(work, at=Boundary.IGNORE)
 
     async def queued(self, inbox_id: InboxId, *, text: str | None = None) -> None:
         """Note that the message stands in the line, perhaps with another text; nothing changes when it is final."""
@@ -112,41 +108,35 @@ class SqlInbox:
                 changes["payload"] = encode_message(replace(decode_message(payload), text=storable(text)))
             connection.execute(_UNFINISHED, changes)
 
-        await self._database.write(work, flush=False)
+        await self._database.write(work, at=Boundary.QUEUE, flush=False)
 
     async def running(self, inbox_id: InboxId) -> bool:
         """Claim the message and count an attempt; False when it is already final."""
         claim = {"of_id": inbox_id, "state": InboxState.RUNNING, "claimed_by": self._boot_id}
         return await self._database.write(
-            lambda connection: connection.execute(_CLAIM, claim).rowcount == 1, flush=False
+            lambda connection: connection.execute(_CLAIM, claim).rowcount == 1, at=Boundary.CLAIM, flush=False
         )
 
     async def requeued(self, inbox_id: InboxId, *, is_to_blame: bool = False) -> None:
         """Put a running message back into the line; nothing changes when it is final."""
         more = {"of_id": inbox_id, "state": InboxState.QUEUED, "claimed_by": None, "more_crashes": int(is_to_blame)}
-        await self._database.write(lambda connection: connection.execute(_PUT_BACK, more))
+        await self._database.write(lambda connection: connection.execute(_PUT_BACK, more), at=Boundary.REQUEUE)
 
     async def release(self) -> int:
         """Put back what an earlier start of the service claimed; return how many messages that were."""
         of_another = or_(inbox.c.claimed_by.is_(None), inbox.c.claimed_by != self._boot_id)
         running = (inbox.c.finished_at.is_(None), inbox.c.state == InboxState.RUNNING, of_another)
         put_back = update(inbox).where(*running).values(state=InboxState.QUEUED, claimed_by=None)
-        return await self._database.write(lambda connection: connection.execute(put_back).rowcount)
+        return await self._database.write(lambda connection: connection.execute(put_back).rowcount, at=Boundary.RELEASE)
 
     async def finish(self, inbox_id: InboxId, outcome: Outcome) -> tuple[OutboxPart, ...] | None:
         """Store state, turns and parts in one transaction; None when the message was final already.
 
         It is flushed with the mark that a part of it is being sent: before that, nobody is told anything of it.
         """
-
-        def work(connection: Connection) -> tuple[OutboxPart, ...] | None:
-            owed = end(connection, inbox_id, outcome)
-            self._faults.reached(Point.REPLY_PRE_COMMIT)
-            return owed
-
-        owed = await self._database.write(work, flush=False)
-        self._faults.reached(Point.REPLY_POST_COMMIT)
-        return owed
+        return await self._database.write(
+            lambda connection: end(connection, inbox_id, outcome), at=Boundary.REPLY, flush=False
+        )
 
     async def unfinished(self) -> Sequence[InboxRow]:
         """Return all messages that are not final, oldest first."""

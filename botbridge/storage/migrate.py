@@ -17,7 +17,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, NullPool, create_engine, event
 
 from botbridge.errors import SchemaOutOfDate, StorageUnavailable
-from botbridge.faults import NO_FAULTS, Faults, Point
+from botbridge.faults import NO_FAULTS, Boundary, Faults
 from botbridge.storage.backup import copy_verified, damage
 from botbridge.storage.failures import translated
 from botbridge.storage.files import database_path, make_private, unusable
@@ -193,6 +193,7 @@ def _upgrade(path: Path, backup_dir: Path, script: ScriptDirectory, busy_timeout
         copy = _back_up(path, backup_dir, before)
     with translated(path):
         _migrate(path, script, busy_timeout_s, faults)
+    faults.after(Boundary.MIGRATION)
     return Upgrade(before, head, copy)
 
 
@@ -230,7 +231,7 @@ def _migrate(path: Path, script: ScriptDirectory, busy_timeout_s: float, faults:
         # Percent signs begin a substitution in Alembic's configuration.
         config.set_main_option("script_location", script.dir.replace("%", "%%"))
         config.attributes["connection"] = connection
-        config.attributes["migrated"] = partial(faults.reached, Point.MIGRATE)
+        config.attributes["migrated"] = partial(faults.before, Boundary.MIGRATION)
         command.upgrade(config, "head")
         if broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first():
             message = f"database {path}: the upgrade would break references of {broken[0]}; nothing was changed"

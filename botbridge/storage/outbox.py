@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, Select, bindparam, exists, insert, select, update
 
+from botbridge.faults import Boundary
 from botbridge.messages import Address, InboxId, MessageId, OutboxPart, Part, PartId, PartState
 from botbridge.storage.codec import encode_address
 from botbridge.storage.database import Database
@@ -32,6 +33,15 @@ _OTHERS = (
     .limit(1000)
 )
 
+_MARKS = {
+    PartState.PENDING: Boundary.MARK_AGAIN,
+    PartState.SENDING: Boundary.MARK_SENDING,
+    PartState.SENT: Boundary.MARK_SENT,
+    PartState.FAILED_RETRYABLE: Boundary.MARK_AGAIN,
+    PartState.UNDELIVERABLE: Boundary.MARK_UNDELIVERABLE,
+    PartState.DELIVERY_UNKNOWN: Boundary.LOSE_SIGHT,
+}
+
 
 class SqlOutbox:
     """`ports.Outbox` over the database."""
@@ -55,7 +65,7 @@ class SqlOutbox:
             part_id = PartId(connection.execute(_NEW_STATUS, new).scalar_one())
             return OutboxPart(part_id, inbox_id, address, part, PartState.SENDING, is_status=True)
 
-        return await self._database.write(work)
+        return await self._database.write(work, at=Boundary.OPEN_STATUS)
 
     async def due(self) -> Sequence[OutboxPart]:
         """Return all parts that are `pending` or `failed_retryable`, oldest first."""
@@ -81,11 +91,14 @@ class SqlOutbox:
         changes = _changes(part_id, state, detail)
         if message_id is not None:
             changes["message_id"] = message_id
-        return await self._database.write(lambda connection: connection.execute(move, changes).rowcount == 1)
+        return await self._database.write(
+            lambda connection: connection.execute(move, changes).rowcount == 1, at=_MARKS[state]
+        )
 
     async def send_anew(self, part_id: PartId) -> None:
         """Note that the message which a part was to replace is gone; it is a message of its own from now on."""
-        await self._database.write(lambda connection: connection.execute(_MOVE, {"of_id": part_id, "edits": None}))
+        anew = {"of_id": part_id, "edits": None}
+        await self._database.write(lambda connection: connection.execute(_MOVE, anew), at=Boundary.SEND_ANEW)
 
     async def lose_sight(self, part_id: PartId, notice: Part, *, detail: str = "") -> None:
         """Settle a part as `delivery_unknown` and owe its chat a notice, unless it has one or the part is one."""
@@ -108,7 +121,7 @@ class SqlOutbox:
                 )
             )
 
-        await self._database.write(work)
+        await self._database.write(work, at=Boundary.LOSE_SIGHT)
 
 
 def _changes(part_id: PartId, state: PartState, detail: str) -> dict[str, object]:

@@ -20,6 +20,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Update, delete, select, tuple_, update
 
+from botbridge.faults import Boundary
 from botbridge.messages import Address, InboxState, PartState, Person, PlatformName, UserId
 from botbridge.storage.database import Database
 from botbridge.storage.rules import username_key
@@ -99,7 +100,7 @@ class SqlPeople:
         def work(connection: Connection) -> dict[str, int]:
             return _erase(connection, platform, user_id)
 
-        erased = await self._database.write(work)
+        erased = await self._database.write(work, at=Boundary.FORGET)
         await self._database.scrub()
         return erased
 

@@ -22,6 +22,7 @@ import structlog
 from sqlalchemy import Connection, delete, exists, select
 
 from botbridge.errors import StorageError
+from botbridge.faults import Boundary
 from botbridge.storage.database import Database
 from botbridge.storage.people import without_names
 from botbridge.storage.tables import identity, inbox, outbox, turn
@@ -122,7 +123,7 @@ async def delete_older(database: Database, than: datetime) -> dict[str, int]:
     """
     gone = {"messages": 0, "turns": 0, "replies": 0, "names": 0}
     while True:
-        counts = await database.write(lambda connection: _delete_batch(connection, than))
+        counts = await database.write(lambda connection: _delete_batch(connection, than), at=Boundary.RETENTION)
         for name, count in counts.items():
             gone[name] += count
         if not any(counts.values()):

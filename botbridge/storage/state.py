@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, insert, select, update
 
+from botbridge.faults import Boundary
 from botbridge.storage.database import Database
 from botbridge.storage.tables import state, utc_now
 
@@ -31,4 +32,4 @@ class SqlState:
             if changed.rowcount == 0:
                 connection.execute(insert(state).values(name=name, **new))
 
-        await self._database.write(work)
+        await self._database.write(work, at=Boundary.STATE)

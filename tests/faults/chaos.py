@@ -13,10 +13,11 @@ from typing import Literal
 
 import psutil
 
-from botbridge.faults import Point
+from botbridge.faults import Boundary
 from tests.fakes.discord import FakeDiscord
 from tests.fakes.telegram.client import FakeTelegram
-from tests.faults.dying import SERVE, dying_at
+from tests.faults.dying import SERVE, SIDES, dying
+from tests.faults.figures import LAST_LIFE_SHARE
 from tests.journey.bridge import Bridge
 
 PAUSE_S = (2.5, 5.0)
@@ -33,13 +34,23 @@ ORPHAN_S = 5.0
 READY = "Worker 1 started"
 IN_A_SEND_S = 4.0
 
-PLAIN = (SERVE, "--fault-words")
-DEADLY = [point for point in Point if point is not Point.MIGRATE]
+PLAIN: tuple[str, ...] = (SERVE, "--fault-words")
+DEADLY = (
+    *(Boundary.INGEST, Boundary.QUEUE, Boundary.CLAIM, Boundary.REQUEUE, Boundary.REPLY),
+    *(Boundary.OPEN_STATUS, Boundary.SEND_STATUS, Boundary.EDIT_STATUS, Boundary.MARK_SENDING, Boundary.SEND),
+    *(Boundary.MARK_SENT, Boundary.MARK_AGAIN, Boundary.LOSE_SIGHT, Boundary.ACKNOWLEDGE, Boundary.RESET),
+    *(Boundary.AUDIT, Boundary.STATE),
+)
+"""What this load comes to, some of it many times a second, some of it now and then; not what each start begins with."""
+
+NOW_AND_THEN = (
+    *(Boundary.REQUEUE, Boundary.MARK_AGAIN, Boundary.LOSE_SIGHT),
+    *(Boundary.ACKNOWLEDGE, Boundary.RESET, Boundary.AUDIT),
+)
+"""Of these the first time is taken."""
+
 
 Network = Literal["cut", "cut in a send", "refusing", "gateway", "new session", "errors", "answer lost"]
-
-LAST_LIFE_SHARE = 0.25
-"""So much of the time, at the end, the main process is left alive: growth shows in a long life only."""
 
 UNCLEAR = """
 SELECT outbox.id FROM outbox JOIN inbox ON inbox.id = inbox_id
@@ -192,7 +203,9 @@ class Chaos:
         self._is_armed = not self._calm and self._chance.random() < ARMED_SHARE
         program = PLAIN
         if self._is_armed:
-            program = (*dying_at(self._chance.choice(DEADLY), after=self._chance.randint(0, 15)), "--fault-words")
+            boundary, side = self._chance.choice(DEADLY), self._chance.choice(SIDES)
+            times = 0 if boundary in NOW_AND_THEN else self._chance.randint(0, 15)
+            program = (*dying(side, boundary, times_let_past=times), "--fault-words")
         await self._bridge.start(program=program)
 
     async def _left_nothing(self) -> None:

@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from typing import Literal
 
-from botbridge.faults import Point
-from tests.journey.bridge import Bridge
+from botbridge.faults import Boundary
+from tests.journey.bridge import STOP_TIMEOUT_S, Bridge
+
+Side = Literal["before", "after"]
 
 SERVE = str(Path(__file__).with_name("serve.py"))
+SIDES: tuple[Side, ...] = ("before", "after")
+
 OPEN = """
 SELECT (SELECT count(*) FROM inbox WHERE finished_at IS NULL)
     + (SELECT count(*) FROM outbox WHERE settled_at IS NULL) AS open
 """
 
 
-def dying_at(point: Point, *, after: int = 0) -> tuple[str, ...]:
-    """The program that dies at a point, when it was there so many times."""
-    return (SERVE, "--die-at", point, "--after", str(after))
+def dying(side: Side, boundary: Boundary, *, times_let_past: int = 0) -> tuple[str, ...]:
+    """The program that dies on one side of a boundary, when it was there so many times."""
+    return (SERVE, f"--die-{side}", boundary, "--let-past", str(times_let_past))
 
 
-async def died(bridge: Bridge) -> None:
+async def died(bridge: Bridge, *, timeout_s: float = STOP_TIMEOUT_S) -> None:
     """Return when the service has killed itself and left nothing behind.
 
     Raises:
         TimeoutError: It lives, or its worker does.
     """
-    assert await bridge.exited() == -signal.SIGKILL, bridge.log
+    assert await bridge.exited(timeout_s) == -signal.SIGKILL, bridge.log
     await bridge.until(lambda: bridge.processes() == [], timeout_s=5)
 
 

@@ -36,6 +36,7 @@ IN_DOUBT = (
 NOTHING_TO_STOP = "There is nothing to stop."
 HAS_STOPPED = re.compile(r"Stopped (1 message|(?!1 )[1-9]\d* messages)\.")
 STARTED_AFRESH = "Done. We start afresh."
+WITHOUT_ADAPTER = "Done. This conversation is answered without an adapter."
 NOT_ANSWERED_YET = "I have not answered your last message yet. /again is for after that; /cancel stops it."
 NOTHING_TO_REPEAT = (
     "There is no question of yours here that I could answer again: I keep a question only once it is answered. "
@@ -65,6 +66,8 @@ def may_end(asked: str, state: str, told: str, *, inbox_id: int, repeatable: Seq
             return told == NOTHING_TO_STOP or HAS_STOPPED.fullmatch(told) is not None
         case "/reset", "answered":
             return told == STARTED_AFRESH
+        case "/adapter none", "answered":
+            return told == WITHOUT_ADAPTER
         case "/again", "refused":
             return told in (NOT_ANSWERED_YET, NOTHING_TO_REPEAT, TOO_MANY_WAIT, LINE_IS_FULL)
         case "/again", _:

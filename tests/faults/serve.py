@@ -1,7 +1,7 @@
 """`botbridge run` that kills itself: the whole service, with one real fault point.
 
-`python tests/faults/serve.py --die-at send.post --after 3` dies by SIGKILL the
-fourth time that it gets there. With `--fault-words` the echo engine knows the
+`python tests/faults/serve.py --die-after send --let-past 3` dies by SIGKILL when
+the platform has taken the fourth part. With `--fault-words` the echo engine knows the
 words of `echo_faults`, such as `!slow:0.1`.
 """
 
@@ -13,19 +13,30 @@ import os
 import signal
 from dataclasses import dataclass
 
-from botbridge.faults import NO_FAULTS, Point
+from botbridge.faults import NO_FAULTS, Boundary, Faults
 
 
 @dataclass
 class Dying:
-    """Ends the process at one point, when it was let past it so many times."""
+    """Ends the process on one side of a boundary, when it was let past there so many times."""
 
-    point: Point
+    boundary: Boundary
+    is_before: bool
     times_let_past: int = 0
 
-    def reached(self, point: Point) -> None:
-        """Die, if this is the time: nothing is flushed, closed or told."""
-        if point is not self.point:
+    def before(self, boundary: Boundary) -> None:
+        """Die, if this is the time."""
+        if self.is_before:
+            self._reach(boundary)
+
+    def after(self, boundary: Boundary) -> None:
+        """Die, if this is the time."""
+        if not self.is_before:
+            self._reach(boundary)
+
+    def _reach(self, boundary: Boundary) -> None:
+        """Nothing is flushed, closed or told."""
+        if boundary is not self.boundary:
             return
         if self.times_let_past == 0:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -34,8 +45,9 @@ class Dying:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--die-at", type=Point, choices=list(Point))
-    parser.add_argument("--after", type=int, default=0, help="so many times it goes on")
+    parser.add_argument("--die-before", type=Boundary)
+    parser.add_argument("--die-after", type=Boundary)
+    parser.add_argument("--let-past", type=int, default=0, help="so many times it goes on")
     parser.add_argument("--fault-words", action="store_true", help="messages can break and slow down the engine")
     options = parser.parse_args()
 
@@ -49,7 +61,9 @@ def main() -> None:
         inference = settings.inference.model_copy(update={"engine": "echo-faults"})
         settings = settings.model_copy(update={"inference": inference})
     log_to_stderr(settings, quiet=False)
-    faults = NO_FAULTS if options.die_at is None else Dying(options.die_at, options.after)
+    faults: Faults = NO_FAULTS
+    if (boundary := options.die_before or options.die_after) is not None:
+        faults = Dying(boundary, is_before=options.die_before is not None, times_let_past=options.let_past)
     asyncio.run(_serve(settings, with_chat=False, faults=faults))
 
 

@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,13 @@ import psutil
 from benchmarks.comparing import quantile
 from botbridge.errors import ControlError
 from tests.fakes.discord import FakeDiscord
-from tests.fakes.telegram.client import Chat, FakeTelegram, Person, Record
+from tests.fakes.telegram.client import FakeTelegram
 from tests.faults.chaos import Chaos
 from tests.faults.dying import nothing_open
 from tests.faults.figures import shortcomings
-from tests.faults.load import Load, Saying, spoken
-from tests.faults.oracle import ENDS, Accepted, Owed, Said, Shown, Verdict, judge
+from tests.faults.load import Load, Saying
+from tests.faults.oracle import ENDS
+from tests.faults.speaking import Speakers
 from tests.journey.bridge import Bridge
 from tests.journey.hunting import leaks
 from tests.journey.town import settings_of
@@ -49,7 +50,6 @@ SETTINGS = {
     "LOG__FORMAT": "json",
 }
 
-ON_DISCORD = ("said", "slash", "sent", "edited", "deferred", "followed_up", "answer_edited")
 LAST_NUMBER = 1_000_000
 """Of the last question, which no act has."""
 
@@ -80,11 +80,11 @@ class Soak:
     telegram: FakeTelegram
     discord: FakeDiscord
     seed: int
-    said: list[Said] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.chaos = Chaos(self.bridge, self.telegram, self.discord, random.Random(self.seed))
+        self._speakers = Speakers(self.telegram, self.discord)
         self._speaking: set[asyncio.Task[None]] = set()
 
     async def run(self, seconds: float) -> dict[str, Any]:
@@ -115,32 +115,7 @@ class Soak:
     async def _perform(self, act: Sequence[Saying]) -> None:
         for saying in act:
             await asyncio.sleep(saying.pause_s)
-            await (self._on_telegram(saying) if saying.platform == "telegram" else self._on_discord(saying))
-
-    async def _on_telegram(self, saying: Saying) -> None:
-        person, text = Person(1_000 + saying.person), spoken(saying)
-        chat = person.chat
-        if saying.group is not None:
-            chat = Chat(-5_000 - saying.group)
-            name = self.telegram.bot_username
-            text = f"{text}@{name}" if text.startswith("/") else f"@{name} {text}"
-        made = await self.telegram.say(person, text, chat=chat)
-        message_id = str(made.message_id)
-        self.said.append(
-            Said(saying.number, f"telegram:{chat.id}", message_id, person=str(person.id), text=spoken(saying))
-        )
-
-    async def _on_discord(self, saying: Saying) -> None:
-        where: dict[str, Any] = {"direct": True}
-        if saying.group is not None:
-            where = {"channel": f"channel{saying.group}"}
-        person, text = f"person{saying.person}", spoken(saying)
-        if saying.by_menu:
-            message_id = await self.discord.slash(text.removeprefix("/"), person=person, **where)
-        else:
-            message_id = await self.discord.say(text, person=person, **where)
-        said = Said(saying.number, "discord:", message_id, person=person, text=text, by_menu=saying.by_menu)
-        self.said.append(said)  # the ledger knows where
+            await self._speakers.say(saying)
 
     async def _sample(self) -> None:
         wal = self.bridge.database.with_name(self.bridge.database.name + "-wal")
@@ -174,10 +149,11 @@ class Soak:
         async with asyncio.timeout(QUIET_S):
             while await self._discord_health() != "on":  # noqa: ASYNC110 - the service tells nobody by itself
                 await asyncio.sleep(SAMPLE_EVERY_S)
-        await self._on_discord(Saying(LAST_NUMBER, "discord", 0, None, f"q{LAST_NUMBER}w0"))
+        last = await self._speakers.say(Saying(LAST_NUMBER, "discord", 0, None, f"q{LAST_NUMBER}w0"))
         accepted = "SELECT count(*) AS accepted FROM inbox WHERE platform = 'discord' AND message_id = ?"
-        last_id = self.said[-1].message_id
-        await self.bridge.until(lambda: self.bridge.rows(accepted, last_id) == [{"accepted": 1}], timeout_s=QUIET_S)
+        await self.bridge.until(
+            lambda: self.bridge.rows(accepted, last.message_id) == [{"accepted": 1}], timeout_s=QUIET_S
+        )
 
     async def _discord_health(self) -> str:
         with suppress(ControlError):
@@ -196,14 +172,14 @@ class Soak:
         if not is_quiet:
             record.defects.append(f"not everything had ended {QUIET_S:g} s after the last kill")
         record.defects += [f"the secret {name} stands in {place}" for place, name in leaks(self.bridge)]
-        verdict = await self._verdict()
+        verdict = await self._speakers.verdict(self.bridge)
         unknown = {row["id"] for row in self.bridge.rows("SELECT id FROM outbox WHERE state = 'delivery_unknown'")}
         waits_s = [row["wait_s"] for row in self.bridge.rows(WAITS)]
         ends = {name: verdict.ends[name] for name in (*ENDS, "unknown")}
         return {
             "seed": self.seed,
             "seconds": round(seconds),
-            "said": len(self.said),
+            "said": len(self._speakers.said),
             "accepted": sum(verdict.ends.values()),
             **ends,
             "lost": len(verdict.lost),
@@ -225,45 +201,6 @@ class Soak:
             "defects": record.defects,
             "findings": verdict.lost + verdict.doubled + verdict.in_a_wrong_chat,
         }
-
-    async def _verdict(self) -> Verdict:
-        telegram, discord = await self.telegram.ledger(), await self.discord.ledger(*ON_DISCORD)
-        channels = {
-            entry["message_id" if entry["kind"] == "said" else "interaction_id"]: f"discord:{entry['channel_id']}"
-            for entry in discord
-            if entry["kind"] in ("said", "slash")
-        }
-        acknowledged = {entry["interaction_id"] for entry in discord if entry["kind"] == "deferred"}
-        said = [
-            replace(
-                one,
-                place=channels.get(one.message_id, one.place),
-                is_void=one.by_menu and one.message_id not in acknowledged,
-            )
-            for one in self.said
-        ]
-        accepted = [
-            Accepted(row["id"], f"{row['platform']}:{row['chat_id']}", row["message_id"], row["state"])
-            for row in self.bridge.rows("SELECT id, platform, chat_id, message_id, state FROM inbox")
-        ]
-        owed = [
-            Owed(row["inbox_id"], row["state"], row["text"], row["message_id"], bool(row["is_status"]))
-            for row in self.bridge.rows("SELECT inbox_id, state, text, message_id, is_status FROM outbox ORDER BY id")
-        ]
-        return judge(said, accepted, owed, [*_on_telegram(telegram), *_on_discord(discord)])
-
-
-def _on_telegram(record: Record) -> list[Shown]:
-    return [Shown(f"telegram:{sent.chat_id}", str(sent.message_id), sent.text) for sent in record.sent]
-
-
-def _on_discord(ledger: Sequence[dict[str, Any]]) -> list[Shown]:
-    now = {
-        entry["message_id"]: Shown(f"discord:{entry['channel_id']}", entry["message_id"], entry["content"])
-        for entry in ledger
-        if entry["kind"] not in ("said", "slash")
-    }
-    return [one for one in now.values() if one.text]  # without a text it is Discord's own sign that one waits
 
 
 def growth(samples: Sequence[Sample]) -> dict[str, float | None]:

@@ -6,10 +6,10 @@ from collections.abc import Awaitable
 
 import pytest
 
-from botbridge.faults import Point
+from botbridge.faults import Boundary
 from tests.fakes.discord import FakeDiscord
 from tests.fakes.telegram.client import FakeTelegram, Person
-from tests.faults.dying import died, dying_at, nothing_open
+from tests.faults.dying import SIDES, Side, died, dying, nothing_open
 from tests.journey.bridge import Bridge
 from tests.journey.conftest import NewBridge
 from tests.journey.town import discord_places, says, telegram_places
@@ -19,10 +19,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 ANA = Person(11)
 
 
-async def on_telegram(new_bridge: NewBridge, telegram: FakeTelegram, point: Point) -> Bridge:
+async def on_telegram(new_bridge: NewBridge, telegram: FakeTelegram, side: Side, boundary: Boundary) -> Bridge:
     """A service that answered one message, died over the second at a point, and runs again."""
     bridge = new_bridge(DISCORD__TOKEN="")
-    await bridge.start(program=dying_at(point, after=1))
+    await bridge.start(program=dying(side, boundary, times_let_past=1))
     await telegram.say(ANA, "first words")
     await telegram.wait_for_reply(ANA, until=says("first words"))
     await telegram.say(ANA, "second words")
@@ -31,10 +31,10 @@ async def on_telegram(new_bridge: NewBridge, telegram: FakeTelegram, point: Poin
     return bridge
 
 
-async def on_discord(new_bridge: NewBridge, discord: FakeDiscord, point: Point) -> Bridge:
+async def on_discord(new_bridge: NewBridge, discord: FakeDiscord, side: Side, boundary: Boundary) -> Bridge:
     """The same on Discord, with the second message last seen alive in the same channel."""
     bridge = new_bridge(TELEGRAM__TOKEN="")
-    await bridge.start(program=dying_at(point, after=1))
+    await bridge.start(program=dying(side, boundary, times_let_past=1))
     await discord.wait_until("ready")
     await discord.wait_for_reply(await discord.say("first words"), until="first words".__eq__)
     await discord.say("second words")
@@ -71,32 +71,34 @@ async def both_answered_once(bridge: Bridge, heard: Awaitable[list[str]]) -> Non
     assert parts(bridge) == ["sent", "sent"]
 
 
-WITHOUT_A_SEND = [Point.INGEST_PRE_COMMIT, Point.INGEST_POST_COMMIT, Point.REPLY_PRE_COMMIT, Point.REPLY_POST_COMMIT]
+AT_A_COMMIT = (Boundary.INGEST, Boundary.REPLY)
 
 
-@pytest.mark.parametrize("point", WITHOUT_A_SEND)
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("boundary", AT_A_COMMIT)
 async def test_a_death_at_a_commit_loses_nothing_and_doubles_nothing_on_telegram(
-    new_bridge: NewBridge, telegram: FakeTelegram, point: Point
+    new_bridge: NewBridge, telegram: FakeTelegram, side: Side, boundary: Boundary
 ) -> None:
-    bridge = await on_telegram(new_bridge, telegram, point)
+    bridge = await on_telegram(new_bridge, telegram, side, boundary)
     await both_answered_once(bridge, heard_on_telegram(telegram))
     attempts = [row["attempts"] for row in bridge.rows("SELECT attempts FROM inbox ORDER BY id")]
-    assert attempts == ([1, 2] if point is Point.REPLY_PRE_COMMIT else [1, 1])
+    assert attempts == ([1, 2] if (side, boundary) == ("before", Boundary.REPLY) else [1, 1])
     await telegram.wait_until(lambda record: record.unconfirmed == ())
 
 
-@pytest.mark.parametrize("point", WITHOUT_A_SEND)
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("boundary", AT_A_COMMIT)
 async def test_a_death_at_a_commit_loses_nothing_and_doubles_nothing_on_discord(
-    new_bridge: NewBridge, discord: FakeDiscord, point: Point
+    new_bridge: NewBridge, discord: FakeDiscord, side: Side, boundary: Boundary
 ) -> None:
-    bridge = await on_discord(new_bridge, discord, point)
+    bridge = await on_discord(new_bridge, discord, side, boundary)
     await both_answered_once(bridge, heard_on_discord(discord))
 
 
 async def test_telegram_is_not_asked_again_when_a_death_leaves_it_open_whether_a_part_went_out(
     new_bridge: NewBridge, telegram: FakeTelegram
 ) -> None:
-    bridge = await on_telegram(new_bridge, telegram, Point.SEND_PRE)
+    bridge = await on_telegram(new_bridge, telegram, "before", Boundary.SEND)
     await settled(bridge)
     assert "second words" not in await heard_on_telegram(telegram)
     assert parts(bridge)[:2] == ["sent", "delivery_unknown"]
@@ -105,17 +107,17 @@ async def test_telegram_is_not_asked_again_when_a_death_leaves_it_open_whether_a
 async def test_telegram_gets_no_second_copy_of_a_part_that_it_took_before_a_death(
     new_bridge: NewBridge, telegram: FakeTelegram
 ) -> None:
-    bridge = await on_telegram(new_bridge, telegram, Point.SEND_POST)
+    bridge = await on_telegram(new_bridge, telegram, "after", Boundary.SEND)
     await settled(bridge)
     assert (await heard_on_telegram(telegram)).count("second words") == 1
     assert parts(bridge)[:2] == ["sent", "delivery_unknown"]
 
 
-@pytest.mark.parametrize("point", [Point.SEND_PRE, Point.SEND_POST])
+@pytest.mark.parametrize("side", SIDES)
 async def test_discord_shows_one_message_wherever_a_death_falls_around_its_send(
-    new_bridge: NewBridge, discord: FakeDiscord, point: Point
+    new_bridge: NewBridge, discord: FakeDiscord, side: Side
 ) -> None:
-    bridge = await on_discord(new_bridge, discord, point)
+    bridge = await on_discord(new_bridge, discord, side, Boundary.SEND)
     await both_answered_once(bridge, heard_on_discord(discord))
 
 
@@ -124,7 +126,7 @@ async def test_two_equal_answers_are_both_shown_though_a_death_falls_before_the_
 ) -> None:
     """In private nothing is quoted: the first answer must not be taken for an earlier try of the second."""
     bridge = new_bridge(TELEGRAM__TOKEN="")
-    await bridge.start(program=dying_at(Point.SEND_PRE, after=1))
+    await bridge.start(program=dying("before", Boundary.SEND, times_let_past=1))
     await discord.wait_until("ready")
     await discord.fail("rate_limit", method="POST", path="/messages", retry_after_s=2.0)
     for _ in range(2):  # both are asked before the first is answered
@@ -138,7 +140,7 @@ async def test_two_equal_answers_are_both_shown_though_a_death_falls_before_the_
 
 async def test_a_death_between_two_migrations_leaves_the_schema_whole(new_bridge: NewBridge) -> None:
     bridge = new_bridge(TELEGRAM__TOKEN="", DISCORD__TOKEN="")
-    await bridge.start(program=dying_at(Point.MIGRATE, after=1))
+    await bridge.start(program=dying("before", Boundary.MIGRATION, times_let_past=1))
     await died(bridge)
     assert bridge.rows("SELECT name FROM sqlite_schema") == []
     await bridge.start()

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import Connection, event, insert, select, update
 
 from botbridge.errors import ConfigError, StorageError, StorageUnavailable
+from botbridge.faults import Boundary
 from botbridge.messages import AuditEntry, MessageId, Part, PartState
 from botbridge.storage.audit import SqlAudit
 from botbridge.storage.database import Database
@@ -70,6 +71,31 @@ async def test_a_write_that_is_done_again_alone_is_flushed_as_it_was_asked_for(d
         database.write(fail, flush=False), database.write(is_flushed), return_exceptions=True
     )
     assert [type(results[0]), results[1]] == [LookupError, True]
+
+
+class Looking:
+    """Looks, from a connection of its own, at what is committed on each side of a boundary."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.seen: list[tuple[str, Boundary, int]] = []
+
+    def before(self, boundary: Boundary) -> None:
+        self.seen.append(("before", boundary, self._facts()))
+
+    def after(self, boundary: Boundary) -> None:
+        self.seen.append(("after", boundary, self._facts()))
+
+    def _facts(self) -> int:
+        with closing(sqlite3.connect(self._path)) as other:
+            return int(other.execute("SELECT count(*) FROM state").fetchone()[0])
+
+
+async def test_a_fault_can_fall_while_a_write_is_open_and_when_it_is_committed(path: Path) -> None:
+    faults = Looking(path)
+    async with Database(path, faults=faults) as database:
+        await SqlState(database).put("a", "b")
+    assert faults.seen == [("before", Boundary.STATE, 0), ("after", Boundary.STATE, 1)]
 
 
 async def test_before_anybody_is_told_anything_all_that_it_hangs_on_is_flushed(database: Database) -> None:

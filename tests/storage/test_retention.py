@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Connection, func, select, update
 from structlog.testing import capture_logs
 
+from botbridge.faults import Boundary
 from botbridge.messages import MessageId, PartState
 from botbridge.storage.database import Database
 from botbridge.storage.history import SqlHistory
@@ -127,9 +128,9 @@ class Counting:
         self._database = database
         self.batches: list[int] = []
 
-    async def write(self, work: Callable[[Connection], dict[str, int]]) -> dict[str, int]:
+    async def write(self, work: Callable[[Connection], dict[str, int]], *, at: Boundary) -> dict[str, int]:
         """Write, and count."""
-        counts = await self._database.write(work)
+        counts = await self._database.write(work, at=at)
         self.batches.append(counts["messages"])
         return counts
 

@@ -22,6 +22,7 @@ import discord
 import structlog
 
 from botbridge.errors import ChatClosed, PlatformError, PlatformUnavailable, ReplyRejected
+from botbridge.faults import NO_FAULTS, Faults
 from botbridge.health import PlatformHealth
 from botbridge.messages import Address, ChatKind, MessageId, OutboxPart, Part, PartId, PlatformName, UserId
 from botbridge.platforms.discord import render
@@ -66,6 +67,7 @@ class DiscordPlatform:
             discord.py waits out limits of up to 30 s within it.
         heartbeat_timeout_s: A gateway that is silent, or acknowledges no heartbeat, for longer is left.
         now_s: Monotonic seconds.
+        faults: What happens before and after a command is acknowledged.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class DiscordPlatform:
         timeout_s: float = 60.0,
         heartbeat_timeout_s: float = 60.0,
         now_s: Callable[[], float] = time.monotonic,
+        faults: Faults = NO_FAULTS,
     ) -> None:
         self._timeout_s = timeout_s
         self._now_s = now_s
@@ -95,6 +98,7 @@ class DiscordPlatform:
             api_base_url=api_base_url,
             gateway_url=gateway_url,
             heartbeat_timeout_s=heartbeat_timeout_s,
+            faults=faults,
         )
 
     @property

@@ -17,6 +17,7 @@ import discord
 import structlog
 
 from botbridge.errors import BadToken, PlatformUnavailable, StorageError
+from botbridge.faults import Faults
 from botbridge.messages import BotId
 from botbridge.platforms.discord.catch_up import Missed, missed_since
 from botbridge.platforms.discord.commands import Interaction, SlashCommand, grow, sync_if_changed
@@ -61,11 +62,12 @@ class Connection:
         api_base_url: str | None,
         gateway_url: str | None,
         heartbeat_timeout_s: float,
+        faults: Faults,
     ) -> None:
         self._token = token
         self._state = state
         self._cursors = Cursors(state)
-        self._reception = Reception(ignore, self._cursors)
+        self._reception = Reception(ignore, self._cursors, faults)
         self._catching_up: asyncio.Task[None] | None = None
         self._commands = commands
         self._message_content = message_content

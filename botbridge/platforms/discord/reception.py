@@ -18,6 +18,7 @@ import discord
 import structlog
 
 from botbridge.errors import StorageError
+from botbridge.faults import NO_FAULTS, Boundary, Faults
 from botbridge.messages import Address, BotId, IncomingMessage, MessageId
 from botbridge.platforms.discord.answers import handle_of
 from botbridge.platforms.discord.catch_up import Missed
@@ -65,9 +66,11 @@ class Reception:
     Args:
         ignore: Stores a message that cannot be understood.
         cursors: Are moved by what is handed over.
+        faults: What happens before and after a command is acknowledged.
     """
 
-    def __init__(self, ignore: Ignore, cursors: Cursors) -> None:
+    def __init__(self, ignore: Ignore, cursors: Cursors, faults: Faults = NO_FAULTS) -> None:
+        self._faults = faults
         self._ignore = ignore
         self._cursors = cursors
         self._held: list[discord.Message] | None = None
@@ -139,8 +142,10 @@ class Reception:
             # Commands overtake messages and are in no history: a cursor that moved with them would pass over some.
             await self._cursors.meet(place, interaction.id)
             await _commit(incoming, intake)
+            self._faults.before(Boundary.ACKNOWLEDGE)
             async with asyncio.timeout(FIRST_RESPONSE_S):
                 await interaction.response.defer(ephemeral=True)
+            self._faults.after(Boundary.ACKNOWLEDGE)
         except FOREIGN as error:
             # Too late, or acknowledged already: the answer will find out which.
             log.warning("discord command not acknowledged", id=interaction.id, error=repr(error))
