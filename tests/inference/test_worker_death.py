@@ -161,11 +161,14 @@ async def test_a_worker_that_is_killed_or_stopped_while_it_answers_fails_the_ans
     assert (await ask(client, prompt_of("hello"))).text == "hello"
 
 
-async def test_many_generations_leave_no_thread_and_no_descriptor_behind(client: WorkerClient) -> None:
-    """Queues and reader threads go with their generation."""
+@pytest.mark.parametrize("generations", [8, pytest.param(50, marks=pytest.mark.slow)])
+async def test_many_generations_leave_no_thread_and_no_descriptor_behind(
+    client: WorkerClient, generations: int
+) -> None:
+    """B1: each idle worker is killed, and the next one answers; queues and reader threads go with their generation."""
     await _kill_and_ask(client)
     before = _threads_and_descriptors()
-    for _ in range(8):
+    for _ in range(generations):
         await _kill_and_ask(client)
     threads, descriptors = _threads_and_descriptors()
     assert threads <= before[0] + 1
