@@ -29,9 +29,13 @@ async def died(bridge: Bridge, *, timeout_s: float = STOP_TIMEOUT_S) -> None:
     """Return when the service has killed itself and left nothing behind.
 
     Raises:
-        TimeoutError: It lives, or its worker does.
+        TimeoutError: It lives, or its worker does; its log is the message.
     """
-    assert await bridge.exited(timeout_s) == -signal.SIGKILL, bridge.log
+    try:
+        code = await bridge.exited(timeout_s)
+    except TimeoutError as error:
+        raise TimeoutError(f"it lives after {timeout_s:g} s:\n{bridge.log}") from error
+    assert code == -signal.SIGKILL, bridge.log
     await bridge.until(lambda: bridge.processes() == [], timeout_s=5)
 
 

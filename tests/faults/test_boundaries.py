@@ -80,6 +80,11 @@ async def ask(scene: Scene) -> None:
     await scene.on_discord()
 
 
+async def ask_on_telegram(scene: Scene) -> None:
+    """Where a send that was cut short is in doubt."""
+    await scene.on_telegram()
+
+
 async def ask_for_long(scene: Scene) -> None:
     await scene.on_telegram(SLOW)
 
@@ -146,7 +151,11 @@ IN_ONE_LIFE: tuple[tuple[Death, ...], ...] = (
         (Boundary.MARK_SENT, ask),
         (Boundary.MARK_AGAIN, ask_while_telegram_fails),
     ),
-    ((Boundary.SEND, ask), (Boundary.LOSE_SIGHT, nothing_more), (Boundary.REQUEUE, ask_for_what_kills_the_worker)),
+    (
+        (Boundary.SEND, ask_on_telegram),
+        (Boundary.LOSE_SIGHT, nothing_more),
+        (Boundary.REQUEUE, ask_for_what_kills_the_worker),
+    ),
     (
         (Boundary.OPEN_STATUS, ask_for_long),
         (Boundary.MARK_UNDELIVERABLE, nothing_more),
