@@ -10,9 +10,8 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, product
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
@@ -235,9 +234,8 @@ async def ended(scene: Scene) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("boundary", BY_PEOPLE_FORGET)
 async def test_who_is_erased_while_the_service_dies_is_erased_by_asking_again(
-    new_bridge: NewBridge, telegram: FakeTelegram, boundary: Boundary
+    new_bridge: NewBridge, telegram: FakeTelegram
 ) -> None:
     bridge = new_bridge(DISCORD__TOKEN="")
     await bridge.start(program=PLAIN)
@@ -246,7 +244,7 @@ async def test_who_is_erased_while_the_service_dies_is_erased_by_asking_again(
     await telegram.say(Person(12), "other words")
     await telegram.wait_for_reply(Person(12), until=says("other words"))
     await bridge.until(lambda: nothing_open(bridge))
-    for side in SIDES:
+    for boundary, side in product(BY_PEOPLE_FORGET, SIDES):
         await bridge.kill_tree()
         await bridge.start(program=dying(side, boundary))
         await controlled(bridge)
@@ -263,12 +261,12 @@ async def test_who_is_erased_while_the_service_dies_is_erased_by_asking_again(
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("side", SIDES)
-async def test_a_death_at_the_migrations_leaves_a_schema_with_which_the_next_start_goes_on(
-    new_bridge: NewBridge, telegram: FakeTelegram, side: Literal["before", "after"]
+async def test_a_death_after_the_migrations_leaves_a_schema_with_which_the_next_start_goes_on(
+    new_bridge: NewBridge, telegram: FakeTelegram
 ) -> None:
+    """One between them is in `test_main_process`."""
     bridge = new_bridge(DISCORD__TOKEN="")
-    await bridge.start(program=dying(side, Boundary.MIGRATION))
+    await bridge.start(program=dying("after", Boundary.MIGRATION))
     await telegram.say(Person(11), "first words")
     await died(bridge, timeout_s=DONE_S)
     await bridge.start(program=PLAIN)
