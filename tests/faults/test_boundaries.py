@@ -27,6 +27,7 @@ from tests.faults.speaking import Speakers
 from tests.faults.test_main_process import AT_A_COMMIT
 from tests.journey.bridge import LOOK_S, Bridge
 from tests.journey.conftest import NewBridge
+from tests.journey.test_health import until_health
 from tests.journey.town import says
 
 ROOT = Path(__file__).parents[2]
@@ -79,8 +80,12 @@ async def ask(scene: Scene) -> None:
     await scene.on_discord()
 
 
-async def ask_on_telegram(scene: Scene) -> None:
-    """Where a send that was cut short is in doubt."""
+async def ask_when_the_model_is_ready(scene: Scene) -> None:
+    """Nobody is told of a wait then, so that the answer is no edit: where its send is cut short, it is in doubt."""
+    if not nothing_open(scene.bridge):
+        return  # what the death before left in doubt brings a notice, which is sent, too
+    await controlled(scene.bridge)
+    await until_health(scene.bridge, lambda found: found["facts"]["model_state"] == "ready")
     await scene.on_telegram()
 
 
@@ -151,7 +156,7 @@ IN_ONE_LIFE: tuple[tuple[Death, ...], ...] = (
         (Boundary.MARK_AGAIN, ask_while_telegram_fails),
     ),
     (
-        (Boundary.SEND, ask_on_telegram),
+        (Boundary.SEND, ask_when_the_model_is_ready),
         (Boundary.LOSE_SIGHT, nothing_more),
         (Boundary.REQUEUE, ask_for_what_kills_the_worker),
     ),
