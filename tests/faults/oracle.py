@@ -283,15 +283,17 @@ def _look_at_words(
 def _look_for_strays(
     shown: Sequence[Shown], rows: Iterable[Accepted], parts: Mapping[int, Sequence[Owed]], verdict: Verdict
 ) -> None:
-    """Find messages that no row accounts for, such as the second copy of a sentence without a question's words."""
-    claimed: set[tuple[str, str]] = set()
+    """Find messages that no row accounts for, such as a second copy, and those that two parts claim."""
+    claimed: Counter[tuple[str, str]] = Counter()
     in_doubt: Counter[tuple[str, str]] = Counter()
     for row in rows:
         for part in parts.get(row.id, ()):
             if part.message_id is not None:
-                claimed.add((row.place, part.message_id))
+                claimed[row.place, part.message_id] += not part.is_status
             elif part.state == "delivery_unknown":
                 in_doubt[row.place, " ".join(part.text.split())] += 1
+    for place, message_id in sorted(where for where, parts_there in claimed.items() if parts_there > 1):
+        verdict.lost.append(f"{place}: message {message_id} is noted for several parts, of which it can show one")
     for message in shown:
         text = message.place, " ".join(message.text.split())
         if (message.place, message.message_id) in claimed:

@@ -182,6 +182,16 @@ def test_a_command_is_answered_with_its_own_words(text: str, state: str, words: 
     assert told(state, words, said=replace(SAID, text="/unheard-of")) != []
 
 
+def test_one_message_is_not_the_answer_to_two() -> None:
+    """Two equal sentences, of which one was taken for the other and never sent."""
+    both = [replace(SAID, text="/reset"), Said(3, ANA, "10", person="7", text="/reset")]
+    rows = [ROW, Accepted(3, ANA, "10", "answered")]
+    done = replace(PART, text="Done. We start afresh.")
+    shown = [replace(SHOWN, text=done.text), Shown(ANA, "11", done.text)]
+    assert judge(both, rows, [done, replace(done, inbox_id=3, message_id="11")], shown).is_good
+    assert len(judge(both, rows, [done, replace(done, inbox_id=3)], shown[:1]).lost) == 1
+
+
 def test_nothing_is_accepted_twice_or_out_of_nowhere() -> None:
     again = replace(ROW, id=2)
     assert len(judge([SAID], [ROW, again], [PART], [SHOWN]).doubled) == 1
