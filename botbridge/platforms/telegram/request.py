@@ -14,6 +14,7 @@ Not covered: files, which this bot never sends.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -143,9 +144,10 @@ def _proxy_for(base_url: str) -> str | None:
 
 
 def _described(error: aiohttp.ClientError) -> str:
-    """Name an error, with its details where no address of ours is among them."""
+    """Name an error, with what the system says of it; what the library says may hold the address, and so the token."""
     name = type(error).__name__
-    return f"{name}: {error.strerror}" if isinstance(error, aiohttp.ClientOSError) and error.strerror else name
+    number = error.errno if isinstance(error, aiohttp.ClientOSError) else None
+    return name if number is None or number <= 0 else f"{name}: {os.strerror(number)}"
 
 
 def _retry_after_s(payload: bytes) -> float:

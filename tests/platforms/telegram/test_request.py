@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 
+import aiohttp
 import pytest
 from telegram.error import NetworkError, TimedOut
 
 from botbridge.errors import ConfigError, PlatformUnavailable
 from botbridge.platforms.telegram.errors import to_platform_error
-from botbridge.platforms.telegram.request import BotRequest
+from botbridge.platforms.telegram.request import BotRequest, _described
 
 TOKEN = "7000000001:secret-of-the-bot"
 PATH = f"/bot{TOKEN}/sendMessage"
@@ -107,6 +108,15 @@ async def test_a_proxy_that_does_not_let_us_through_may_be_tried_again(
     assert peer.asked == ["CONNECT telegram.invalid:443 HTTP/1.1"]
     assert type(to_platform_error(caught.value, repeatable=False)) is PlatformUnavailable
     assert TOKEN not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("number", "described"), [(None, "ClientOSError"), (104, "ClientOSError: Connection reset by peer")]
+)
+def test_a_body_that_could_not_be_written_names_no_address(number: int | None, described: str) -> None:
+    """Here the library spells the whole address, of which the token is a part; what we say is kept with the reply."""
+    error = aiohttp.ClientOSError(number, f"Can not write request body for http://127.0.0.1:1{PATH}")
+    assert _described(error) == described
 
 
 def test_a_proxy_that_speaks_no_http_is_refused_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
