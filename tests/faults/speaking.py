@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+from discord.utils import snowflake_time
 
 from tests.fakes.discord import FakeDiscord
 from tests.fakes.telegram.client import Chat, FakeTelegram, Person, Record
@@ -13,7 +15,10 @@ from tests.faults.oracle import Accepted, Owed, Said, Shown, Verdict, judge
 from tests.journey.bridge import Bridge
 
 ON_DISCORD = ("said", "slash", "sent", "edited", "deferred", "followed_up", "answer_edited")
-ACCEPTED = "SELECT id, platform, chat_id, message_id, state FROM inbox WHERE state != 'ignored'"
+ACCEPTED = """
+SELECT id, platform, chat_id, message_id, state, (julianday(accepted_at) - 2440587.5) * 86400 AS accepted_s
+FROM inbox WHERE state != 'ignored'
+"""
 OWED = "SELECT inbox_id, state, text, message_id, is_status FROM outbox ORDER BY id"
 
 
@@ -39,7 +44,7 @@ class Speakers:
         """Hold what was said against the platforms' ledgers and the database."""
         telegram, discord = await self.telegram.ledger(), await self.discord.ledger(*ON_DISCORD)
         accepted = [
-            Accepted(row["id"], f"{row['platform']}:{row['chat_id']}", row["message_id"], row["state"])
+            Accepted(row["id"], f"{row['platform']}:{row['chat_id']}", row["message_id"], row["state"], _late_s(row))
             for row in bridge.rows(ACCEPTED)
         ]
         owed = [
@@ -69,6 +74,13 @@ class Speakers:
         else:
             message_id = await self.discord.say(text, person=person, **where)
         return Said(saying.number, "discord:", message_id, person=person, text=text, by_menu=saying.by_menu)
+
+
+def _late_s(row: Mapping[str, Any]) -> float:
+    """How long after it was said a message was accepted; of no account on Telegram, which keeps what nobody fetched."""
+    if row["platform"] != "discord":
+        return 0.0
+    return float(row["accepted_s"] - snowflake_time(int(row["message_id"])).timestamp())
 
 
 def _placed(said: Sequence[Said], discord: Sequence[dict[str, Any]]) -> list[Said]:

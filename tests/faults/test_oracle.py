@@ -265,6 +265,22 @@ def test_what_lies_beyond_the_bounds_of_the_search_is_counted_apart() -> None:
     assert unheard(*elsewhere, asked(200, HERE, "300")) == ([], 102)
 
 
+@pytest.mark.parametrize(("missed", "lost", "left"), [(90, 1, 0), (110, 0, 10)])
+def test_what_was_fetched_late_does_not_divide_what_was_missed(missed: int, lost: int, left: int) -> None:
+    """The first of each channel come before the second of any: what is left lies among what was fetched."""
+    said = [Said(1, HERE, "100", person="7", text=PART.text)]
+    said += [asked(number, f"discord:{number % 3 + 7}", str(100 + number)) for number in range(2, missed + 2)]
+    others = [Accepted(1000 + number, f"discord:{number + 7}", str(90 + number), "answered") for number in (1, 2)]
+    heard = said[1:][: max(missed - 10, 100 if missed > 100 else missed - 1)]
+    rows = [HEARD, *others, *(Accepted(one.number, one.place, one.message_id, "answered", 60.0) for one in heard)]
+    parts = [Owed(row.id, "sent", f"q{row.id}w0", f"9000{row.id}", is_status=False) for row in rows[3:]]
+    shown = [Shown(row.place, f"9000{row.id}", f"q{row.id}w0") for row in rows[3:]]
+    parts.append(replace(PART, message_id="99"))
+    shown.append(Shown(HERE, "99", PART.text))
+    found = judge(said, rows, parts, shown)
+    assert (found.lost, found.unheard) == ([f"question {missed + 1} was never fetched"] * lost, left)
+
+
 def test_a_command_that_discord_declared_failed_is_counted_apart() -> None:
     """Nobody acknowledged it in time, which its sender was told; what it would have been answered has nowhere to go."""
     said = Said(1, HERE, "100", person="7", text="/reset", by_menu=True, is_void=True)
