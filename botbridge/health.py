@@ -75,6 +75,21 @@ class SelfTestHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class BackupHealth:
+    """What became of the backups that are made by themselves.
+
+    Attributes:
+        age_s: Age of the newest one, in seconds; None when there is none.
+        limit_s: The age at which one is missing.
+        error: Why the last attempt failed; empty when it did not.
+    """
+
+    age_s: float | None
+    limit_s: float
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """All that is known about the bot at one moment.
 
@@ -86,6 +101,7 @@ class Facts:
         waiting_s: For how long the oldest message in the line has waited.
         outbox_s: Age of the oldest part of a reply that a platform which is on has not taken yet.
         database_error: Why no row could be written; empty when one was.
+        backup: None where none is to be made.
     """
 
     model_state: str
@@ -97,6 +113,7 @@ class Facts:
     waiting_s: float
     outbox_s: float
     database_error: str
+    backup: BackupHealth | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +159,23 @@ def complaints(facts: Facts, limits: Limits) -> tuple[Complaint, ...]:
         ),
         *_of_what_is_owed(facts, limits),
     )
+
+
+def warnings(facts: Facts) -> tuple[str, ...]:
+    """Return what the operator should mend although the bot answers: no reason to start it anew.
+
+    >>> warnings(Facts("ready", "", {}, None, None, 0, 0, 0, "", BackupHealth(7200.0, 172_800.0, "the disk is full")))
+    ('backup: the last attempt failed, the newest one is 2 h old: the disk is full',)
+    """
+    backup = facts.backup
+    if backup is None:
+        return ()
+    age = "there is none" if backup.age_s is None else f"the newest one is {backup.age_s / 3600:.0f} h old"
+    if backup.error:
+        return (f"backup: the last attempt failed, {age}: {backup.error}",)
+    if backup.age_s is not None and backup.age_s > backup.limit_s:
+        return (f"backup: none has been made for {backup.age_s / 3600:.0f} h",)
+    return ()
 
 
 def _of_the_model(facts: Facts, limits: Limits) -> Iterator[Complaint]:

@@ -23,7 +23,7 @@ from botbridge.conversation.room import Room
 from botbridge.conversation.service import ConversationService
 from botbridge.conversation.waits import Waits
 from botbridge.errors import BadToken, ModelLoadError, PlatformError
-from botbridge.health import Limits, complaints
+from botbridge.health import Limits, complaints, warnings
 from botbridge.messages import AuditEntry, PlatformName
 from botbridge.platforms.terminal.adapter import TerminalPlatform, local_person
 from botbridge.platforms.terminal.window import Shown
@@ -216,6 +216,7 @@ class App:
         return {
             "ok": not found,
             "complaints": [f"{complaint.part}: {complaint.sentence}" for complaint in found],
+            "warnings": list(warnings(facts)),
             "facts": asdict(facts),
             "version": __version__,
             "model": status.model,

@@ -338,6 +338,20 @@ class RetentionSettings(Group):
     )
 
 
+class BackupSettings(Group):
+    """Copies of the database that the service makes by itself."""
+
+    every_h: int = Field(
+        default=24,
+        ge=0,
+        le=8_760,
+        description="Pause between two verified copies of the database, made into HOME/backups, in hours; 0: none",
+    )
+    keep: int = Field(
+        default=7, ge=1, le=1_000, description="How many of these copies are kept; older ones are removed, in copies"
+    )
+
+
 class LogSettings(Group):
     """What is logged to stderr."""
 

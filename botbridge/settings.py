@@ -34,6 +34,7 @@ from botbridge.setting_groups import (
     TELEGRAM_CLOUD,
     AccessSettings,
     AdminSettings,
+    BackupSettings,
     DatabaseSettings,
     DiscordSettings,
     Group,
@@ -122,6 +123,7 @@ class Settings(BaseSettings):
     run: RunSettings = RunSettings()
     web: WebSettings = WebSettings()
     retention: RetentionSettings = RetentionSettings()
+    backup: BackupSettings = BackupSettings()
     log: LogSettings = LogSettings()
 
     @model_validator(mode="after")

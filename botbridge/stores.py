@@ -12,6 +12,7 @@ import structlog
 
 from botbridge.errors import StorageUnavailable
 from botbridge.faults import NO_FAULTS, Faults
+from botbridge.health import BackupHealth
 from botbridge.messages import PlatformName
 from botbridge.ports import Audit, History, Inbox, Outbox, People, State
 from botbridge.settings import Settings
@@ -38,7 +39,8 @@ from botbridge.storage.people import SqlPeople
 from botbridge.storage.probe import SqlProbe
 from botbridge.storage.retention import kept_tidy
 from botbridge.storage.state import SqlState
-from botbridge.watching import Probe
+from botbridge.storage.timed_backups import TimedBackups
+from botbridge.watching import Probe, no_backups
 
 log = structlog.get_logger(__name__)
 
@@ -56,11 +58,15 @@ class Storage:
     opened: Callable[[], AbstractAsyncContextManager[None]]
     backup: Callable[[Path], Awaitable[None]]
     probe: Probe
+    backup_health: Callable[[], BackupHealth | None]
 
 
 def sql_storage(settings: Settings, faults: Faults = NO_FAULTS) -> Storage:
     """Make the ports over the SQLite file, which only one process may hold."""
     database = Database(database_path(settings.database_url), faults=faults)
+    backups = TimedBackups(
+        database.path, settings.home / "backups", every_s=settings.backup.every_h * 3600.0, keep=settings.backup.keep
+    )
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[None]:
@@ -71,19 +77,20 @@ def sql_storage(settings: Settings, faults: Faults = NO_FAULTS) -> Storage:
                 log.warning(note)
             if done.before != done.after:
                 log.info("database upgraded", before=done.before, after=done.after, backup=str(done.backup or ""))
-            async with database, kept_tidy(database, settings.retention.days):
+            async with database, kept_tidy(database, settings.retention.days), backups.made_by_themselves():
                 yield
 
     return Storage(
         inbox=SqlInbox(database),
         history=SqlHistory(database),
         outbox=SqlOutbox(database),
-        people=SqlPeople(database),
+        people=SqlPeople(database, backups),
         audit=SqlAudit(database),
         state=SqlState(database),
         opened=opened,
         backup=partial(backup, database),
         probe=SqlProbe(database),
+        backup_health=backups.health,
     )
 
 
@@ -107,4 +114,5 @@ def in_memory_storage() -> Storage:
         opened=nullcontext,
         backup=no_backup,
         probe=nothing_owed,
+        backup_health=no_backups,
     )

@@ -11,7 +11,7 @@ from dataclasses import replace
 from botbridge.answers import Prompt, RequestId, Role, Sampling, Turn
 from botbridge.conversation.room import Room
 from botbridge.errors import InferenceError, StorageError
-from botbridge.health import Facts, PlatformHealth, SelfTestHealth
+from botbridge.health import BackupHealth, Facts, PlatformHealth, SelfTestHealth
 from botbridge.messages import PlatformName
 from botbridge.ports import OpenedGenerator, Platform
 
@@ -26,6 +26,11 @@ SELF_TEST = "self-test"
 
 Probe = Callable[[Collection[PlatformName]], Awaitable[float]]
 """Writes one row; returns the age in seconds of the oldest reply that is owed to these platforms."""
+
+
+def no_backups() -> BackupHealth | None:
+    """Tell of a bot that makes no backups by itself."""
+    return None
 
 
 class SelfTest:
@@ -89,11 +94,13 @@ class Watch:
         platforms: Mapping[PlatformName, Platform],
         probe: Probe,
         now_s: Callable[[], float],
+        backup: Callable[[], BackupHealth | None] = no_backups,
     ) -> None:
         self._generator = generator
         self._room = room
         self._platforms = platforms
         self._probe = probe
+        self._backup = backup
         self._self_test = SelfTest(generator, now_s)
 
     async def facts(self, refused: Mapping[PlatformName, str]) -> Facts:
@@ -118,6 +125,7 @@ class Watch:
             waiting_s=self._longest_wait_s(),
             outbox_s=outbox_s,
             database_error=database_error,
+            backup=self._backup(),
         )
 
     async def aclose(self) -> None:

@@ -34,4 +34,6 @@ def health(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON."
             typer.echo(f"{platform}: {state}")
         for complaint in found["complaints"]:
             typer.echo(f"wrong: {complaint}")
+        for warning in found["warnings"]:
+            typer.echo(f"to mend: {warning}")
     raise typer.Exit(0 if found["ok"] else 1)

@@ -32,7 +32,7 @@ def export(
 
 @people_app.command()
 def forget(who: Who, *, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Erase a person's messages, turns and names; backups stay."""
+    """Erase a person's messages, turns and names, from timed backups, too; other backups stay."""
     import asyncio
 
     from botbridge.cli.printing import prepare, wrong_use

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +13,16 @@ from botbridge.errors import StorageError, StorageUnavailable
 from botbridge.storage.database import Database
 from botbridge.storage.failures import translated
 from botbridge.storage.files import make_private, unusable
+
+STEP_PAGES = 2_560
+"""Copied between two looks at whether to go on: 10 MiB of SQLite's usual pages."""
+
+STEP_INSTRUCTIONS = 100_000
+"""Of SQLite's own machine, between two such looks while a copy is verified: some milliseconds."""
+
+
+def _not_told() -> bool:
+    return False
 
 
 async def backup(database: Database, path: Path) -> None:
@@ -24,12 +35,12 @@ async def backup(database: Database, path: Path) -> None:
     await asyncio.to_thread(copy_verified, database.path, path)
 
 
-def copy_verified(source: Path, target: Path) -> None:
+def copy_verified(source: Path, target: Path, is_told_to_stop: Callable[[], bool] = _not_told) -> None:
     """Copy what is committed in `source`; `target` appears only when complete, sound and on the disk.
 
     Raises:
         StorageError: the target exists already.
-        StorageUnavailable: the copy could not be written or is not sound.
+        StorageUnavailable: the copy could not be written, is not sound, or was told to stop.
     """
     if target.exists():
         message = f"backup {target}: there is such a file already; choose another name"
@@ -38,7 +49,7 @@ def copy_verified(source: Path, target: Path) -> None:
     try:
         unfinished.unlink(missing_ok=True)
         make_private(unfinished)
-        _copy(source, unfinished)
+        _copy(source, unfinished, is_told_to_stop)
         flush(unfinished)
         unfinished.rename(target)
         flush(target.parent)
@@ -68,15 +79,23 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path, is_told_to_stop: Callable[[], bool]) -> None:
+    def look(_status: int, _remaining: int, _total: int) -> None:
+        if is_told_to_stop():
+            message = f"backup of {source}: it was told to stop"
+            raise StorageUnavailable(message)
+
     with closing(sqlite3.connect(source)) as original, closing(sqlite3.connect(target)) as copy:
         with translated(source):
             original.execute("PRAGMA query_only=ON")
             # The bot's own writer is the only connection that checkpoints.
             original.execute("PRAGMA wal_autocheckpoint=0")
+            # One snapshot for all steps: else each write between two of them would begin the copy anew.
+            original.execute("BEGIN")
             original.execute("SELECT name FROM sqlite_schema").fetchone()
         with translated(target):
-            original.backup(copy)
+            original.backup(copy, pages=STEP_PAGES, progress=look)
+            copy.set_progress_handler(is_told_to_stop, STEP_INSTRUCTIONS)
             # One file without a log beside it: it can be carried away as it is.
             copy.execute("PRAGMA journal_mode=DELETE")
             found = damage(copy)

@@ -1,4 +1,4 @@
-"""How connections to the SQLite file are opened: one that writes, some that only read.
+"""How connections to SQLite files are opened: one that writes, some that only read, one that changes a backup.
 
 Pragmas hold for one connection, so they are set on each as it is opened.
 """
@@ -41,6 +41,12 @@ def reader_engine(path: Path, busy_timeout_s: float, connections: int) -> Engine
     """Return an engine whose connections see one snapshot a transaction, never write and never checkpoint."""
     pragmas = ("query_only=ON", "wal_autocheckpoint=0", "foreign_keys=ON")
     return _engine(path, busy_timeout_s, pragmas, begin="BEGIN DEFERRED", connections=connections)
+
+
+def backup_engine(path: Path, busy_timeout_s: float) -> Engine:
+    """Return an engine with one connection that changes a backup, which stays one file."""
+    pragmas = ("journal_mode=DELETE", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
+    return _engine(path, busy_timeout_s, pragmas, begin="BEGIN IMMEDIATE", connections=1)
 
 
 def driver_connection(connection: Connection) -> sqlite3.Connection:

@@ -52,6 +52,13 @@ def translated(path: Path) -> Iterator[None]:
         raise _ours(path, error) from error
 
 
+def means_damage(error: StorageError) -> bool:
+    """Whether an error that `translated` made says that the file is damaged or no database."""
+    cause = error.__cause__
+    code: int = getattr(getattr(cause, "orig", None) or cause, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    return code & _PRIMARY_CODE in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
 def _ours(path: Path, error: BaseException) -> StorageError:
     # Errors of the driver itself (a closed connection) carry no code.
     code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)

@@ -126,15 +126,20 @@ async def check(url: str, *, migrations: Path | None = None) -> Checkup:
         StorageUnavailable: there is no such file, or it cannot be read at all.
         SchemaOutOfDate: another program wrote it.
     """
-    path = database_path(url)
+    return await asyncio.to_thread(checkup, database_path(url), migrations)
+
+
+def checkup(path: Path, migrations: Path | None = None) -> Checkup:
+    """Do what `check` does, now.
+
+    Raises:
+        StorageUnavailable: as there.
+        SchemaOutOfDate: as there.
+    """
     script = _script(migrations or migrations_dir())
     _require_file(path)
-
-    def look() -> Checkup:
-        with translated(path), closing(_open(path)) as connection:
-            return Checkup(damage(connection), _revision(connection, path), _head(script))
-
-    return await asyncio.to_thread(look)
+    with translated(path), closing(_open(path)) as connection:
+        return Checkup(damage(connection), _revision(connection, path), _head(script))
 
 
 def known_revision(path: Path) -> str:

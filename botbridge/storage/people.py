@@ -4,11 +4,12 @@ Covered by `forget`: turns, message contents, replies (sent or not) and names of
 the person on every bot of the platform; bytes of malformed messages from every
 chat where the person wrote, because nobody can tell whose they are; what is
 left of all that in the file and in its log. In a conversation that several
-people share, only the person's own turns and the answers to them go.
+people share, only the person's own turns and the answers to them go. All of it
+goes from the timed backups, too.
 
 Not covered: what other people wrote about the person, the audit (ids only), the
-ids by which a message that the platform delivers again is known, and backups,
-which are the operator's to remove.
+ids by which a message that the platform delivers again is known, and other
+backups (by command, before an upgrade), which are the operator's to remove.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from botbridge.messages import Address, InboxState, PartState, Person, PlatformN
 from botbridge.storage.database import Database
 from botbridge.storage.rules import username_key
 from botbridge.storage.tables import conversation, identity, inbox, outbox, turn, utc_now
+from botbridge.storage.timed_backups import TimedBackups
 
 # What an export leaves out: ids of our own rows, which say nothing outside the database.
 _INTERNAL = {"id", "person_id", "identity_id", "conversation_id", "inbox_id", "parent_id", "is_status", "raw"}
@@ -34,8 +36,15 @@ _ENCODED = {"payload", "address"}
 class SqlPeople:
     """`ports.People` over the database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, backups: TimedBackups | None = None) -> None:
+        """Note where people are kept.
+
+        Args:
+            database: The one in use.
+            backups: Those that are made by themselves; None where none are.
+        """
         self._database = database
+        self._backups = backups
 
     async def seen(self, address: Address, username: str) -> Sequence[Person]:
         """Return everybody who wrote in this chat under this username (any case), as last seen."""
@@ -93,8 +102,8 @@ class SqlPeople:
         being computed is dropped. Safe to repeat.
 
         Raises:
-            StorageUnavailable: the erasure, or the rewriting of the file after
-                it, could not be done now; repeat it.
+            StorageUnavailable: the erasure, the rewriting of the file after it,
+                or the same in a backup, could not be done now; repeat it.
         """
 
         def work(connection: Connection) -> dict[str, int]:
@@ -102,6 +111,8 @@ class SqlPeople:
 
         erased = await self._database.write(work, at=Boundary.FORGET)
         await self._database.scrub()
+        if self._backups is not None:
+            await self._backups.erase(work)
         return erased
 
 
