@@ -36,7 +36,7 @@ def settings_for(home: Path, files: ModelFiles, *, engine: str, slots: int, toke
     return Settings(
         home=home,
         admins=AdminSettings(),
-        limits=LimitSettings(messages_per_minute=10_000, waiting_per_person=100, queue=10_000),
+        limits=LimitSettings(messages_per_minute=10_000, tokens_per_minute=10**9, waiting_per_person=100, queue=10_000),
         inference=InferenceSettings.model_validate(
             {
                 "model": str(files.directory),

@@ -117,6 +117,7 @@ async def bridge(telegram: FakeTelegram) -> AsyncIterator[Service]:
         "INFERENCE__ENGINE": "echo",
         "INFERENCE__SLOTS": str(SLOTS),
         "LIMITS__MESSAGES_PER_MINUTE": "10000",
+        "LIMITS__TOKENS_PER_MINUTE": "1000000000",
         "LIMITS__QUEUE": "10000",
         "LOG__LEVEL": "ERROR",
     }

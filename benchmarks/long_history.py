@@ -103,7 +103,7 @@ def _app(home: Path) -> App:
     settings = Settings(
         home=home,
         admins=AdminSettings(),
-        limits=LimitSettings(messages_per_minute=10_000),
+        limits=LimitSettings(messages_per_minute=10_000, tokens_per_minute=10**9),
         inference=InferenceSettings(engine="echo", context_tokens=CONTEXT_TOKENS),
     )
     return build(settings, platforms={"terminal"})

@@ -325,6 +325,7 @@ def make_policy(settings: Settings) -> Policy:
             message_chars=limits.message_chars,
             waiting_per_person=limits.waiting_per_person,
             messages_per_minute=limits.messages_per_minute,
+            tokens_per_minute=limits.tokens_per_minute,
             wait_s=limits.wait_s,
             queue=limits.queue,
         ),

@@ -256,3 +256,18 @@ class AuditEntry:
     subject: str
     allowed: bool
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What was computed for one answer.
+
+    Attributes:
+        tokens: Those of the prompt that no cache had, and those of the reply.
+        age_s: How long ago that was, in seconds.
+    """
+
+    platform: PlatformName
+    user_id: UserId
+    tokens: int
+    age_s: float

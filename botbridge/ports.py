@@ -28,6 +28,7 @@ from botbridge.messages import (
     PartState,
     Person,
     PlatformName,
+    Spent,
     UserId,
 )
 
@@ -128,6 +129,10 @@ class History(Protocol):
 
         None when there is nothing, and when it was not answered: its words are not kept then.
         """
+        ...
+
+    async def spent(self, within_s: float) -> Sequence[Spent]:
+        """What was computed for the answers of the last so many seconds, oldest first; by the wall clock."""
         ...
 
 

@@ -204,6 +204,12 @@ class LimitSettings(Group):
         default=3, ge=1, le=1_000, description="Messages of one person that may wait, in messages"
     )
     messages_per_minute: int = Field(default=20, ge=1, le=10_000, description="Messages of one person, per minute")
+    tokens_per_minute: int = Field(
+        default=60_000,
+        ge=1,
+        le=1_000_000_000,
+        description="Tokens computed for one person, of prompts and replies, per minute; who has reached it waits",
+    )
     wait_s: int = Field(default=900, ge=1, le=86_400, description="Longest wait for an answer, in seconds")
     queue: int = Field(default=200, ge=1, le=100_000, description="Messages of all people that may wait, in messages")
 

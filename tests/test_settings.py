@@ -43,6 +43,7 @@ def test_nothing_set_gives_the_documented_defaults() -> None:
         "message_chars": 16_000,
         "waiting_per_person": 3,
         "messages_per_minute": 20,
+        "tokens_per_minute": 60_000,
         "wait_s": 900,
         "queue": 200,
     }

@@ -34,6 +34,11 @@ def refusal(language: Language, incoming: IncomingMessage, reason: Reason, limit
                 length=len(incoming.text),
                 limit=limits.message_chars,
             )
+        case Excess.TOKENS:
+            return language.say(
+                "In the last minute I have read and written as much for you as I do for one person, so I do not take "
+                "this message. Please wait a minute and send it again."
+            )
         case Excess.WAITING:
             return language.count(
                 "{number} message of yours is waiting already, so I do not take this one. "

@@ -46,11 +46,13 @@ class Progress:
         self.prompt_cost = self.computed_tokens * prompt_weight
         self.begun_at_s = now_s
 
-    def add(self, delta: Delta, streams: int, now_s: float) -> None:
-        """Note that there are more words."""
+    def add(self, delta: Delta, streams: int, now_s: float) -> int:
+        """Note that there are more words; how many tokens they have."""
         if self.first_tokens == 0:
             self.first_at_s, self.first_tokens, self.first_streams = now_s, delta.completion_tokens, streams
+        more = delta.completion_tokens - self.completion_tokens
         self.completion_tokens = delta.completion_tokens
+        return more
 
     def end(self, completion: Completion, streams: int, now_s: float) -> Observation:
         """Note that the answer is whole; what it took."""

@@ -25,7 +25,7 @@ from botbridge.conversation.delivery import Delivery
 from botbridge.conversation.desk import Ask, Desk, Obeyed
 from botbridge.conversation.ending import end_cut_answer
 from botbridge.conversation.estimates import Estimates
-from botbridge.conversation.limits import MessageRate, excess
+from botbridge.conversation.limits import RATE_WINDOW_S, MessageRate, TokensSpent, excess
 from botbridge.conversation.line import person_of
 from botbridge.conversation.live import Live
 from botbridge.conversation.notices import Reason, not_ready, place_in_line, refusal, unsupported
@@ -107,6 +107,7 @@ class ConversationService:
         self._now_s = now_s
         self._faults = faults
         self._rate = MessageRate(policy.limits.messages_per_minute)
+        self._spent = TokensSpent(policy.access.operators)
         self._look_at_s = now_s()
         self._is_draining = False
         self._admitted: set[InboxId] = set()
@@ -127,6 +128,7 @@ class ConversationService:
     async def resume(self) -> None:
         """Take up what an earlier process left unfinished; call it before anything is received."""
         await self._estimates.load()
+        self._spent.load(await self._history.spent(RATE_WINDOW_S), self._now_s())
         if put_back := await self._inbox.release():
             log.warning("answers that an earlier start began are begun again", messages=put_back)
         for row in await self._inbox.unfinished():
@@ -192,8 +194,9 @@ class ConversationService:
                 await self._let_wait(asked, reworded=question)
 
     async def _let_wait(self, row: InboxRow, *, reworded: str | None = None) -> None:
-        incoming, limits = row.incoming, self._policy.limits
-        if (limit := excess(incoming.text, person_of(row), self._room.line, limits)) is not None:
+        incoming, limits, person = row.incoming, self._policy.limits, person_of(row)
+        spent = self._spent.of(person, self._now_s())
+        if (limit := excess(incoming.text, person, self._room.line, limits, spent_tokens=spent)) is not None:
             await self._end(row, InboxState.REFUSED, refusal(self._texts.of(incoming), incoming, limit, limits))
         else:
             self._open(row)
@@ -236,15 +239,17 @@ class ConversationService:
             self._room.leave(turn.row.id)
             return
         turn.live.typing()
-        prompt, completion = await self._prompt(turn), None
+        prompt, completion, person = await self._prompt(turn), None, person_of(turn.row)
         async with aclosing(self._generator.stream(prompt)) as events:
             async for event in events:
+                now_s = self._now_s()
                 match event:
                     case Started():
-                        turn.progress.begin(prompt, event, self._estimates.prompt_weight(), self._now_s())
+                        turn.progress.begin(prompt, event, self._estimates.prompt_weight(), now_s)
+                        self._spent.add(person, turn.progress.computed_tokens, now_s)
                     case Delta():
                         turn.text += event.text
-                        turn.progress.add(event, self._room.streams, self._now_s())
+                        self._spent.add(person, turn.progress.add(event, self._room.streams, now_s), now_s)
                         self._show_words(turn)
                     case Completion():
                         completion = event

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 
 from sqlalchemy import Connection, Row, bindparam, func, select, update
 
@@ -15,19 +16,21 @@ from botbridge.messages import (
     MessageKind,
     Outcome,
     PlatformName,
+    Spent,
     UserId,
 )
 from botbridge.storage.database import Database
 from botbridge.storage.endings import end
 from botbridge.storage.rows import KEY_COLUMNS, key_of, unfinished_rows
 from botbridge.storage.rules import PairBudget
-from botbridge.storage.tables import conversation, identity, inbox, turn
+from botbridge.storage.tables import conversation, identity, inbox, turn, utc_now
 
 _PAGE_PAIRS = 32
 # Well below the 32,766 values that one statement may bind.
 # Source: https://www.sqlite.org/limits.html#max_variable_number
 _PAGE_KEYS = 500
 _LAST_ID = 2**63 - 1
+_NEWEST_TURNS = 10_000
 
 # Made once: to put a statement together takes several times as long as to carry it out.
 _QUESTION = turn.alias("question")
@@ -155,6 +158,36 @@ class SqlHistory:
             newest = connection.execute(answered).one_or_none()
             last_id = connection.scalar(asked) or 0
             return None if newest is None or newest.inbox_id < last_id else newest.text
+
+        return await self._database.read(work)
+
+    async def spent(self, within_s: float) -> Sequence[Spent]:
+        """Return what was computed for the answers of the last so many seconds, oldest first; by the wall clock.
+
+        The newest ten thousand turns are looked at: no machine here says more in a minute, and times have no index.
+        """
+        now = utc_now()
+        newest = select(turn).order_by(turn.c.id.desc()).limit(_NEWEST_TURNS).subquery("newest")
+        tokens = newest.c.prompt_tokens - func.coalesce(newest.c.cached_tokens, 0) + newest.c.completion_tokens
+        query = (
+            select(identity.c.platform, identity.c.user_id, tokens.label("tokens"), newest.c.created_at)
+            .join(inbox, inbox.c.id == newest.c.inbox_id)
+            .join(identity, identity.c.id == inbox.c.identity_id)
+            # Not what a clock that was set back calls the future: all of it would be as of now.
+            .where(newest.c.created_at.between(now - timedelta(seconds=within_s), now), tokens.is_not(None))
+            .order_by(newest.c.id)
+        )
+
+        def work(connection: Connection) -> list[Spent]:
+            return [
+                Spent(
+                    PlatformName(row.platform),
+                    UserId(row.user_id),
+                    row.tokens,
+                    (now - row.created_at).total_seconds(),
+                )
+                for row in connection.execute(query)
+            ]
 
         return await self._database.read(work)
 

@@ -7,6 +7,7 @@ step for the event loop, as a transaction is one step for the database.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -28,6 +29,7 @@ from botbridge.messages import (
     PartId,
     PartState,
     PlatformName,
+    Spent,
     UserId,
 )
 from botbridge.storage.codec import storable, storable_message
@@ -184,6 +186,18 @@ class InMemoryHistory:
             and message.state.is_final
         ]
         return answered[-1][1] if answered and answered[-1][0] >= max(asked, default=InboxId(0)) else None
+
+    async def spent(self, within_s: float) -> Sequence[Spent]:
+        """Return what was computed for the answers of the last so many seconds, oldest first."""
+        now_s, found = time.time(), []
+        for key, turns in self._store.turns.items():
+            for turn in turns:
+                user_id, age_s = self._store.messages[turn.inbox_id].user_id, now_s - turn.at_s
+                if user_id is not None and 0 <= age_s <= within_s:
+                    made = turn.answer.provenance
+                    tokens = made.prompt_tokens - made.cached_tokens + made.completion_tokens
+                    found.append(Spent(key.platform, user_id, tokens, age_s))
+        return sorted(found, key=lambda spent: -spent.age_s)
 
 
 class InMemoryOutbox:

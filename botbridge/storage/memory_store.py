@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 
@@ -49,11 +50,12 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """A question with its answer."""
+    """A question with its answer, and when that was given, in seconds since 1970."""
 
     inbox_id: InboxId
     epoch: int
     answer: Answer
+    at_s: float = field(default_factory=time.time)
 
 
 @dataclass(frozen=True, slots=True)

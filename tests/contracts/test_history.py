@@ -253,3 +253,19 @@ async def test_a_question_before_a_reset_is_not_known_any_more(storage: Storage)
     await ask(storage, 1, "q1", end=answered("Aisha: q1", "a1"))
     await storage.history.reset([SHARED], lambda _: None)
     assert await storage.history.last_question(SHARED, AISHA.user_id) is None
+
+
+async def test_what_was_computed_of_late_is_told_by_person_without_what_a_cache_had(storage: Storage) -> None:
+    """12 tokens of the prompt, 3 of them cached, and 3 of the reply."""
+    for number, (sender, key) in enumerate([(AISHA, AISHA_ALONE), (BILAL, SHARED), (AISHA, AISHA_ALONE)]):
+        row = await storage.inbox.accept(message(str(number), sender=sender), key)
+        assert row is not None
+        assert await storage.inbox.finish(row.id, answered("q", "a"))
+    await storage.inbox.accept(message("waits"), AISHA_ALONE)
+    found = await storage.history.spent(3600.0)
+    assert [(spent.platform, spent.user_id, spent.tokens) for spent in found] == [
+        (GROUP.platform, user.user_id, 12) for user in (AISHA, BILAL, AISHA)
+    ]
+    assert all(0 <= spent.age_s < 3600 for spent in found)
+    assert [spent.age_s for spent in found] == sorted((spent.age_s for spent in found), reverse=True)
+    assert list(await storage.history.spent(0.0)) == []

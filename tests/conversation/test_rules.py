@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from botbridge.conversation.access import Access, AccessMode, Powers, Right, right_to_reset
 from botbridge.conversation.commands import Command, parse
-from botbridge.conversation.limits import Excess, Limits, MessageRate, excess
+from botbridge.conversation.limits import Excess, Limits, MessageRate, TokensSpent, excess
 from botbridge.conversation.line import Line, join
 from botbridge.conversation.scope import Scope, key_for, spoken, unspoken
-from botbridge.messages import ConversationKey, InboxId, InboxRow, InboxState, PlatformName, UserId
+from botbridge.messages import ConversationKey, InboxId, InboxRow, InboxState, PlatformName, Spent, UserId
 from tests.fakes.in_memory_platform import InMemoryPlatform
 
 TELEGRAM = InMemoryPlatform("telegram")
@@ -170,6 +170,30 @@ def test_each_limit_stops_the_message_that_would_break_it() -> None:
     assert excess("x", person, _waiting("1", 2), limits) is Excess.WAITING
     assert excess("x", person, _waiting("2", 2), limits) is None
     assert excess("x", person, _waiting("2", 4), limits) is Excess.QUEUE
+
+
+def test_sizes_are_looked_at_in_one_order() -> None:
+    """Characters, tokens a minute, places in the line."""
+    limits = Limits(message_chars=5, waiting_per_person=2, queue=4, tokens_per_minute=100)
+    person = (TELEGRAM.name, UserId("1"))
+    assert excess("x", person, Line(), limits, spent_tokens=99) is None
+    assert excess("x", person, Line(), limits, spent_tokens=100) is Excess.TOKENS
+    assert excess("123456", person, Line(), limits, spent_tokens=100) is Excess.LENGTH
+    assert excess("x", person, _waiting("2", 4), limits, spent_tokens=100) is Excess.TOKENS
+    assert excess("x", person, _waiting("1", 2), limits, spent_tokens=100) is Excess.TOKENS
+
+
+def test_tokens_are_counted_over_a_sliding_minute_per_person() -> None:
+    operator = (TELEGRAM.name, UserId("9"))
+    spent = TokensSpent({operator})
+    me, you = (TELEGRAM.name, UserId("1")), (TELEGRAM.name, UserId("2"))
+    spent.load([Spent(*me, 10, 50.0), Spent(*you, 7, 20.0)], now_s=100.0)
+    spent.add(me, 5, 105.0)
+    spent.add(me, 0, 105.0)
+    spent.add(operator, 1000, 105.0)
+    assert [spent.of(who, 105.0) for who in (me, you, operator)] == [15, 7, 0]
+    assert [spent.of(me, at_s) for at_s in (109.9, 110.0, 164.9, 165.0)] == [15, 5, 5, 0]
+    assert spent.of(you, 165.0) == 0
 
 
 def test_the_rate_is_counted_over_a_sliding_minute_per_person() -> None:

@@ -45,6 +45,7 @@ WARM_S = 15.0
 
 SETTINGS = {
     "LIMITS__MESSAGES_PER_MINUTE": "1000",  # every refusal is to be seen, and this one is told once a minute
+    "LIMITS__TOKENS_PER_MINUTE": "1000000000",
     "LIMITS__WAIT_S": "120",
     "INFERENCE__MAX_NEW_TOKENS": "4000",
     "LOG__FORMAT": "json",

@@ -31,6 +31,21 @@ def plan(connection: Connection, statement: str, parameters: object) -> list[str
     return [row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]  # type: ignore[arg-type]
 
 
+async def test_what_was_spent_lately_is_found_from_the_newest_turn_on(database: Database) -> None:
+    """Once a start; no index knows when a turn was, and reading all of a long history would delay the start."""
+    statements: list[tuple[str, object]] = []
+
+    def note(_connection: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+        statements.append((statement, parameters))
+
+    await database.read(lambda connection: event.listen(connection.engine, "before_cursor_execute", note))
+    await SqlHistory(database).spent(60.0)
+    [(statement, parameters)] = [(text, values) for text, values in statements if text.startswith("SELECT")]
+    steps = await database.read(lambda connection: plan(connection, statement, parameters))
+    assert "LIMIT" in statement
+    assert not any("SCAN" in step and "newest" not in step and step != "SCAN turn" for step in steps), steps
+
+
 async def test_no_step_of_a_message_scans_a_table(database: Database) -> None:
     """Each statement that the journey of one message emits is explained, on tables with rows."""
     inbox, outbox, history = SqlInbox(database), SqlOutbox(database), SqlHistory(database)

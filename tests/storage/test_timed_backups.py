@@ -24,12 +24,12 @@ from botbridge.storage.migrate import Checkup, check
 from botbridge.storage.people import SqlPeople
 from botbridge.storage.timed_backups import RETRY_S, START_PAUSE_S, TimedBackups, first_pause_s, want_of_room
 from botbridge.stores import sql_storage
-from tests.contracts.examples import AISHA, AISHA_ALONE, BILAL, PRIVATE, SHARED, message
+from tests.contracts.examples import AISHA, PRIVATE
 from tests.storage.conftest import url
+from tests.storage.test_forgetting import CANARY, fill
 
 DAY_S = 86_400.0
 LONG_AGO_S = datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp()
-CANARY = "kanarienvogel"
 
 
 class OverError(Exception):
@@ -241,9 +241,8 @@ async def test_writes_between_the_steps_of_a_copy_do_not_begin_it_anew(database:
 async def test_who_is_forgotten_is_in_no_timed_backup_any_more(database: Database) -> None:
     """Not a byte; and the words of the others are still there."""
     days = Days(database.path)
-    inbox, people = SqlInbox(database), SqlPeople(database, days.backups)
-    await inbox.accept(message("1", CANARY * 50, sender=AISHA), AISHA_ALONE)
-    await inbox.accept(message("2", "kept", sender=BILAL), SHARED)
+    people = SqlPeople(database, days.backups)
+    await fill(database)
     await days.backups.make()
     await days.backups.make()
     files = list(days.folder.glob("*.db"))
