@@ -15,6 +15,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.queues import Queue
 
 from botbridge.inference import worker
@@ -54,7 +55,8 @@ class Generation:
         threads = assignment.options.threads or usable_cores()
         self._process = CleanProcess(
             target=worker.main,
-            args=(assignment, self._jobs, self._results),
+            # Of another thread nobody knows that it ends with the process only.
+            args=(replace(assignment, dies_with_starter=_is_in_main_thread()), self._jobs, self._results),
             name=f"botbridge-worker-{assignment.generation}",
             environment=worker_environment(os.environ, threads),
         )
@@ -136,3 +138,7 @@ def _keep_own_ends(jobs: Queue[ToWorker], results: Queue[FromWorker]) -> None:
     results._writer.close()  # type: ignore[attr-defined]  # noqa: SLF001 - see above
     jobs._reader.close()  # type: ignore[attr-defined]  # noqa: SLF001 - see above
     jobs._ignore_epipe = True  # type: ignore[attr-defined]  # noqa: SLF001 - see above
+
+
+def _is_in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()

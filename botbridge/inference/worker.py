@@ -1,18 +1,20 @@
 """The worker process: one model, one loop of four verbs (receive, admit, step, report).
 
 Covered: the worker leaves when its parent is gone, even while it loads or
-computes in C code; a request that fails ends alone; deadlines and cancels are
-honoured between two tokens and between two pieces of a prompt; SIGINT and
-SIGTERM are for the parent to act on.
+computes in C code, and on Linux while that code keeps Python's lock; a request
+that fails ends alone; deadlines and cancels are honoured between two tokens and
+between two pieces of a prompt; SIGINT and SIGTERM are for the parent to act on.
 Not covered: a hang (the supervisor sees that no token comes and kills) and
 memory (the kernel kills; the supervisor restarts).
 """
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -29,21 +31,31 @@ from botbridge.inference.protocol import FromWorker, Heartbeat, LoadFailed, Read
 from botbridge.models.store import ModelFiles
 
 PARENT_CHECK_S = 1.0
+PR_SET_PDEATHSIG = 1
+"""Source: linux/prctl.h."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What a worker of one generation is started for; `files` is None for an engine without a model."""
+    """What a worker of one generation is started for.
+
+    Attributes:
+        files: None for an engine without a model.
+        dies_with_starter: The kernel may kill it when the thread that started it ends, for that is the main one.
+    """
 
     generation: int
     options: EngineOptions
     files: ModelFiles | None
     heartbeat_s: float
+    dies_with_starter: bool = False
 
 
 def main(assignment: Assignment, jobs: Queue[ToWorker], results: Queue[FromWorker]) -> None:
     """Run until told to shut down, or until the parent is gone."""
     threading.Thread(target=_leave_with_parent, name="death-watch", daemon=True).start()
+    if assignment.dies_with_starter:
+        _be_killed_with_parent()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     pulse = _Pulse(assignment, results)
@@ -159,6 +171,16 @@ def _leave_with_parent() -> None:
     while not wait([parent.sentinel], timeout=PARENT_CHECK_S) and os.getppid() == parent.pid:
         pass
     os._exit(1)
+
+
+def _be_killed_with_parent() -> None:
+    """Have the kernel kill this process with its parent: C code that keeps Python's lock lets no thread watch a pipe.
+
+    Where there is no such call, or it is refused, the pipe is what remains.
+    Source: prctl(2), PR_SET_PDEATHSIG; it is the end of a thread that counts.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
 
 
 class _Pulse(threading.Thread):

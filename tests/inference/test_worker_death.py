@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -326,13 +327,13 @@ async def test_a_worker_that_dies_again_and_again_makes_the_model_unavailable(cl
     await until_state(client, "ready")
 
 
-@pytest.mark.parametrize("moment", ["starting", "idle", "hanging"])
+@pytest.mark.parametrize("moment", ["starting", "idle", "hanging", "stopped", "seized"])
 def test_a_parent_that_is_killed_takes_its_worker_along(moment: str) -> None:
-    """A10: also when the worker reads no queue, because it is not so far yet or because it hangs."""
+    """A10: also when the worker reads no queue, because it is not so far yet, hangs, or runs no thread at all."""
     script = f"""
-import asyncio
+import asyncio, os, signal
 from botbridge.inference.client import WorkerClient
-from botbridge.inference.options import EngineOptions
+from botbridge.inference.options import EngineOptions, Patience
 from tests.fakes.asking import ask, prompt_of, until_state
 
 async def main():
@@ -345,6 +346,12 @@ async def main():
         if {moment!r} == "hanging":
             task = asyncio.create_task(ask(client, prompt_of("!hang")))
             await asyncio.sleep(0)
+        if {moment!r} == "seized":
+            task = asyncio.create_task(ask(client, prompt_of("!seize")))
+            while client.worker().silent_s < 3 * Patience().heartbeat_s:  # it has taken Python's lock
+                await asyncio.sleep(0.05)
+        if {moment!r} == "stopped":
+            os.kill(client.worker_pid, signal.SIGSTOP)
         print(client.worker_pid, flush=True)
         await asyncio.Event().wait()
 
@@ -353,6 +360,28 @@ asyncio.run(main())
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         kill_parent(parent, int(parent.stdout.readline()))
+
+
+def test_a_worker_outlives_the_thread_that_started_it() -> None:
+    """As in a notebook, where the kernel would otherwise take the thread's end for the parent's."""
+    loop = asyncio.new_event_loop()
+    client = WorkerClient(None, EngineOptions(engine="echo"))
+
+    def start() -> None:
+        loop.run_until_complete(client.__aenter__())
+        loop.run_until_complete(until_state(client, "ready"))
+
+    starting = threading.Thread(target=start)
+    starting.start()
+    starting.join()
+    before = client.worker_pid
+    try:
+        for _ in range(20):
+            assert loop.run_until_complete(ask(client, prompt_of("hello"))).text == "hello"
+        assert client.worker_pid == before
+    finally:
+        loop.run_until_complete(client.__aexit__(None, None, None))
+        loop.close()
 
 
 async def _kill_and_ask(client: WorkerClient) -> None:

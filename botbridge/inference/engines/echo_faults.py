@@ -5,6 +5,7 @@ Reached only by the engine name `echo-faults`: with any other engine these words
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -32,7 +33,8 @@ class Undecodable:
 class FaultyEchoEngine(EchoEngine):
     """Echoes, but a message that begins with a fault word has its fault before the first word is said.
 
-    `!slow:SECONDS` pauses before every word, `!hang` never returns, `!segv`
+    `!slow:SECONDS` pauses before every word, `!hang` never returns, `!seize`
+    neither and keeps Python's lock, `!segv`
     `!abort` `!oom` `!exit0` `!exit3` end the process (as a fault in C code, as a
     failed assertion there, as the kernel short of memory, as a library that
     calls exit, as Python code that does), `!raise` raises, `!eat` takes all the
@@ -76,6 +78,8 @@ class FaultyEchoEngine(EchoEngine):
         match fault:
             case "!hang":
                 threading.Event().wait()
+            case "!seize":
+                ctypes.PyDLL(None).pause()
             case "!raise":
                 raise RuntimeError("asked to fail")
             case "!eat":
