@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from botbridge.models.catalogue import load_catalogue
-from botbridge.models.facts import Arabic, CatalogueEntry
+from botbridge.models.facts import NOT_VERIFIED, Arabic, CatalogueEntry
 from botbridge.models.footprint import footprint
 
 README: Final = Path(__file__).resolve().parent.parent / "README.md"
@@ -32,18 +32,30 @@ def model_table() -> str:
 
 def row(entry: CatalogueEntry) -> str:
     """Return the line of one model."""
-    weights = footprint(entry, QUANTIZATION, context_tokens=0, conversations=0).weights_bytes
+    weights = footprint(entry, QUANTIZATION, context_tokens=0, conversations=0)
+    about = "about " if entry.parameters_are_round else ""
     cells = (
         f"`{entry.id}`",
-        f"{entry.parameters:,}",
-        f"{entry.context_tokens:,}",
-        f"{weights / 1e9:.2f} GB",
-        entry.licence + (", gated" if entry.gated else ""),
-        str(entry.openness.level),
-        arabic(entry.arabic),
+        f"{about}{entry.parameters:,}" + mark(entry, "parameters"),
+        f"{entry.context_tokens:,}" + mark(entry, "context_tokens"),
+        f"{'' if weights.measured else about}{weights.weights_bytes / 1e9:.2f} GB",
+        entry.licence + mark(entry, "licence") + gate(entry),
+        str(entry.openness.level) + mark(entry, "openness"),
+        arabic(entry.arabic) + mark(entry, "arabic"),
         *(score(entry, benchmark) for benchmark in BENCHMARKS),
     )
     return f"| {' | '.join(cells)} |\n"
+
+
+def mark(entry: CatalogueEntry, fact: str) -> str:
+    """Return what stands behind a fact that nobody looked up."""
+    return f" ({NOT_VERIFIED.replace('-', ' ')})" if fact in entry.not_verified else ""
+
+
+def gate(entry: CatalogueEntry) -> str:
+    """Return whether the hub asks for something first; nothing where it is known not to."""
+    said = "gated" if entry.gated else "not gated"
+    return f", {said}{mark(entry, 'gated')}" if entry.gated or "gated" in entry.not_verified else ""
 
 
 def arabic(said: Arabic | None) -> str:

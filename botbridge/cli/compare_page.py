@@ -11,10 +11,13 @@ from botbridge.cli.model_words import (
     Footnotes,
     arabic_word,
     conditions,
+    counted,
     gigabytes,
+    marked,
     not_known,
     percent,
     shown_words,
+    size_words,
     task_word,
     yes_or_no,
 )
@@ -83,12 +86,7 @@ def _rows(columns: _Columns) -> Iterator[tuple[str, tuple[str, ...]]]:
 
     yield (
         words.say("size"),
-        each(
-            lambda entry: words.say(
-                "{count} (class {size})", count=f"{entry.parameters:,}", size=f"{entry.nominal_b:g} B"
-            ),
-            "parameters",
-        ),
+        each(lambda entry: size_words(entry, words), "parameters"),
     )
     yield words.say("context"), each(lambda entry: f"{entry.context_tokens:,}", "context_tokens")
     yield words.say("licence"), each(lambda entry: escape(entry.licence), "licence")
@@ -134,8 +132,10 @@ def _rows(columns: _Columns) -> Iterator[tuple[str, tuple[str, ...]]]:
 def _noted(value: str | None, entry: CatalogueEntry, fact: str | None, columns: _Columns) -> str:
     if value is None:
         return not_known(columns.words)
-    marks = "" if fact is None else columns.notes.mark(*entry.evidence.get(fact, ()))
-    return f"{value} {marks}".rstrip()
+    if fact is None:
+        return value
+    marks = columns.notes.mark(*entry.evidence.get(fact, ()))
+    return f"{marked(value, entry, fact, columns.words)} {marks}".rstrip()
 
 
 def _told(text: str | None) -> str | None:
@@ -163,7 +163,7 @@ def _scores(scores: Sequence[Score], notes: Footnotes, words: Language) -> str:
 def _memory(words: Language, footprint: Footprint, entry: CatalogueEntry) -> str:
     """Say weights and cache; sizes that nobody published are computed and said to be."""
     weights = gigabytes(footprint.weights_bytes)
-    told = weights if footprint.measured else words.say("{size}, computed", size=weights)
+    told = weights if footprint.measured else words.say("{size}, computed", size=counted(weights, entry, words))
     if footprint.cache_bytes is None:
         return words.say("{weights}; cache not known", weights=told)
     return words.say(

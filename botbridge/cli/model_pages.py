@@ -12,23 +12,29 @@ from botbridge.cli.model_words import (
     billions,
     column_word,
     conditions,
+    counted,
     gigabytes,
     level_word,
+    marked,
     not_known,
     part_word,
     percent,
+    size_words,
     task_word,
     yes_or_no,
 )
 from botbridge.cli.tables import Page, Table
 from botbridge.conversation.texts import Language
 from botbridge.logs import escape
-from botbridge.models.facts import CatalogueEntry, Source
+from botbridge.models.facts import SOURCED, CatalogueEntry, Source
 from botbridge.models.hub_search import Found
 from botbridge.models.listing import COLUMNS, SCORES, Listed, best_score
 
 UNKNOWN: Final = "–"
 """In lists; their last line says what it means."""
+
+_FACTS: Final = {name: name for name in SOURCED} | {"context": "context_tokens", "open": "openness"}
+"""The fact behind a column, where its name is another one."""
 
 _NUMBERS: Final = frozenset({"parameters", "class", "context", "languages", "speed", *SCORES})
 
@@ -66,13 +72,14 @@ def _listed_cell(each: Listed, column: str, words: Language, *, on_terminal: boo
     value = COLUMNS[column].value(each)
     if value in (None, ()):
         return UNKNOWN
-    return escape(str(value)) if special is None else special(each)
+    said = escape(str(value)) if special is None else special(each)
+    return marked(said, each.entry, _FACTS.get(column, ""), words)
 
 
 def _special_cells(words: Language) -> Mapping[str, Callable[[Listed], str]]:
     """Return how the columns are said whose value is not a word already."""
     return {
-        "parameters": lambda each: billions(each.entry.parameters),
+        "parameters": lambda each: counted(billions(each.entry.parameters), each.entry, words),
         "class": lambda each: f"{each.entry.nominal_b:g} B",
         "context": lambda each: f"{each.entry.context_tokens:,}",
         "gated": lambda each: yes_or_no(each.entry.gated, words),
@@ -145,15 +152,16 @@ def _facts(each: Listed, notes: Footnotes, words: Language) -> Iterator[tuple[st
     def fact(label: str, value: str | None, name: str | None = None) -> tuple[str, str, str]:
         if value is None:
             return label, not_known(words), ""
-        return label, value, "" if name is None else notes.mark(*entry.evidence.get(name, ()))
+        if name is None:
+            return label, value, ""
+        return label, marked(value, entry, name, words), notes.mark(*entry.evidence.get(name, ()))
 
     def told(label: str, value: str | None) -> tuple[str, str, str]:
         return fact(label, None if value is None else escape(value))
 
-    exact = words.say("{count} (class {size})", count=f"{entry.parameters:,}", size=f"{entry.nominal_b:g} B")
     cache = None if entry.kv_bytes_per_token is None else f"{entry.kv_bytes_per_token:,}"
     yield fact(words.say("repository"), escape(entry.hub_id))
-    yield fact(words.say("parameters"), exact, "parameters")
+    yield fact(words.say("parameters"), size_words(entry, words), "parameters")
     yield fact(words.say("context, in tokens"), f"{entry.context_tokens:,}", "context_tokens")
     yield fact(words.say("architecture"), f"{escape(entry.architecture)} ({entry.kind})", "architecture")
     yield fact(words.say("licence"), escape(entry.licence), "licence")

@@ -8,7 +8,7 @@ from typing import Final
 from botbridge.cli.tongue import Tongue
 from botbridge.conversation.texts import Language, load_texts
 from botbridge.logs import escape
-from botbridge.models.facts import Arabic, Level, Part, Score, Source, Task
+from botbridge.models.facts import Arabic, CatalogueEntry, Level, Part, Score, Source, Task
 
 DOMAIN: Final = "models"
 """Folder of the translations below `locale`."""
@@ -108,6 +108,22 @@ def column_word(column: str, words: Language) -> str:
         "here": words.say("here"),
     }
     return heads.get(column, column)
+
+
+def marked(said: str, entry: CatalogueEntry, fact: str, words: Language) -> str:
+    """Say a fact, and that nobody looked it up where it rests on memory."""
+    return words.say("{fact} (not verified)", fact=said) if fact in entry.not_verified else said
+
+
+def counted(said: str, entry: CatalogueEntry, words: Language) -> str:
+    """Say a count of parameters, and that it is round where the exact one was not found."""
+    return words.say("about {count}", count=said) if entry.parameters_are_round else said
+
+
+def size_words(entry: CatalogueEntry, words: Language) -> str:
+    """Say how many parameters a model has, and its class."""
+    exact = counted(f"{entry.parameters:,}", entry, words)
+    return words.say("{count} (class {size})", count=exact, size=f"{entry.nominal_b:g} B")
 
 
 def billions(parameters: int) -> str:

@@ -129,10 +129,12 @@ def _match_facts(place: int, found: Match, wish: Wish) -> dict[str, Any]:
         "title": entry.title,
         "hub_id": entry.hub_id,
         "parameters": entry.parameters,
+        "parameters_are_round": entry.parameters_are_round,
         "nominal_b": entry.nominal_b,
         "licence": entry.licence,
         "permit": found.permit,
         "gated": entry.gated,
+        "not_verified": list(entry.not_verified),
         "form": offer.form,
         "runtime": offer.runtime,
         "file": None if offer.file is None else {"hub_id": offer.file.hub_id, "format": offer.file.format},
@@ -172,6 +174,10 @@ def _print(answer: Answer, top: int, catalogue: Catalogue) -> None:
         typer.echo(f"{place}. {found.entry.id}: {found.entry.title}")
         for reason in found.reasons:
             typer.echo(f"     {reason}")
+        if found.entry.parameters_are_round:
+            typer.echo("     its number of parameters is about right: the publisher's round one")
+        if found.entry.not_verified:
+            typer.echo(f"     not verified: {', '.join(found.entry.not_verified)}")
         typer.echo(f"     {found.offer.command}")
     hidden = len(answer.matches) - top
     if hidden > 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from botbridge.cli.model_pages import openness_words
-from botbridge.cli.model_words import Footnotes, part_word, yes_or_no
+from botbridge.cli.model_words import Footnotes, marked, part_word, yes_or_no
 from botbridge.cli.tables import Page, Table
 from botbridge.conversation.texts import Language
 from botbridge.logs import escape
@@ -16,7 +16,9 @@ from botbridge.models.openness import Allowance, FrameworkClass, allowance
 def openness_page(entry: CatalogueEntry, sources: Sequence[Source], words: Language) -> Page:
     """Return what is open of a model, what that allows, and the case of retraining on regulated data."""
     notes, allowed = Footnotes(sources), allowance(entry)
-    parts = f"{openness_words(entry, words)} {notes.mark(*entry.evidence['openness'])}"
+    parts = (
+        f"{marked(openness_words(entry, words), entry, 'openness', words)} {notes.mark(*entry.evidence['openness'])}"
+    )
     table = Table(
         (words.say("what it allows"), words.say("by its parts"), words.say("because")),
         (
@@ -38,7 +40,7 @@ def openness_page(entry: CatalogueEntry, sources: Sequence[Source], words: Langu
         words.say(
             "{title}, {licence}: may it be used? `{command}`",
             title=escape(entry.title),
-            licence=escape(entry.licence),
+            licence=marked(escape(entry.licence), entry, "licence", words),
             command=f"botbridge models licence {entry.id}",
         ),
         parts,

@@ -35,6 +35,10 @@ SOURCED: Final = frozenset(
 """The facts that need evidence wherever they are given; scores and files name their source themselves."""
 
 
+NOT_VERIFIED: Final = "not-verified"
+"""The source of what nobody looked up; a fact that rests on it, be it in part, is marked wherever it is shown."""
+
+
 class Kind(StrEnum):
     """What the network does with a text; only causal models chat."""
 
@@ -168,6 +172,7 @@ class CatalogueEntry(BaseModel):
         hub_id: Where its publisher offers it.
         source: Where `models pull` takes it from; the hub's repository when the file names none.
         parameters: Exact where it was published or follows from the published shape.
+        parameters_are_round: They are the publisher's round number; the exact one was not found.
         nominal_b: The class that people sort it into, in thousand millions: 7 for 7.24.
         context_tokens: The longest text it was made for.
         architecture: Its class in transformers.
@@ -188,6 +193,7 @@ class CatalogueEntry(BaseModel):
     hub_id: Text
     source: Annotated[WheelSource | HubSource, Field(discriminator="kind")]
     parameters: Annotated[int, Field(gt=0)]
+    parameters_are_round: bool = False
     nominal_b: Annotated[float, Field(gt=0)]
     context_tokens: Annotated[int, Field(gt=0)]
     architecture: Text
@@ -227,6 +233,11 @@ class CatalogueEntry(BaseModel):
         if strange:
             raise ValueError(f"{self.id}: evidence for {', '.join(strange)}, which takes none")
         return self
+
+    @property
+    def not_verified(self) -> tuple[str, ...]:
+        """The facts that rest on memory, be it in part, in alphabetical order."""
+        return tuple(sorted(name for name, sources in self.evidence.items() if NOT_VERIFIED in sources))
 
     @property
     def cited(self) -> frozenset[str]:

@@ -22,6 +22,7 @@ def entry_facts(each: Listed) -> Facts:
     return {
         **entry.model_dump(mode="json"),
         "openness_level": str(entry.openness.level),
+        "not_verified": list(entry.not_verified),
         "speed": _speed(each.speed),
         "here": each.is_here,
     }
@@ -94,6 +95,7 @@ def openness_facts(entry: CatalogueEntry, sources: Iterable[Source]) -> Facts:
         },
         "framework_class_at_most": str(allowed.at_most),
         "fit_for_regulated_retraining": allowed.regulated,
+        "not_verified": [name for name in entry.not_verified if name in {"licence", "openness"}],
         "sources": source_facts(source for source in sources if source.id in cited),
     }
 

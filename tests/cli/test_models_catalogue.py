@@ -309,3 +309,40 @@ def test_in_arabic_the_labels_are_arabic_and_names_and_numbers_stay(command: lis
         # A line of prose: a Latin name inside it stands in an isolate.
         if re.match("[\u0600-\u06ff]", line):
             assert "botbridge" not in re.sub("\u2068[^\u2069]*\u2069|`[^`]*`", "", line)
+
+
+UNSURE = "falcon-h1-arabic-3b-instruct"
+"""Licence, gate and openness rest on memory, and its publisher rounds its number of parameters."""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["show", UNSURE],
+        ["list", "--text", "falcon-h1-arabic", "--columns", "model,parameters,licence,gated,open"],
+        ["compare", UNSURE, "qwen3-1.7b"],
+    ],
+    ids=["show", "list", "compare"],
+)
+def test_what_nobody_looked_up_is_marked_and_so_is_a_round_number(command: list[str]) -> None:
+    page = run(*command)
+    assert "falcon-llm-license (not verified)" in page
+    assert "no (not verified)" in page
+    assert "about 3" in page
+    assert "Apache-2.0 (not verified)" not in page
+    assert page.count("(not verified)") == 3
+    assert run(*command, "--lang", "ar").count("لم يُتحقَّق منه") == 3
+
+
+def test_openness_that_nobody_looked_up_is_marked() -> None:
+    assert run("openness", UNSURE).count("(not verified)") == 2
+    assert facts("openness", "openness", UNSURE)["not_verified"] == ["licence", "openness"]
+    assert "(not verified)" not in run("openness", "qwen3-1.7b")
+
+
+def test_programs_are_told_what_nobody_looked_up() -> None:
+    entry = facts("show", "show", UNSURE)["entry"]
+    assert (entry["not_verified"], entry["parameters_are_round"]) == (["gated", "licence", "openness"], True)
+    listed = facts("list", "list")["catalogue"]
+    assert sum(len(each["not_verified"]) for each in listed) == 13
+    assert sum(each["parameters_are_round"] for each in listed) == 3

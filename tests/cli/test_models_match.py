@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from botbridge.cli.models import models_app
 from botbridge.cli.models_match import facts_of
 from botbridge.inference.choice import installed_engines
+from botbridge.models.catalogue import load_catalogue
 from botbridge.models.facts import Task
 from botbridge.models.match import match
 from botbridge.models.match_facts import Room, Wish
@@ -115,3 +116,19 @@ def test_what_cannot_be_understood_is_wrong_use(option: str, value: str, told: s
 def test_nothing_is_made_in_a_home_that_is_not_there(home: Path) -> None:
     run("--need", "chat")
     assert list(home.iterdir()) == []
+
+
+def test_what_nobody_looked_up_of_a_match_is_told_with_it() -> None:
+    catalogue = load_catalogue()
+    wish = Wish(languages=("ar",), room=Room(10**12, 10**12))
+    found = {each["model"]: each for each in facts_of(match(catalogue.entries, wish), wish, catalogue)["matches"]}
+    unsure = found["falcon-h1-arabic-3b-instruct"]
+    assert (unsure["not_verified"], unsure["parameters_are_round"]) == (["gated", "licence", "openness"], True)
+    sure = found["qwen3-1.7b"]
+    assert (sure["not_verified"], sure["parameters_are_round"]) == ([], False)
+
+
+def test_people_read_it_below_the_reasons() -> None:
+    told = run("--languages", "ar", "--top", "100").stdout
+    assert "not verified: gated, licence, openness\n" in told
+    assert "the publisher's round one\n" in told
