@@ -14,9 +14,13 @@ DOMAIN: Final = "models"
 """Folder of the translations below `locale`."""
 
 
-def language_of(tongue: Tongue) -> Language:
+CLAUSES_DOMAIN: Final = "licences"
+"""Likewise, of what `licences.toml` says."""
+
+
+def language_of(tongue: Tongue, domain: str = DOMAIN) -> Language:
     """Return the words of these commands in a language."""
-    return load_texts(DOMAIN).language(tongue)
+    return load_texts(domain).language(tongue)
 
 
 def not_known(words: Language) -> str:

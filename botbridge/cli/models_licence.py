@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from botbridge.cli.tongue import Lang, Tongue
 from botbridge.models.uses import Use
 
 if TYPE_CHECKING:
@@ -37,12 +38,15 @@ def licence(
     ] = None,
     accept: Annotated[bool, typer.Option("--accept", help="Accept the licence for this use.")] = False,
     by: Annotated[str | None, typer.Option(metavar="NAME", help="With --accept: who accepts.")] = None,
+    lang: Lang = Tongue.EN,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print whether a licence allows a use, with each condition's clause and source; record that you accept it.
 
     This is what people who are no lawyers read in the licence, and no legal advice.
     """
+    from botbridge.cli.licence_page import licence_page, unknown_page
+    from botbridge.cli.model_words import language_of
     from botbridge.errors import ModelNotLicensed
     from botbridge.models.acceptance import read_acceptance
     from botbridge.models.catalogue import load_catalogue
@@ -63,7 +67,8 @@ def licence(
         unknown = unknown_licence(named, settings.hub.endpoint)
         if accept:
             raise ModelNotLicensed(f"{unknown}; there is nothing to accept here, and it is run without")
-        typer.echo(json.dumps(_nothing(named, wanted, unknown), indent=2) if as_json else unknown)
+        shown = unknown_page(named, settings.hub.endpoint, language_of(lang))
+        typer.echo(json.dumps(_nothing(named, wanted, unknown), indent=2) if as_json else shown)
         return
     licences = load_licences()
     verdict = decide(
@@ -75,29 +80,28 @@ def licence(
     )
     is_allowed = verdict.permission is not Permission.NOT_ALLOWED
     if accept and is_allowed:
-        _accept(settings.home, entry.id, verdict, by)
+        _accept(settings.home, entry, verdict, by, lang)
     accepted = read_acceptance(settings.home, entry.id)
     if as_json:
         typer.echo(json.dumps(_facts(entry, verdict, licences, accepted), indent=2))
     else:
-        typer.echo("\n".join(_report(entry, verdict, licences, accepted)))
+        typer.echo("\n".join(licence_page(entry, verdict, licences, accepted, lang)))
     if accept and not is_allowed:
         raise ModelNotLicensed(f"not accepted: {forbidden(entry, verdict)}")
 
 
-def _accept(home: Path, model: str, verdict: Verdict, by: str | None) -> None:
+def _accept(home: Path, entry: CatalogueEntry, verdict: Verdict, by: str | None, lang: Tongue) -> None:
     from datetime import UTC, datetime
 
+    from botbridge.cli.licence_page import accepted_line
+    from botbridge.cli.model_words import language_of
     from botbridge.cli.printing import note
     from botbridge.models.acceptance import Acceptance, write_acceptance
-    from botbridge.models.clearance import named_licence
 
     found = verdict.licence
-    accepted = Acceptance(model, found.id, found.version, verdict.use, datetime.now(UTC), by)
+    accepted = Acceptance(entry.id, found.id, found.version, verdict.use, datetime.now(UTC), by)
     path = write_acceptance(home, accepted)
-    count = len(verdict.findings)
-    conditions = "one condition" if count == 1 else f"{count} conditions"
-    note(f"accepted: {named_licence(found)} with {conditions}, for {model}, use {verdict.use}; kept in {path}")
+    note(accepted_line(entry, verdict, str(path), language_of(lang)))
 
 
 def _facts(entry: CatalogueEntry, verdict: Verdict, licences: Licences, accepted: Acceptance | None) -> dict[str, Any]:
@@ -107,6 +111,7 @@ def _facts(entry: CatalogueEntry, verdict: Verdict, licences: Licences, accepted
         "model": entry.id,
         "hub_id": entry.hub_id,
         "gated": entry.gated,
+        "not_verified": [name for name in entry.not_verified if name in {"gated", "licence"}],
         "licence": {"id": found.id, "title": found.title, "version": found.version, "url": found.url},
         "use": verdict.use,
         "permission": verdict.permission,
@@ -138,6 +143,7 @@ def _nothing(named: NamedModel, use: Use, unknown: str) -> dict[str, Any]:
         "model": named.model,
         "hub_id": named.hub_id,
         "gated": None,
+        "not_verified": [],
         "licence": None,
         "use": use,
         "permission": "unknown",
@@ -149,46 +155,3 @@ def _nothing(named: NamedModel, use: Use, unknown: str) -> dict[str, Any]:
         "acceptance": None,
         "sources": [],
     }
-
-
-def _report(entry: CatalogueEntry, verdict: Verdict, licences: Licences, accepted: Acceptance | None) -> list[str]:
-    """What was decided, in lines."""
-    from botbridge.models.clearance import named_licence
-
-    found = verdict.licence
-    lines = [
-        f"{entry.id} ({entry.hub_id})",
-        f"licence: {named_licence(found)}{'' if found.url is None else f', {found.url}'}",
-        f"use {verdict.use}: {verdict.permission}",
-        *(_line(finding) for finding in verdict.findings),
-        *(f"to show: {line}" for line in verdict.notice),
-        *(() if found.note is None else (f"note: {found.note}",)),
-        *(f"read in {each}" for each in _sources(verdict, licences)),
-    ]
-    if accepted is not None and accepted.covers(found, verdict.use):
-        by = "" if accepted.accepted_by is None else f" by {accepted.accepted_by}"
-        lines.append(f"accepted{by} on {accepted.accepted_at:%Y-%m-%d %H:%M} UTC for {accepted.use}")
-    elif verdict.needs_acceptance and not verdict.broken:
-        lines.append(f"not accepted yet: botbridge models licence {entry.id} --use {verdict.use} --accept")
-    return lines
-
-
-def _line(finding: Finding) -> str:
-    asked = finding.condition
-    state = "" if finding.state == "open" else f", {finding.state}"
-    return f"  {asked.kind} ({asked.clause}){state}: {asked.sentence} [{asked.source}]"
-
-
-def _sources(verdict: Verdict, licences: Licences) -> list[str]:
-    found = [licences.source(each) for each in verdict.cited]
-    return [
-        ", ".join(
-            [
-                f"{source.id}: {source.title}",
-                *(() if source.date is None else (str(source.date),)),
-                *(() if source.url is None else (source.url,)),
-                *(("a copy, not the publisher's own page",) if source.third_party else ()),
-            ]
-        )
-        for source in found
-    ]

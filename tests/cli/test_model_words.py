@@ -8,33 +8,55 @@ from pathlib import Path
 
 from babel.messages.pofile import read_po
 
-from botbridge.cli.model_words import DOMAIN, conditions, language_of
+from botbridge.cli.model_words import CLAUSES_DOMAIN, DOMAIN, conditions, language_of
 from botbridge.cli.tongue import Tongue
 from botbridge.conversation.texts import load_texts
 from botbridge.models.facts import Score
+from botbridge.models.licences import load_licences, unread
 
 PACKAGE = Path(__file__).parents[2] / "botbridge"
-SAYING = ("model_words.py", "model_pages.py", "compare_page.py", "openness_page.py")
+SAYING = ("model_words.py", "model_pages.py", "compare_page.py", "openness_page.py", "licence_page.py")
 
 
 def sentences_in_code() -> set[str]:
-    """Every literal that these pages say."""
+    """Every literal that these pages say; clauses, which `clauses` says, are told of in `licences.toml`."""
     return {
         said
         for name in SAYING
         for node in ast.walk(ast.parse((PACKAGE / "cli" / name).read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "say"
+        if ast.unparse(node.func.value) == "words"
         for said in [ast.literal_eval(node.args[0])]
     }
 
 
-def arabic() -> dict[str, str]:
-    with (PACKAGE / "locale" / DOMAIN / "ar.po").open("rb") as file:
+def arabic(domain: str = DOMAIN) -> dict[str, str]:
+    with (PACKAGE / "locale" / domain / "ar.po").open("rb") as file:
         return {str(entry.id): str(entry.string) for entry in read_po(file, locale="ar") if entry.id}
 
 
 def test_every_sentence_has_an_arabic_one_and_no_other_is_left_over() -> None:
     assert set(arabic()) == sentences_in_code()
+
+
+def sentences_of_licences() -> set[str]:
+    """What is said of each clause, and beside it."""
+    licences = load_licences()
+    conditions = [licences.gate, *(condition for licence in licences.entries for condition in licence.conditions)]
+    notes = {licence.note for licence in (*licences.entries, unread("unheard-of"))}
+    return {condition.sentence for condition in conditions} | {note for note in notes if note is not None}
+
+
+def test_every_clause_is_said_in_arabic_with_its_numbers_and_no_other_is_left_over() -> None:
+    """A number that is lost or changed in a translation would be another clause."""
+    translated = arabic(CLAUSES_DOMAIN)
+    assert set(translated) == sentences_of_licences()
+    numbers = re.compile(r"\d+(?:\.\d+)*")
+    for english, translation in translated.items():
+        assert "{" not in english
+        assert re.search("[\u0600-\u06ff]", translation), english
+        assert sorted(numbers.findall(translation)) == sorted(numbers.findall(english)), english
+        assert sorted(re.findall('"[^"]+"', translation)) == sorted(re.findall('"[^"]+"', english)), english
 
 
 def test_translations_fill_in_the_same_names() -> None:

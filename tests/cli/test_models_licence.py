@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -138,3 +139,52 @@ def test_wrong_use_is_told_and_nothing_kept(home: Path, words: tuple[str, ...]) 
 
 def test_a_name_that_no_model_can_have_is_told() -> None:
     assert isinstance(licence("nonsense", "--use", "saas").exception, ModelNotFound)
+
+
+@pytest.mark.parametrize("words", [(LLAMA, "saas"), (OPT, "saas"), (GEMMA, "embed"), ("org/unheard-of", "saas")])
+def test_in_arabic_all_but_names_numbers_and_what_has_to_be_shown_is_arabic(words: tuple[str, str]) -> None:
+    """Each Latin piece in an Arabic line is an isolate, else a terminal turns its clause and its address around.
+
+    And each Arabic line has a letter or mark outside of isolates that says where it begins.
+    """
+    model, use = words
+    result = licence(model, "--use", use, "--lang", "ar")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert len(lines) >= len(licence(model, "--use", use).stdout.splitlines())
+    assert not re.search("[٠-٩]", result.stdout)
+    for line in lines:
+        assert line.count("\u2068") == line.count("\u2069"), line
+        if re.search("[\u0600-\u06ff]", line):
+            outside = line
+            while (inner := re.sub("\u2068[^\u2068\u2069]*\u2069", "", outside)) != outside:
+                outside = inner
+            assert not re.search("[a-z]", outside.replace("botbridge", "").replace("UTC", "")), line
+            assert re.search("[\u0600-\u06ff\u200f]", outside), line
+
+
+def test_in_arabic_the_verdict_the_clause_and_the_command_are_said() -> None:
+    told = licence(LLAMA, "--use", "saas", "--monthly-users", "800000000", "--lang", "ar").stdout
+    assert "غير مسموح" in told
+    assert "حد المستخدمين\u2069 (\u20682\u2069)، غير مستوفى" in told
+    assert "700 مليون مستخدم في الشهر" in told
+    assert "Built with Llama" in told
+    waits = licence(LLAMA, "--use", "saas", "--lang", "ar").stdout.splitlines()[-1]
+    assert waits == "لم تُقبل بعد: \u2068botbridge models licence llama-3.2-1b-instruct --use saas --accept\u2069"
+
+
+def test_in_arabic_what_is_accepted_is_kept_as_ever(home: Path) -> None:
+    result = licence(GEMMA, "--use", "saas", "--accept", "--by", "Sara", "--lang", "ar")
+    assert result.stderr.startswith("قُبلت: ")
+    assert "قبلها \u2068Sara\u2069 في " in result.stdout
+    kept = read_acceptance(home, "gemma-3-1b-it")
+    assert kept is not None
+    assert kept.use == "saas"
+
+
+def test_a_licence_and_a_gate_that_nobody_looked_up_are_marked() -> None:
+    model = "falcon-h1-arabic-3b-instruct"
+    told = licence(model, "--use", "personal").stdout
+    assert told.count("(not verified)") == 2
+    assert facts(model, "--use", "personal")["not_verified"] == ["gated", "licence"]
+    assert facts(LLAMA, "--use", "personal")["not_verified"] == []
