@@ -8,7 +8,6 @@ anybody, so the process may die between any two lines and the next one goes on.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import replace
@@ -16,9 +15,10 @@ from functools import partial
 
 import structlog
 
-from botbridge.answers import Answer, Completion, Delta, FinishReason, Prompt, RequestId, Role, Started, Turn
+from botbridge.answers import Answer, Completion, Delta, FinishReason, Started
 from botbridge.conversation import scope
 from botbridge.conversation.acts import Acts
+from botbridge.conversation.asking import prompt_of
 from botbridge.conversation.cleaning import cleaned
 from botbridge.conversation.commands import Command, parse
 from botbridge.conversation.delivery import Delivery
@@ -59,12 +59,6 @@ PLACE_AFTER_S = 0.5
 TICK_S = 0.5
 LOOK_EVERY_S = 0.25
 """Pause between two looks at those who wait: the line may be long and much may happen."""
-
-CHARS_PER_TOKEN = 8
-"""More than any tokenizer here packs into a token on average, so that the worker decides what fits, not this."""
-
-FALLBACK_CONTEXT_TOKENS = 8192
-"""For a prompt that is made just while the worker is away, so that nobody knows its model's context."""
 
 log = structlog.get_logger(__name__)
 
@@ -239,7 +233,8 @@ class ConversationService:
             self._room.leave(turn.row.id)
             return
         turn.live.typing()
-        prompt, completion, person = await self._prompt(turn), None, person_of(turn.row)
+        prompt = await prompt_of(turn, self._history, self._policy, self._generator.status().context_tokens)
+        completion, person = None, person_of(turn.row)
         async with aclosing(self._generator.stream(prompt)) as events:
             async for event in events:
                 now_s = self._now_s()
@@ -256,24 +251,6 @@ class ConversationService:
         if completion is None:
             raise GenerationFailed("the answer had no end")
         await self._conclude(turn, completion)
-
-    async def _prompt(self, turn: OpenTurn) -> Prompt:
-        row = turn.row
-        context_tokens = self._generator.status().context_tokens or FALLBACK_CONTEXT_TOKENS
-        recent = await self._history.recent(row.key, context_tokens * CHARS_PER_TOKEN)
-        # Drawn here, so that the answer can be computed again from what is stored.
-        sampling = row.incoming.sampling or self._policy.sampling
-        if sampling.seed is None:
-            sampling = replace(sampling, seed=secrets.randbits(31))
-        return Prompt(
-            request_id=RequestId(f"{row.id}-{turn.crashes}-{secrets.token_hex(4)}"),
-            conversation=row.key.text,
-            system=self._policy.system,
-            turns=(*recent.turns, Turn(Role.USER, scope.spoken(row.incoming, row.key))),
-            sampling=sampling,
-            deadline_s=self._policy.limits.wait_s,
-            adapter=recent.adapter,
-        )
 
     async def _conclude(self, turn: OpenTurn, completion: Completion) -> None:
         row, text = turn.row, turn.text.strip()
