@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
+import pytest
+import typer
+from typer.testing import CliRunner
+
 from botbridge.app import build, measured_rates
+from botbridge.cli.health import health
+from botbridge.control import Act, ControlServer, Json
+from botbridge.control_verbs import Verb
 from botbridge.conversation.rates import Rates
 from botbridge.machine.figures import EngineFigures, Report, write_report
 from botbridge.settings import Settings, load_settings
@@ -28,6 +36,30 @@ async def test_health_tells_how_right_the_waits_were(tmp_path: Path) -> None:
         health = await app.health()
     assert health["waits"] == {"count": 0, "median_ratio": None}
     assert (health["running"], health["waiting"]) == ([], [])
+
+
+async def test_health_tells_of_the_backups_that_are_to_be_made(tmp_path: Path) -> None:
+    async with build(settings_of(tmp_path, BACKUP__EVERY_H="6")) as app:
+        health = await app.health()
+    assert health["facts"]["backup"] == {"age_s": None, "limit_s": 13 * 3600, "error": ""}  # type: ignore[index]
+    assert health["warnings"] == []
+
+
+async def test_what_is_to_be_mended_is_printed_and_the_bot_is_well_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOTBRIDGE_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)  # no `.env` lies there
+
+    async def answer(_: Json) -> Json:
+        well = {"ok": True, "state": "ready", "model": "m", "detail": "", "platforms": {}, "complaints": []}
+        return well | {"warnings": ["backup: none has been made for 49 h"]}
+
+    command = typer.Typer()
+    command.command()(health)
+    async with ControlServer(tmp_path / "control.sock", {Verb.HEALTH: Act(answer)}):
+        printed = await asyncio.to_thread(CliRunner().invoke, command)
+    assert (printed.exit_code, printed.stdout) == (0, "model: ready m\nto mend: backup: none has been made for 49 h\n")
 
 
 def test_health_takes_no_wait_for_too_long_that_the_operator_allows(tmp_path: Path) -> None:

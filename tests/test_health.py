@@ -14,7 +14,17 @@ from botbridge.conversation.live import Live
 from botbridge.conversation.room import OpenTurn, Room
 from botbridge.conversation.scope import key_for
 from botbridge.errors import StorageUnavailable, WorkerDied
-from botbridge.health import Facts, Limits, Part, PlatformHealth, SelfTestHealth, WorkerHealth, complaints
+from botbridge.health import (
+    BackupHealth,
+    Facts,
+    Limits,
+    Part,
+    PlatformHealth,
+    SelfTestHealth,
+    WorkerHealth,
+    complaints,
+    warnings,
+)
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.options import EngineOptions
 from botbridge.messages import PlatformName
@@ -71,6 +81,26 @@ def test_nothing_is_complained_of_when_all_is_well(facts: Facts) -> None:
 )
 def test_each_part_is_complained_of_by_itself(change: dict[str, Any], part: Part) -> None:
     assert wrong(replace(WELL, **change)) == [part]
+
+
+@pytest.mark.parametrize(
+    ("backup", "told"),
+    [
+        (None, ()),
+        (BackupHealth(None, 100.0), ()),
+        (BackupHealth(100.0, 100.0), ()),
+        (BackupHealth(7201.0, 7200.0), ("backup: none has been made for 2 h",)),
+        (BackupHealth(None, 100.0, "no room"), ("backup: the last attempt failed, there is none: no room",)),
+    ],
+    ids=["off", "none yet", "young", "missing", "failed"],
+)
+def test_a_backup_that_is_missing_is_to_be_mended_and_no_reason_to_start_anew(
+    backup: BackupHealth | None, told: tuple[str, ...]
+) -> None:
+    """Whatever restarts a container that complains would not make the backup either, and cut everybody off."""
+    facts = replace(WELL, backup=backup)
+    assert warnings(facts) == told
+    assert wrong(facts) == []
 
 
 def test_while_somebody_is_answered_the_tokens_are_the_proof() -> None:

@@ -203,7 +203,8 @@ class TimedBackups:
             if want := want_of_room(self._size_bytes(), self._free_bytes(self._folder)):
                 message = f"backup {target}: {want}; free some, or set BOTBRIDGE_BACKUP__KEEP lower"
                 raise StorageUnavailable(message)
-            copy_verified(self._source, target, is_told_to_stop)
+            with translated(self._source):
+                copy_verified(self._source, target, is_told_to_stop)
             for _, old in sorted(self._numbered())[: -self._keep]:
                 _remove(old)
         except OSError as error:

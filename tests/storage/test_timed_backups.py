@@ -171,6 +171,17 @@ async def test_a_damaged_database_pushes_no_good_backup_out(path: Path) -> None:
     assert "damaged" in last.error
 
 
+async def test_a_database_that_cannot_even_be_opened_is_a_failure_like_any_other(tmp_path: Path) -> None:
+    """Else the one task that makes backups would end, and nobody would be told."""
+    days = Days(tmp_path / "botbridge.db", 0.0)
+    (tmp_path / "botbridge.db").mkdir()
+    assert await days.pass_by() == []
+    assert days.pauses_s == [START_PAUSE_S, RETRY_S]
+    last = days.told[-1]
+    assert last is not None
+    assert "cannot be opened" in last.error
+
+
 async def test_the_last_room_on_the_disk_is_the_database_s(path: Path) -> None:
     size_bytes = path.stat().st_size
     assert want_of_room(size_bytes, 2 * size_bytes) == ""
