@@ -17,6 +17,7 @@ from tests.fakes.tiny_gguf import write_gguf_of_architecture
 if find_spec("openvino") is None:
     pytest.skip("the engine openvino is not installed; `make setup` adds it", allow_module_level=True)
 
+from botbridge.inference.engines.openvino_merging import merge_products
 from botbridge.inference.engines.openvino_reading import read_gguf
 from botbridge.inference.engines.openvino_rotary import evens_first, fuse_rotary
 from botbridge.inference.engines.openvino_runtime import ops, ov
@@ -139,3 +140,43 @@ def test_halves_give_the_same_products_as_neighbours() -> None:
 
     expected = neighbours(query, angles[0]) @ neighbours(key, angles[1])
     assert halves(query[order], angles[0]) @ halves(key[order], angles[1]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("kind", [Kind.F16, Kind.Q8_0, Kind.Q4_0])
+def test_products_of_the_same_numbers_become_one_with_the_rows_of_all(tmp_path: Path, kind: Kind) -> None:
+    """Queries, keys and values; gate and up; what closes attention and layer stays alone, as do the logits."""
+    graph = graph_of(tmp_path, kind)
+    before = [computed(product.input_value(1)) for product in products_of(graph)]
+    merge_products(graph)
+    after = [computed(product.input_value(1)) for product in products_of(graph)]
+    assert (len(before), len(after)) == (7 * LAYERS + 1, 4 * LAYERS + 1)
+    rows = sorted(row.tobytes() for matrix in before for row in matrix)
+    assert rows == sorted(row.tobytes() for matrix in after for row in matrix)
+
+
+def test_each_number_comes_out_where_it_did() -> None:
+    given = ops.parameter([1, 4], ov.Type.f32)
+    matrices = [ops.constant(np.arange(4 * rows, dtype=np.float32).reshape(rows, 4)) for rows in (2, 3)]
+    products = [ops.matmul(given, matrix, transpose_a=False, transpose_b=True) for matrix in matrices]
+    graph = ov.Model([ops.result(product) for product in products], [given], "two")
+    numbers = np.array([[1, -2, 3, 0.5]], np.float32)
+    before = [found.tolist() for found in ov.Core().compile_model(graph, "CPU")([numbers]).values()]
+    merge_products(graph)
+    assert len(products_of(graph)) == 1
+    assert [found.tolist() for found in ov.Core().compile_model(graph, "CPU")([numbers]).values()] == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_turned"),
+    [("f16", True), ("f32", False)],
+    ids=["of another number format", "the other way round"],
+)
+def test_matrices_of_another_form_stay_apart(kind: str, is_turned: bool) -> None:
+    given = ops.parameter([1, 4], ov.Type.f32)
+    matrices = [ops.constant(np.ones((4, 4)), number) for number in (ov.Type.f32, getattr(ov.Type, kind))]
+    floats = [ops.convert(matrix, ov.Type.f32) for matrix in matrices]
+    one = ops.matmul(given, floats[0], transpose_a=False, transpose_b=True)
+    other = ops.matmul(given, floats[1], transpose_a=False, transpose_b=is_turned)
+    graph = ov.Model([ops.result(one), ops.result(other)], [given], "two")
+    merge_products(graph)
+    assert len(products_of(graph)) == 2

@@ -15,6 +15,7 @@ from typing import Any, Final
 from botbridge.inference.engines.base import EngineInfo
 from botbridge.inference.engines.hf_settings import context_limit, end_ids
 from botbridge.inference.engines.hf_tokenizer import load_dialogue, load_tokenizer
+from botbridge.inference.engines.openvino_merging import merge_products
 from botbridge.inference.engines.openvino_model import OpenVinoModel
 from botbridge.inference.engines.openvino_reading import read_gguf
 from botbridge.inference.engines.openvino_runtime import ov
@@ -55,6 +56,7 @@ def load_openvino(files: ModelFiles | None, options: EngineOptions) -> LoadedMod
     tokenizer = load_tokenizer(files)
     graph = read_gguf(files.gguf)
     read_bytes = weight_bytes(graph)
+    merge_products(graph)
     compiled = ov.Core().compile_model(graph, "CPU", properties)
     model = OpenVinoModel(compiled, options.cache_bytes)
     if len(tokenizer) > model.vocabulary:

@@ -8,6 +8,8 @@ each group's scale, and laid out as a matrix. No value changes here.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +73,13 @@ def reorder_rows(product: Node, order: NDArray[np.int64]) -> bool:
     return True
 
 
+def joined_rows(constants: Sequence[Node]) -> Node:
+    """Return one constant with the rows of several, which differ in how many rows they have only."""
+    rows, rest = sum(each.get_output_shape(0)[0] for each in constants), list(constants[0].get_output_shape(0))[1:]
+    content = np.concatenate([_bytes(each) for each in constants])
+    return _constant(constants[0].get_element_type().get_type_name(), [rows, *rest], content)
+
+
 def weight_bytes(model: Node) -> int:
     """Return how much of the weights every token reads: all matrices that activations are multiplied with."""
     matrices = {
@@ -88,7 +97,8 @@ def weight_bytes(model: Node) -> int:
 _GROUPED = 3
 """Rows, groups, and the numbers of a group."""
 
-_CHAIN = frozenset({"Convert", "Multiply", "Reshape", "Subtract"})
+CHAIN: Final = frozenset({"Convert", "Multiply", "Reshape", "Subtract"})
+"""The kinds of nodes that lie between the constants of a matrix and its product."""
 
 
 def _weight_constants(product: Node) -> list[Node]:
@@ -99,7 +109,7 @@ def _weight_constants(product: Node) -> list[Node]:
         kind = node.get_type_name()
         if kind == "Constant":
             found.append(node)
-        elif kind in _CHAIN:
+        elif kind in CHAIN:
             inputs = node.input_values()[:1] if kind == "Reshape" else node.input_values()
             waiting.extend(value.get_node() for value in inputs)
         else:
