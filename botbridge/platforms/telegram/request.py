@@ -144,10 +144,13 @@ def _proxy_for(base_url: str) -> str | None:
 
 
 def _described(error: aiohttp.ClientError) -> str:
-    """Name an error, with what the system says of it; what the library says may hold the address, and so the token."""
+    """Name an error, with its reason where that holds no address of ours; of a failed write the library tells it."""
     name = type(error).__name__
-    number = error.errno if isinstance(error, aiohttp.ClientOSError) else None
-    return name if number is None or number <= 0 else f"{name}: {os.strerror(number)}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"{name}: {error.strerror}"
+    if isinstance(error, aiohttp.ClientOSError) and error.errno is not None:
+        return f"{name}: {os.strerror(error.errno)}"
+    return name
 
 
 def _retry_after_s(payload: bytes) -> float:
