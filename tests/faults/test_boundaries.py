@@ -34,8 +34,11 @@ ROOT = Path(__file__).parents[2]
 OPERATOR, ANA, BEN, CYRUS = 1, 2, 3, 4
 FIRST_STRANGER = 10
 DONE_S = 120.0
-SLOW = "!slow:0.3 " + " ".join(f"q#w{number}" for number in range(8))
-"""Two seconds and a half of computing, in which a status message is sent and edited."""
+SLOW = "!slow:0.3 " + " ".join(f"q#w{number}" for number in range(4))
+"""A second and a half of computing, in which a status message is sent and edited."""
+
+SLOWER = "!slow:0.3 " + " ".join(f"q#w{number}" for number in range(9))
+"""Long enough for somebody to delete that message."""
 
 
 @dataclass
@@ -105,7 +108,7 @@ async def ask_while_telegram_fails(scene: Scene) -> None:
 async def ask_and_delete_the_status_message(scene: Scene) -> None:
     if scene.has_deleted:
         return  # its reply is owed still, and comes to where its message is gone by itself
-    said = await scene.on_telegram(SLOW)
+    said = await scene.on_telegram(SLOWER)
     chat_id = int(said.place.partition(":")[2])
     record = await scene.telegram.wait_until(
         lambda record: any(sent.chat_id == chat_id for sent in record.sent), timeout_s=DONE_S
