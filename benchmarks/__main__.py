@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.comparing import RESULTS, Goal, machine, say
+from benchmarks.shapes import embedded
 from botbridge.inference.choice import ADDED_BY, installed_engines
 from botbridge.setting_groups import DEFAULT_MODEL
 
@@ -75,8 +76,9 @@ def main() -> int:
     print("\nAll together:")
     for goal in _goals():
         print(goal)
-    print(described(machine()))
-    TABLE.write_text(f"{described(machine())}\n\n{markdown(_goals())}", encoding="utf-8")
+    facts = described(machine() | {DEFAULT_MODEL: embedded().revision[:12]})
+    print(facts)
+    TABLE.write_text(f"{facts}\n\n{markdown(_goals())}", encoding="utf-8")
     say(f"the same as Markdown: {TABLE}")
     if failed:
         say(f"did not run to their end: {', '.join(failed)}")

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from botbridge.answers import Completion, Delta, Prompt, RequestId, Role, Sampling, Started, Turn
-from botbridge.errors import InferenceError, ModelLoadError
+from botbridge.errors import InferenceError, ModelLoadError, PromptTooLong
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.options import EngineOptions
 from botbridge.machine.figures import EngineFigures
@@ -131,10 +131,21 @@ class Stopwatch:
         self._names = (f"bench-{number}" for number in itertools.count())
 
     async def prefill_tokens_s(self) -> float:
-        """Return how many tokens of a new prompt are read in a second."""
-        asked = self._prompt(next(self._names), [_words(PREFILL_WORDS)], max_new_tokens=1)
-        seen = await self._watch(asked)
-        return (seen.prompt_tokens - seen.cached_tokens) / seen.first_token_s
+        """Return how many tokens of a new prompt are read in a second; a shorter one where the context is short.
+
+        Raises:
+            PromptTooLong: one word does not fit.
+        """
+        words = PREFILL_WORDS
+        while True:
+            try:
+                seen = await self._watch(self._prompt(next(self._names), [_words(words)], max_new_tokens=1))
+            except PromptTooLong:
+                if words == 1:
+                    raise
+                words //= 2
+            else:
+                return (seen.prompt_tokens - seen.cached_tokens) / seen.first_token_s
 
     async def decode_tokens_s(self, streams: int, tokens: int) -> float:
         """Return how many tokens a second several answers have together.
