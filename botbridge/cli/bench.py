@@ -80,6 +80,7 @@ async def _measure(
     from dataclasses import replace
 
     from botbridge.cli.printing import note
+    from botbridge.errors import ModelLoadError
     from botbridge.inference.choice import ADDED_BY, NEEDED_MODULES, engine_order, installed_engines
     from botbridge.machine.bandwidth import read_bandwidth_bytes_s
     from botbridge.machine.bench import Effort, measure
@@ -97,7 +98,12 @@ async def _measure(
     ideal = None
     if with_quality:
         note("float32: quality")
-        ideal = await reference(files, threads)
+        try:
+            ideal = await reference(files, threads)
+        except ModelLoadError as error:
+            note(f"float32: {error}")
+        if ideal is None:
+            note("perplexity is left out: there is nothing to compare with, which takes the model as safetensors")
     found: list[EngineFigures] = []
     for name in only or NEEDED_MODULES:
         if name in able:

@@ -73,12 +73,8 @@ async def measure(
             decode = await _decode(engine, stopwatch, [n for n in effort.streams if n <= options.slots], effort, told)
             status = generator.status()
             memory_bytes = resident_bytes(generator.worker_pid)
-        # More streams than the operator has would share the memory for sequences, each a shorter one: timed apart.
-        if more := [streams for streams in effort.streams if streams > options.slots]:
-            async with loaded(files, replace(options, engine=engine, slots=max(more))) as generator:
-                decode |= await _decode(engine, Stopwatch(generator), more, effort, told)
         share = decode[1] * status.weights_bytes / bandwidth_bytes_s if 1 in decode and bandwidth_bytes_s else 0.0
-        return EngineFigures(
+        found = EngineFigures(
             engine,
             status.engine_version,
             prefill_tokens_s=prefill,
@@ -91,6 +87,17 @@ async def measure(
         )
     except InferenceError as error:
         return EngineFigures(engine, failure=str(error) or type(error).__name__)
+    # More streams than the operator has would share the memory for sequences, each a shorter one: timed apart.
+    more = [streams for streams in effort.streams if streams > options.slots]
+    if not more:
+        return found
+    try:
+        async with loaded(files, replace(options, engine=engine, slots=max(more))) as generator:
+            beyond = await _decode(engine, Stopwatch(generator), more, effort, told)
+    except InferenceError as error:
+        told(f"{engine}: not measured with {max(more)} answers at once: {error}")
+        return found
+    return replace(found, decode_tokens_s={**found.decode_tokens_s, **beyond})
 
 
 async def _decode(

@@ -228,7 +228,7 @@ def test_a_request_that_breaks_ends_alone_and_the_others_lose_nothing() -> None:
     assert sorted(model.sequences.values()) == [[5, 26, 27, 28, 29], [5, 37, 38, 39]]
 
 
-def test_where_a_copy_finds_no_memory_its_request_ends_alone() -> None:
+def test_where_a_copy_finds_no_memory_everybody_is_answered_all_the_same() -> None:
     model = ScriptedStepModel(count_up)
     engine = engine_over(model)
     submit(engine, "a", prompt(5, 26))
@@ -237,7 +237,10 @@ def test_where_a_copy_finds_no_memory_its_request_ends_alone() -> None:
     submit(engine, "b", prompt(7, 7, 28, shared_tokens=2))
     ends = finish(engine)
     assert ends["a"].completion_ids == (27, 28, 29, STOP_ID)
-    assert ends["b"].failure == "MemoryError: no room for a copy"
+    assert ends["b"].completion_ids == (29, STOP_ID)
+    model.is_full = False
+    assert submit(engine, "c", prompt(7, 7, 38, shared_tokens=2)) == 0
+    assert finish(engine)["c"].completion_ids == (39, STOP_ID)
 
 
 def test_beside_one_that_breaks_all_end_where_a_model_cannot_take_back_what_it_computed() -> None:

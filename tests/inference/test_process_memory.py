@@ -8,13 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from botbridge.inference.engines.process_memory import MAPPINGS, give_back_freed, in_large_pages
+from botbridge.inference.engines.process_memory import MAPPINGS, SWITCH, give_back_freed, in_large_pages
 
 SIZE_BYTES = 16 * 2**20
 EDGES_BYTES = 2 * 2 * 2**20
 """The first and the last large page need not lie wholly inside."""
-
-SWITCH = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def large_bytes() -> int:

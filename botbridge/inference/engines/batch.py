@@ -14,6 +14,7 @@ the people in line see (the service).
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,8 @@ BESIDE_ANSWERS = 4
 
 OLDEST_SHARE = 4
 """The prompt that has waited longest gets a quarter of what a step reads, however many shorter ones come."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -187,18 +190,25 @@ class BatchEngine:
     def _follow_up(self, request_id: RequestId, request: _Request, count: int, row: Logits) -> TokenEvent | None:
         """Note what was computed and, where nothing is left to read, choose the next token; `row` is (V,)."""
         request.computed += count
+        if request.computed == request.pause_at:
+            request.pause_at = 0
+            self._copy_shared(request)
+        if request.pending:
+            return None
         try:
-            if request.computed == request.pause_at:
-                request.pause_at = 0
-                if self._cache.shared_is_wanted(request.prompt, request.adapter):
-                    self._cache.keep_shared(request.lease.sequence, request.prompt, request.adapter)
-            if request.pending:
-                return None
             choice = choose_token(row, request.answer.ids, request.sampling, request.random)
-        except Exception as error:  # noqa: BLE001 - as above: a copy takes memory, which may be lacking
+        except ValueError as error:
             return TokenEvent(request_id, failure=describe(error))
         request.ids.append(choice.token_id)
         return request.answer.push(choice)
+
+    def _copy_shared(self, request: _Request) -> None:
+        """Keep the system text for others; without the memory for it they compute it themselves."""
+        if self._cache.shared_is_wanted(request.prompt, request.adapter):
+            try:
+                self._cache.keep_shared(request.lease.sequence, request.prompt, request.adapter)
+            except Exception as error:  # noqa: BLE001 - whatever a model raises, this answer does not need the copy
+                log.warning("no copy of the system text was kept: %s", describe(error))
 
     def _let_go(self, request_id: RequestId, *, keep: bool) -> None:
         request = self._requests.pop(request_id)

@@ -23,6 +23,9 @@ from botbridge.resources import available_memory_bytes
 
 MAPPINGS: Final = Path("/proc/self/maps")
 
+SWITCH: Final = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+"""Who is given large pages. Source: Linux, Documentation/admin-guide/mm/transhuge.rst."""
+
 LEAST_BYTES: Final = 4 * 2**20
 """Two large pages: below, hardly one lies wholly inside. The same from which blocks have a mapping of their own
 (`spawning.MEMORY`)."""
@@ -40,6 +43,8 @@ def in_large_pages() -> Iterator[None]:
     """Put the large blocks of memory that were taken inside into large pages, at its end."""
     before = set(_mappings())
     yield
+    if SWITCH.exists() and "[never]" in SWITCH.read_text(encoding="ascii"):
+        return  # to make them at once is possible even then, and against the operator's will
     libc = ctypes.CDLL(None, use_errno=True)
     for start, size_bytes in _mappings():
         if (start, size_bytes) not in before:
