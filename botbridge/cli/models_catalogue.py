@@ -329,7 +329,7 @@ def _level(chosen: OpenLevel | None) -> Level | None:
 
 
 def _class_b(size: str | None) -> float | None:
-    from botbridge.models.sizes import class_b
+    from botbridge.sizes import class_b
 
     try:
         return None if size is None else class_b(size)

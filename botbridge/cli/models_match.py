@@ -66,8 +66,8 @@ def match(
     from botbridge.models.facts import Task
     from botbridge.models.licences import load_licences
     from botbridge.models.match import match as rank
-    from botbridge.models.sizes import class_b
     from botbridge.models.store import ModelStore
+    from botbridge.sizes import class_b
 
     del cpu  # said for clearness' sake
     settings = prepare(quiet=True)

@@ -7,7 +7,7 @@ from typing import Final
 from botbridge.machine.doctor_facts import Examined, ModelState, Row, Status
 from botbridge.machine.probe import MachineFacts
 from botbridge.models.fitting import SERVICE_BYTES, Judgement, MemoryNeed, Verdict
-from botbridge.models.sizes import enough_text, size_text
+from botbridge.sizes import enough_text, size_text
 
 DATABASE_BYTES: Final = 200_000_000
 """What database, log and the backup before an upgrade are given room for: our own allowance, not a measurement."""

@@ -10,7 +10,7 @@ from botbridge.machine.criteria import criteria, seconds
 from botbridge.machine.money import Money
 from botbridge.machine.plan import Plan, PlannedMemory
 from botbridge.models.facts import Source
-from botbridge.models.sizes import size_text
+from botbridge.sizes import size_text
 
 SECONDS_AN_HOUR: Final = 3600.0
 

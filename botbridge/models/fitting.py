@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from botbridge.models.sizes import at_most_text, enough_text, size_text
+from botbridge.sizes import at_most_text, enough_text, size_text
 
 SERVICE_BYTES: Final = 128_000_000
 """The service without a worker. Source: docs/performance.md, P7."""

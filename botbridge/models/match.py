@@ -34,7 +34,7 @@ from botbridge.models.match_facts import (
 )
 from botbridge.models.match_offers import offers, runtimes_of
 from botbridge.models.match_scores import choose_yardstick, measured, needs_of, other_score
-from botbridge.models.sizes import at_most_text, enough_text
+from botbridge.sizes import at_most_text, enough_text
 
 ARABIC_CODE: Final = "ar"
 

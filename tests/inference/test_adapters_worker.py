@@ -10,7 +10,7 @@ import pytest
 from botbridge.answers import KnownAdapter, Sampling
 from botbridge.errors import AdapterUnusable
 from botbridge.inference.adapters import adapters_without, known_adapters, usable_revision
-from botbridge.inference.choice import installed_engines
+from botbridge.inference.choice import ADDED_BY, installed_engines
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.engines.base import EngineInfo
 from botbridge.inference.options import EngineOptions
@@ -69,7 +69,7 @@ def test_auto_takes_the_engine_that_computes_adapters_when_one_for_this_model_is
 ) -> None:
     """Even where another was measured to be faster."""
     if first not in installed_engines():
-        pytest.skip(f"the engine {first} is not installed")
+        pytest.skip(f"the engine {first} is not installed; `{ADDED_BY[first]}` adds it")
     for name in ("model.safetensors", "model.gguf"):
         (tmp_path / name).touch()
     files = replace(MODEL, directory=tmp_path, adapters=adapters)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from botbridge.inference.choice import engine_order, installed_engines, missing_note
+from botbridge.inference.choice import ADDED_BY, engine_order, installed_engines, missing_note
 from botbridge.inference.engines.base import EngineInfo
 from botbridge.inference.engines.echo import EchoEngine
 from botbridge.inference.engines.loaders import LLAMACPP_SPINS, loader
@@ -88,7 +88,9 @@ def load(files: ModelFiles | None, engines: dict[str, EchoEngine], engine: str =
     return made[-1], info.notes
 
 
-@pytest.mark.skipif(installed_engines() == {"transformers"}, reason="no second engine is installed")
+@pytest.mark.skipif(
+    installed_engines() == {"transformers"}, reason="no second engine is installed; `make setup` adds openvino"
+)
 def test_an_engine_that_cannot_load_the_model_gives_way_to_the_next_and_the_operator_is_told(
     both_forms: ModelFiles,
 ) -> None:
@@ -113,7 +115,7 @@ def test_a_model_in_no_known_form_is_refused(tmp_path: Path) -> None:
 def test_weights_for_which_there_is_no_room_are_refused_with_the_numbers(tmp_path: Path, engine: str) -> None:
     """Before a byte of them is read: the file is as large as it says and takes no disk."""
     if engine not in installed_engines():
-        pytest.skip(f"the engine {engine} is not installed")
+        pytest.skip(f"the engine {engine} is not installed; `{ADDED_BY[engine]}` adds it")
     with (tmp_path / "model.gguf").open("wb") as file:
         file.truncate(10**13)
     with pytest.raises(MemoryError, match=r"the weights need [12]0000\.0 GB, and \d+\.\d GB of memory were free"):
@@ -123,7 +125,7 @@ def test_weights_for_which_there_is_no_room_are_refused_with_the_numbers(tmp_pat
 @pytest.mark.parametrize("engine", ["llamacpp", "openvino"])
 def test_an_engine_for_the_cpu_is_not_taken_where_another_device_was_asked_for(tmp_path: Path, engine: str) -> None:
     if engine not in installed_engines():
-        pytest.skip(f"the engine {engine} is not installed")
+        pytest.skip(f"the engine {engine} is not installed; `{ADDED_BY[engine]}` adds it")
     (tmp_path / "model.gguf").touch()
     with pytest.raises(ValueError, match=f"the {engine} engine computes on the CPU, not on 'cuda'"):
         loader(engine)(ModelFiles("m", "r", tmp_path), EngineOptions(engine=engine, device="cuda"))

@@ -17,7 +17,7 @@ from botbridge.models.listing import (
     tags,
     wanted,
 )
-from botbridge.models.sizes import class_b
+from botbridge.sizes import class_b
 
 CATALOGUE = load_catalogue()
 EVERYTHING = tuple(Listed(entry) for entry in CATALOGUE.entries)

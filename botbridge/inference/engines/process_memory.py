@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from botbridge.resources import available_memory_bytes
+from botbridge.sizes import size_text
 
 MAPPINGS: Final = Path("/proc/self/maps")
 
@@ -32,10 +33,6 @@ LEAST_BYTES: Final = 4 * 2**20
 
 MADV_COLLAPSE: Final = 25
 """Make large pages of small ones now. Source: madvise(2); since Linux 6.1. Older systems do it bit by bit."""
-
-
-MEGABYTE: Final = 10**6
-GIGABYTE: Final = 10**9
 
 
 @contextmanager
@@ -68,17 +65,6 @@ def give_back_freed() -> None:
     """Return to the system what was freed and is still kept for later: after loading a model 5 to 12 MB."""
     with suppress(AttributeError):  # other C libraries have no such function
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def size_text(size_bytes: int) -> str:
-    """Write an amount of memory for people.
-
-    >>> size_text(3_123_456_789), size_text(269_000_000)
-    ('3.1 GB', '269 MB')
-    """
-    if size_bytes < GIGABYTE:
-        return f"{size_bytes / MEGABYTE:.0f} MB"
-    return f"{size_bytes / GIGABYTE:.1f} GB"
 
 
 def require_room(weights_bytes: int, free_bytes: int | None = None) -> None:

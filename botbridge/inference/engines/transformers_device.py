@@ -10,10 +10,10 @@ from typing import Final, Protocol
 
 import torch
 
-from botbridge.inference.engines.process_memory import size_text
 from botbridge.inference.engines.transformers_quantized import cannot_quantize
 from botbridge.inference.options import EngineOptions
 from botbridge.resources import available_memory_bytes
+from botbridge.sizes import size_text
 
 CPUINFO: Final = Path("/proc/cpuinfo")
 

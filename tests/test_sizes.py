@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from botbridge.models.sizes import class_b
+from botbridge.sizes import class_b
 
 
 @pytest.mark.parametrize("size", ["", "0", "0B", "-1B", "big", "7TB", "nan", "1e3"])
