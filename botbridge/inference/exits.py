@@ -90,6 +90,17 @@ def explain_exit(exit_code: int, memory: MemoryFacts) -> str:
             return f"was killed by the kernel for want of memory{_amounts(memory)}; {REMEDY}"
 
 
+def killed_by_somebody(exit_code: int, memory: MemoryFacts) -> bool:
+    """Tell whether a process was killed from outside: nothing that it did is to blame.
+
+    >>> killed_by_somebody(-9, MemoryFacts(kills=0)), killed_by_somebody(-9, MemoryFacts(kills=1))
+    (True, False)
+    >>> killed_by_somebody(-9, MemoryFacts()), killed_by_somebody(-4, MemoryFacts(kills=0))
+    (False, False)
+    """
+    return exit_code == -signal.SIGKILL and memory.kills == 0
+
+
 def _amounts(memory: MemoryFacts) -> str:
     """Say in brackets what a worker held and of how much, as far as it is known.
 

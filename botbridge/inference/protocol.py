@@ -99,6 +99,14 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class Loading:
+    """An engine that `auto` chose begins to load the model; should the worker die of it, the next one leaves it out."""
+
+    generation: int
+    engine: str
+
+
+@dataclass(frozen=True, slots=True)
 class LoadFailed:
     """The model could not be loaded; the worker exits after this."""
 
@@ -162,4 +170,4 @@ class Heartbeat:
 
 
 ToWorker = Generate | Cancel | Forget | Shutdown
-FromWorker = Ready | LoadFailed | StartedMessage | DeltaMessage | Done | Failed | Heartbeat
+FromWorker = Ready | Loading | LoadFailed | StartedMessage | DeltaMessage | Done | Failed | Heartbeat

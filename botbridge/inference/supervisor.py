@@ -1,7 +1,8 @@
 """Keeps one worker running: starts it, watches it, kills it when it hangs, starts the next.
 
 Covered: death by exit, signal and hang; a worker that breaks the protocol; a
-model that cannot be had or loaded; each generation with queues of its own, so
+model that cannot be had or loaded; an engine that takes the worker with it
+while it loads, where `auto` has others; each generation with queues of its own, so
 that nothing of an older one can arrive late; a kill by the kernel for want of
 memory is told from one by somebody.
 Not covered: which request was to blame (the caller sees what each death failed).
@@ -20,10 +21,10 @@ from botbridge.answers import GeneratorStatus
 from botbridge.errors import ModelError
 from botbridge.health import WorkerHealth
 from botbridge.inference.engines.base import describe
-from botbridge.inference.exits import MemoryFacts, MemoryWitness, explain_exit
+from botbridge.inference.exits import MemoryFacts, MemoryWitness, explain_exit, killed_by_somebody
 from botbridge.inference.generation import Generation, Undecodable
 from botbridge.inference.options import EngineOptions, Patience
-from botbridge.inference.protocol import FromWorker, Heartbeat, LoadFailed, Ready, Shutdown, ToWorker
+from botbridge.inference.protocol import FromWorker, Heartbeat, LoadFailed, Loading, Ready, Shutdown, ToWorker
 from botbridge.inference.vigil import Vigil, retry_pause_s
 from botbridge.inference.worker import Assignment
 from botbridge.models.store import ModelFiles
@@ -72,6 +73,8 @@ class Supervisor:
         self._number = 0
         self._generation: Generation | None = None
         self._failures = 0
+        self._loading = ""
+        self._fatal_engines: dict[str, str] = {}
         self._vigil = Vigil(patience)
         self._verdict = ""
         self._status = GeneratorStatus("starting", "The model is being prepared.")
@@ -136,8 +139,14 @@ class Supervisor:
     async def _run_generation(self, files: ModelFiles | None) -> None:
         self._number += 1
         self._vigil = Vigil(self._patience)
-        self._verdict = ""
-        assignment = Assignment(self._number, self._options, files, self._patience.heartbeat_s)
+        self._verdict = self._loading = ""
+        assignment = Assignment(
+            self._number,
+            self._options,
+            files,
+            self._patience.heartbeat_s,
+            fatal_engines=tuple(self._fatal_engines.items()),
+        )
         number = self._number
         generation = Generation(assignment, lambda message: self._receive(number, message))
         self._generation = generation
@@ -158,6 +167,8 @@ class Supervisor:
     def _after(self, exit_code: int, memory: MemoryFacts) -> None:
         reason = f"worker {self._number} {self._verdict or explain_exit(exit_code, memory)}"
         log.error("The %s.", reason)
+        if self._loading and (self._verdict or not killed_by_somebody(exit_code, memory)):
+            self._fatal_engines[self._loading] = reason
         self._failures += 1
         if self._status.state != "unavailable":
             state = "starting" if self._failures < FAILURES_UNTIL_UNAVAILABLE else "unavailable"
@@ -205,7 +216,12 @@ class Supervisor:
         match message:
             case Heartbeat():
                 pass
+            case Loading(engine=engine):
+                self._loading = engine
+                if self._status.state == "starting":
+                    self._set_status(GeneratorStatus("starting", f"The engine {engine} is loading the model."))
             case Ready():
+                self._loading = ""
                 self._vigil.loaded()
                 self._set_status(
                     GeneratorStatus(
@@ -224,6 +240,9 @@ class Supervisor:
                 for obstacle in (adapter.obstacle for adapter in message.adapters if adapter.obstacle):
                     log.info("An adapter is here that cannot be used: %s.", obstacle)
             case LoadFailed(detail=detail):
+                # Nothing is left to try: the next worker begins with all engines, for memory may have become free.
+                self._loading = ""
+                self._fatal_engines.clear()
                 self._verdict = f"could not load the model ({detail})"
                 self._set_status(GeneratorStatus("unavailable", f"The model could not be loaded: {detail}"))
             case _:

@@ -27,7 +27,7 @@ from botbridge.inference.choice import AUTO, engine_order, installed_engines, mi
 from botbridge.inference.engines.base import Engine, EngineInfo, describe
 from botbridge.inference.loop import WorkerLoop
 from botbridge.inference.options import EngineOptions
-from botbridge.inference.protocol import FromWorker, Heartbeat, LoadFailed, Ready, ToWorker
+from botbridge.inference.protocol import FromWorker, Heartbeat, LoadFailed, Loading, Ready, ToWorker
 from botbridge.models.store import ModelFiles
 
 PARENT_CHECK_S = 1.0
@@ -41,6 +41,7 @@ class Assignment:
 
     Attributes:
         files: None for an engine without a model.
+        fatal_engines: Engines that `auto` leaves out, each with what became of a worker that loaded the model with it.
         dies_with_starter: The kernel may kill it when the thread that started it ends, for that is the main one.
     """
 
@@ -49,6 +50,7 @@ class Assignment:
     files: ModelFiles | None
     heartbeat_s: float
     dies_with_starter: bool = False
+    fatal_engines: tuple[tuple[str, str], ...] = ()
 
 
 def main(assignment: Assignment, jobs: Queue[ToWorker], results: Queue[FromWorker]) -> None:
@@ -61,7 +63,7 @@ def main(assignment: Assignment, jobs: Queue[ToWorker], results: Queue[FromWorke
     pulse = _Pulse(assignment, results)
     pulse.start()
     try:
-        engine, info = load_engine(assignment, lambda name: create_engine(name, assignment, results))
+        engine, info = load_engine(assignment, lambda name: create_engine(name, assignment, results), results.put)
     except Exception as error:  # noqa: BLE001 - libraries raise anything at all over a bad model
         results.put(LoadFailed(assignment.generation, describe(error)))
         return
@@ -86,8 +88,15 @@ def main(assignment: Assignment, jobs: Queue[ToWorker], results: Queue[FromWorke
     loop.run()
 
 
-def load_engine(assignment: Assignment, create: Callable[[str], Engine]) -> tuple[Engine, EngineInfo]:
+def load_engine(
+    assignment: Assignment, create: Callable[[str], Engine], tell: Callable[[FromWorker], None]
+) -> tuple[Engine, EngineInfo]:
     """Load the model with the engine that is asked for; for `auto` with the best one that can.
+
+    Args:
+        assignment: What to load.
+        create: Makes an engine by its name.
+        tell: Takes word of each engine that `auto` tries, before it is tried.
 
     Raises:
         ValueError: No engine that is installed reads the model.
@@ -101,15 +110,17 @@ def load_engine(assignment: Assignment, create: Callable[[str], Engine]) -> tupl
         raise ValueError("there is no model to choose an engine for")
     installed = installed_engines()
     has_gguf = files.gguf is not None
-    notes: list[str] = []
+    fatal = dict(assignment.fatal_engines)
+    notes = [f"The engine {name} is left out: with it, {fate}." for name, fate in fatal.items()]
     for name in engine_order(
         options.fastest_engines,
-        installed,
+        installed - fatal.keys(),
         has_gguf=has_gguf,
         has_safetensors=files.has_safetensors,
         slots=options.slots,
         has_adapters=any(not adapter.obstacle for adapter in known_adapters(files, has_peft=has_peft())),
     ):
+        tell(Loading(assignment.generation, name))
         try:
             engine = create(name)
             info = engine.load(files, options)

@@ -84,7 +84,7 @@ def test_auto_takes_the_engine_that_computes_adapters_when_one_for_this_model_is
         return Engine()
 
     options = EngineOptions(engine="auto", fastest_engines=("llamacpp", "transformers"))
-    load_engine(Assignment(1, options, files, 1.0), create)  # type: ignore[arg-type]  # it is only loaded
+    load_engine(Assignment(1, options, files, 1.0), create, lambda _: None)  # type: ignore[arg-type]  # it is only loaded
     assert asked[0] == first
 
 

@@ -75,7 +75,12 @@ def test_a_faster_engine_that_is_missing_is_named_with_its_command() -> None:
     assert missing_note(ALL - {"llamacpp"}, 4, has_gguf=False) is None
 
 
-def load(files: ModelFiles | None, engines: dict[str, EchoEngine], engine: str = "auto") -> tuple[str, tuple[str, ...]]:
+def load(
+    files: ModelFiles | None,
+    engines: dict[str, EchoEngine],
+    engine: str = "auto",
+    fatal: tuple[tuple[str, str], ...] = (),
+) -> tuple[str, tuple[str, ...]]:
     """Which engine was loaded, and its notes; missing ones raise as an import would."""
     made: list[str] = []
 
@@ -84,7 +89,8 @@ def load(files: ModelFiles | None, engines: dict[str, EchoEngine], engine: str =
         return engines[name]
 
     options = EngineOptions(engine=engine, fastest_engines=("llamacpp", "openvino", "transformers"))
-    _, info = load_engine(Assignment(1, options, files, 1.0), create)
+    assignment = Assignment(1, options, files, 1.0, fatal_engines=fatal)
+    _, info = load_engine(assignment, create, lambda _: None)
     return made[-1], info.notes
 
 
@@ -104,6 +110,24 @@ def test_where_no_engine_can_load_it_every_reason_is_told(both_forms: ModelFiles
     engines = dict.fromkeys(installed_engines(), StubbornEngine())
     with pytest.raises(ValueError, match=r"transformers could not load the model: RuntimeError: I do not like it"):
         load(both_forms, engines)
+
+
+@pytest.mark.skipif(
+    installed_engines() == {"transformers"}, reason="no second engine is installed; `make setup` adds openvino"
+)
+def test_an_engine_that_took_a_worker_with_it_is_left_out_and_the_operator_is_told(both_forms: ModelFiles) -> None:
+    first, second = [name for name in ("llamacpp", "openvino", "transformers") if name in installed_engines()][:2]
+    engines = dict.fromkeys(installed_engines(), EchoEngine())
+    assert load(both_forms, engines)[0] == first
+    name, notes = load(both_forms, engines, fatal=((first, "worker 1 was ended by SIGILL"),))
+    assert name == second
+    assert f"The engine {first} is left out: with it, worker 1 was ended by SIGILL." in notes
+
+
+def test_where_every_engine_took_a_worker_with_it_all_are_named(both_forms: ModelFiles) -> None:
+    fatal = tuple((name, "worker 1 was ended by SIGILL") for name in sorted(installed_engines()))
+    with pytest.raises(ValueError, match="The engine transformers is left out: with it, worker 1 was ended by SIGILL"):
+        load(both_forms, {}, fatal=fatal)
 
 
 def test_a_model_in_no_known_form_is_refused(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from botbridge.inference.exits import MEBIBYTE, MemoryWitness
 from botbridge.inference.options import EngineOptions, Patience
 from botbridge.inference.supervisor import Supervisor
+from botbridge.models.store import ModelFiles
 
 PATIENCE = Patience(heartbeat_s=0.05, silent_s=60.0)
 PID = 7
@@ -86,3 +87,42 @@ async def test_a_sigkill_is_the_kernels_when_it_counts_one_more(tmp_path: Path, 
         await asyncio.gather(running, return_exceptions=True)
     assert lost[0].startswith(reason)
     assert ("512 MiB" in lost[0]) == (kills == 5)
+
+
+@pytest.mark.parametrize(
+    ("number", "kills", "is_left_out"),
+    [(signal.SIGILL, 4, True), (signal.SIGKILL, 5, True), (signal.SIGKILL, 4, False)],
+)
+async def test_auto_leaves_an_engine_out_when_a_worker_died_of_loading_with_it_and_at_last_tries_all_again(
+    tmp_path: Path, tiny_gpt2: ModelFiles, number: signal.Signals, kills: int, is_left_out: bool
+) -> None:
+    """Compiled for another processor, or too large a copy; whom somebody killed says nothing about its engine."""
+
+    async def prepare() -> ModelFiles:
+        return tiny_gpt2
+
+    supervisor = Supervisor(
+        prepare,
+        EngineOptions(engine="auto"),
+        Patience(heartbeat_s=0.05, silent_s=60.0, retry_least_s=0.01, retry_most_s=0.1),
+        deliver=lambda _: None,
+        lost=lambda _: None,
+        root=container(tmp_path, kills=4),
+    )
+    running = asyncio.create_task(supervisor.run())
+    seen: list[str] = []
+    try:
+        while "is loading the model" not in supervisor.status.detail:
+            await supervisor.changed()
+        container(tmp_path, kills=kills)
+        assert supervisor.pid is not None
+        os.kill(supervisor.pid, number)
+        async with asyncio.timeout(60):
+            while supervisor.status.state != "ready":
+                await supervisor.changed()
+                seen.append(supervisor.status.detail)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert any("The engine transformers is left out: with it, worker 1 was" in detail for detail in seen) == is_left_out
+    assert supervisor.number == (3 if is_left_out else 2)

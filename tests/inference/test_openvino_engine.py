@@ -131,7 +131,7 @@ def test_auto_goes_on_to_an_engine_that_can_and_says_why(tmp_path: Path, tiny_gp
     write_gguf_of_architecture(tmp_path / "tiny.gguf", "bloom", TOKENS)
     options = replace(OPTIONS, engine="auto", fastest_engines=("openvino", "transformers"))
     assignment = Assignment(1, options, replace(tiny_gpt2, directory=tmp_path), 1.0)
-    _, info = load_engine(assignment, lambda name: creating(assignment, name))
+    _, info = load_engine(assignment, lambda name: creating(assignment, name), lambda _: None)
     assert info.name == "transformers"
     assert any("openvino could not load" in note and "architecture is bloom" in note for note in info.notes)
 
