@@ -31,7 +31,7 @@ test: setup-dev ## Run the quick tests, and the examples in docstrings
 	@$(BIN)/python -m pytest -q -n logical --dist loadfile -m "not slow" --doctest-modules botbridge scripts tests
 
 test-slow: setup-dev ## Run the tests with faults and with the real model
-	@$(BIN)/python -m pytest -q -m slow
+	@$(BIN)/python -m pytest -q -n logical --dist loadfile -m slow
 
 MINUTES ?= 10
 soak: setup-dev ## Let many people talk for MINUTES=10 while everything is killed, then count what was lost

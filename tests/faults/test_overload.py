@@ -16,6 +16,7 @@ PLACES = 6
 BURST = 10 * PLACES
 LONG = "word " * 60_000
 BURST_BYTES = BURST * len(LONG)
+BURSTS = 5
 ENDLESS = "!slow:0.5 " + "w " * 2_000
 REFUSED = "SELECT count(*) AS told FROM outbox WHERE state = 'sent' AND text LIKE 'Too many people%'"
 
@@ -29,7 +30,10 @@ async def refused(bridge: Bridge, messages: int) -> int:
 async def test_ten_times_what_the_line_holds_is_refused_visibly_and_not_remembered(
     new_bridge: NewBridge, telegram: FakeTelegram
 ) -> None:
-    """G2: the first burst shows what one costs; the next two may add next to nothing to it."""
+    """G2: the first burst shows what one costs; of all that follow, not half may be left in memory.
+
+    How much one takes while it is handled differs, by more than a burst where others use the processor, too.
+    """
     limits = {"LIMITS__QUEUE": str(PLACES), "LIMITS__MESSAGE_CHARS": str(2 * len(LONG))}
     bridge = new_bridge(DISCORD__TOKEN="", INFERENCE__SLOTS="1", **limits)
     await bridge.start(program=(SERVE, "--fault-words"))
@@ -38,9 +42,9 @@ async def test_ten_times_what_the_line_holds_is_refused_visibly_and_not_remember
     await telegram.say(slow, ENDLESS)
     await telegram.wait_for_reply(slow, until=lambda sent: "w w" in sent.text)
     memory_bytes = []
-    for number in range(1, 4):
+    for number in range(1, BURSTS + 1):
         people = [Person(number * 1000 + each) for each in range(BURST)]
         await telegram.say_each(people, LONG)
         memory_bytes.append(await refused(bridge, number * BURST - PLACES))
     assert bridge.rows("SELECT count(*) AS waiting FROM inbox WHERE state = 'queued'") == [{"waiting": PLACES}]
-    assert memory_bytes[2] - memory_bytes[0] < BURST_BYTES / 2
+    assert memory_bytes[-1] - memory_bytes[0] < (BURSTS - 1) * BURST_BYTES / 2
