@@ -60,15 +60,20 @@ class ScriptedStepModel:
             logits[row, self._next_token(self.sequences[sequence])] = 1
         return logits
 
-    def truncate(self, sequence: SequenceId, length: int) -> None:
+    def truncate(self, sequence: SequenceId, length: int) -> int:
         """Cut."""
         del self.sequences[sequence][length:]
+        return len(self.sequences[sequence])
+
+    def let_go(self) -> None:
+        """Drop what all sequences hold, as for want of memory; none may be in use."""
+        for tokens in self.sequences.values():
+            tokens.clear()
 
     def fork(self, source: SequenceId, length: int) -> SequenceId:
         """Copy the beginning."""
         if self.is_full:
             raise MemoryError("no room for a copy")
-        assert length <= len(self.sequences[source])
         forked = self.open(self.adapters[source])
         self.sequences[forked] = self.sequences[source][:length]
         return forked

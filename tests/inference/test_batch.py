@@ -169,6 +169,19 @@ def test_after_a_reset_the_system_text_is_still_known() -> None:
     assert submit(engine, "a2", prompt(7, 7, 28, shared_tokens=2)) == 2
 
 
+def test_what_the_model_had_to_let_go_of_is_not_told_as_known_and_is_computed_and_kept_anew() -> None:
+    """Memory was short meanwhile, for the conversation and for the system text."""
+    model = ScriptedStepModel(count_up)
+    engine = engine_over(model)
+    submit(engine, "a", prompt(7, 7, 28, shared_tokens=2))
+    finish(engine)
+    model.let_go()
+    assert submit(engine, "a2", prompt(7, 7, 28, 29, 38, shared_tokens=2)) == 0
+    assert finish(engine)["a2"].completion_ids == (39, STOP_ID)
+    assert sorted(map(tuple, model.sequences.values())) == [(7, 7), (7, 7, 28, 29, 38, 39)]
+    assert submit(engine, "b", prompt(7, 7, 48, shared_tokens=2)) == 2
+
+
 def test_a_conversation_forgotten_in_mid_answer_leaves_nothing() -> None:
     """Its answer goes on; its sequence is closed in the end."""
     model = ScriptedStepModel(count_up)

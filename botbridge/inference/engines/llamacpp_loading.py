@@ -3,8 +3,9 @@
 The memory of the streams. Each of the `slots` answers that run side by side has
 a stream as long as the longest sequence so far, up to the context. The context
 is what the model was trained for, or less: all streams together take at most
-`cache_bytes`, but each has room for LEAST_CONTEXT_TOKENS in any case. What is
-parked comes on top, and is bounded by the prefix cache.
+STREAMS_SHARE of `cache_bytes`, but each has room for LEAST_CONTEXT_TOKENS in any
+case. What is parked takes the rest of `cache_bytes`, which is most of it until
+somebody's conversation has become long.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ FIRST_CELLS = 1024
 
 LEAST_CONTEXT_TOKENS = 2048
 """So much context every answer has, however little memory is set: system text, a few turns and an answer."""
+
+STREAMS_SHARE = 0.75
+"""So much of the memory for conversations streams may take at most: who is not being answered keeps a quarter."""
 
 MOVED_PER_READ = 16
 """To move a byte of a sequence takes as long as to read so many bytes of weights beside a running computation.
@@ -86,6 +90,8 @@ def load_llamacpp(files: ModelFiles | None, options: EngineOptions) -> LoadedMod
             make_context,
             context,
             most_cells=rounded_up(context_tokens),
+            token_bytes=token_bytes,
+            limit_bytes=options.cache_bytes,
             pass_tokens=max(weights.size_bytes // (MOVED_PER_READ * token_bytes), 1),
             has_windows=weights.has_windows,
         ),
@@ -129,15 +135,15 @@ def affordable_context(asked_tokens: int, slots: int, cache_bytes: int, token_by
     Args:
         asked_tokens: What the model and the settings allow.
         slots: How many streams there are.
-        cache_bytes: What they may take together.
+        cache_bytes: What conversations may take together; STREAMS_SHARE of it is for streams.
         token_bytes: What one token takes.
 
     >>> affordable_context(8192, 4, 512 * 2**20, 23_040), affordable_context(8192, 8, 512 * 2**20, 23_040)
-    (5632, 2816)
+    (4352, 2048)
     >>> affordable_context(8192, 8, 0, 23_040), affordable_context(512, 8, 0, 23_040)
     (2048, 512)
     """
-    affordable = cache_bytes // (slots * token_bytes) // CELLS_STEP * CELLS_STEP
+    affordable = int(STREAMS_SHARE * cache_bytes) // (slots * token_bytes) // CELLS_STEP * CELLS_STEP
     return min(asked_tokens, max(affordable, LEAST_CONTEXT_TOKENS))
 
 

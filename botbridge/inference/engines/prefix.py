@@ -98,21 +98,28 @@ class PrefixCache:
         self._drop(conversation)
 
     def _best_start(self, conversation: str, prompt: EnginePrompt, adapter: str | None) -> tuple[SequenceId, int]:
-        kept = self._kept.get(conversation)
-        own = common_prefix(kept.ids, prompt.ids) if kept is not None and kept.adapter == adapter else 0
-        own = min(own, len(prompt.ids) - 1)
+        kept = self._take(conversation)
+        own = 0
+        if kept is not None and kept.adapter == adapter:
+            known = min(common_prefix(kept.ids, prompt.ids), len(prompt.ids) - 1)
+            own = self._model.truncate(kept.sequence, known)
         shared = self._kept.get(_shared_key(prompt, adapter))
         if kept is not None and own > 0 and (shared is None or own >= len(shared.ids)):
-            del self._kept[conversation]
-            self._kept_tokens -= len(kept.ids)
-            if own < len(kept.ids):
-                self._model.truncate(kept.sequence, own)
             return kept.sequence, own
-        self._drop(conversation)
+        if kept is not None:
+            self._model.close(kept.sequence)
         if shared is not None and len(shared.ids) < len(prompt.ids):
-            self._kept.move_to_end(_shared_key(prompt, adapter))
-            return self._model.fork(shared.sequence, len(shared.ids)), len(shared.ids)
+            return self._copy(_shared_key(prompt, adapter), shared)
         return self._model.open(adapter), 0
+
+    def _copy(self, key: SharedKey, shared: Kept) -> tuple[SequenceId, int]:
+        """Begin with the system text; where the model has let go of it, it is to be kept anew when it was computed."""
+        self._kept.move_to_end(key)
+        copy = self._model.fork(shared.sequence, len(shared.ids))
+        computed = self._model.truncate(copy, len(shared.ids))
+        if computed < len(shared.ids):
+            self._drop(key)
+        return copy, computed
 
     def _keep(self, key: str | SharedKey, kept: Kept) -> None:
         self._kept[key] = kept
@@ -124,10 +131,15 @@ class PrefixCache:
             self._drop(next(iter(self._kept)))
 
     def _drop(self, key: str | SharedKey) -> None:
+        kept = self._take(key)
+        if kept is not None:
+            self._model.close(kept.sequence)
+
+    def _take(self, key: str | SharedKey) -> Kept | None:
         kept = self._kept.pop(key, None)
         if kept is not None:
             self._kept_tokens -= len(kept.ids)
-            self._model.close(kept.sequence)
+        return kept
 
 
 def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:

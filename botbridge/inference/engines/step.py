@@ -19,7 +19,8 @@ class StepModel(Protocol):
     """A model with a memory: each open sequence holds what was computed of its tokens (its kv cache).
 
     There is no limit to how many sequences are open; how many of them lie in
-    the model's own buffers at one time is the implementation's affair.
+    the model's own buffers at one time is the implementation's affair. What is
+    not being appended to it may let go of for want of memory; `truncate` tells.
     """
 
     def open(self, adapter: str | None = None) -> SequenceId:
@@ -45,12 +46,17 @@ class StepModel(Protocol):
         """
         ...
 
-    def truncate(self, sequence: SequenceId, length: int) -> None:
-        """Let a sequence hold its first `length` tokens only."""
+    def truncate(self, sequence: SequenceId, length: int) -> int:
+        """Let a sequence hold its first `length` tokens only.
+
+        Returns:
+            How many it holds; fewer than `length` where the model had to let
+            go of the others.
+        """
         ...
 
     def fork(self, source: SequenceId, length: int) -> SequenceId:
-        """Begin a sequence with the first `length` tokens of another, which is left as it was."""
+        """Begin a sequence with the first `length` tokens of another, as far as it holds them; it stays as it was."""
         ...
 
     def close(self, sequence: SequenceId) -> None:

@@ -152,10 +152,11 @@ class RaggedModel:
             sequence.length += count
         return logits
 
-    def truncate(self, sequence: SequenceId, length: int) -> None:
-        """Let a sequence hold its first `length` tokens only."""
+    def truncate(self, sequence: SequenceId, length: int) -> int:
+        """Let a sequence hold its first `length` tokens only, and return how many it holds."""
         held = self._sequences[sequence]
         held.length = min(held.length, length)
+        return held.length
 
     @torch.inference_mode()
     def fork(self, source: SequenceId, length: int) -> SequenceId:
