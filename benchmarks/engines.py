@@ -19,13 +19,13 @@ from botbridge.machine.bandwidth import read_bandwidth_bytes_s
 from botbridge.machine.bench import Effort, measure
 from botbridge.machine.figures import EngineFigures
 from botbridge.models.store import ModelFiles
+from botbridge.resources import usable_cores
 
 MEBIBYTE = 2**20
 CACHE_BYTES = 512 * MEBIBYTE
 FIXED_BYTES = 250 * 10**6
 WEIGHTS_FACTOR = 1.25
 STREAMS = (1, 4, 8)
-THREADS = 2
 
 
 async def main() -> None:
@@ -36,7 +36,7 @@ async def main() -> None:
     goals: list[Goal] = []
     details: dict[str, object] = {}
     for files in [embedded()] if options.without_1b else [embedded(), one_billion()]:
-        bandwidth = read_bandwidth_bytes_s(THREADS)
+        bandwidth = read_bandwidth_bytes_s(usable_cores())
         say(f"P4, P8, P10: {files.model}; memory is read at {bandwidth / 1e9:.0f} GB/s")
         found = [await _figures(engine, files, bandwidth) for engine in _engines(files)]
         details[files.model] = {figures.engine: asdict(figures) for figures in found} | {"bandwidth": bandwidth}
@@ -58,7 +58,7 @@ def _engines(files: ModelFiles) -> tuple[str, ...]:
 
 async def _figures(engine: str, files: ModelFiles, bandwidth: float) -> EngineFigures:
     options = EngineOptions(
-        engine=engine, threads=THREADS, slots=max(STREAMS), cache_bytes=CACHE_BYTES, context_tokens=4096
+        engine=engine, threads=usable_cores(), slots=max(STREAMS), cache_bytes=CACHE_BYTES, context_tokens=4096
     )
     return await measure(engine, files, options, bandwidth_bytes_s=bandwidth, effort=Effort(streams=STREAMS), told=say)
 

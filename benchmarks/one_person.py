@@ -19,6 +19,7 @@ from benchmarks.shapes import embedded, one_billion
 from botbridge.inference.options import EngineOptions
 from botbridge.machine.bench import Stopwatch, loaded
 from botbridge.models.store import ModelFiles
+from botbridge.resources import usable_cores
 
 TOKENS = 96
 PROMPT_TOKENS = 24
@@ -98,7 +99,7 @@ def _serve_llamacpp(files: ModelFiles, line: Connection) -> None:
     llama_cpp.llama_backend_init()
     model = llama_cpp.llama_model_load_from_file(str(files.gguf).encode(), llama_cpp.llama_model_default_params())
     params = llama_cpp.llama_context_default_params()
-    params.n_ctx, params.n_threads, params.n_threads_batch = CONTEXT_TOKENS, 2, 2
+    params.n_ctx, params.n_threads, params.n_threads_batch = CONTEXT_TOKENS, usable_cores(), usable_cores()
     context = llama_cpp.llama_init_from_model(model, params)
     vocabulary = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))
     import numpy as np  # noqa: PLC0415

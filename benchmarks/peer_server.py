@@ -11,6 +11,8 @@ import sys
 
 import xllamacpp
 
+from botbridge.resources import usable_cores
+
 
 def main() -> None:
     """Serve a model to as many people at once as there are slots, each with the whole context."""
@@ -19,7 +21,7 @@ def main() -> None:
     params.model.path = path
     params.n_parallel = slots
     params.n_ctx = slots * context_tokens
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 2
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = usable_cores()
     params.port = 0
     server = xllamacpp.Server(params)
     print(server.listening_address, flush=True)

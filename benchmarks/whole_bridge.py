@@ -33,6 +33,7 @@ from botbridge.inference.engines.batch import BatchEngine
 from botbridge.inference.engines.loaders import loader
 from botbridge.inference.options import EngineOptions
 from botbridge.models.store import ModelFiles
+from botbridge.resources import usable_cores
 from botbridge.setting_groups import InferenceSettings
 
 SLOTS = 8
@@ -146,7 +147,11 @@ def _serve_bare(files: ModelFiles, line: Connection) -> None:
     engine.load(
         files,
         EngineOptions(
-            engine=our_engine(), slots=SLOTS, context_tokens=CONTEXT_TOKENS, cache_bytes=CACHE_BYTES, threads=2
+            engine=our_engine(),
+            slots=SLOTS,
+            context_tokens=CONTEXT_TOKENS,
+            cache_bytes=CACHE_BYTES,
+            threads=usable_cores(),
         ),
     )
     line.send("ready")

@@ -48,6 +48,8 @@ def bench(
         raise typer.BadParameter(f"bench does not measure {unknown[0]!r}: say {', '.join(NEEDED_MODULES)}")
     if plot is not None and tokens is not None:
         raise typer.BadParameter("--plot draws the whole measurement, and --tokens asks for one figure of it")
+    if tokens is not None and len(engine or ()) > 1:
+        raise typer.BadParameter("--tokens times one engine; give --engine once")
     settings = prepare({"INFERENCE__MODEL": model}, quiet=True)
     catalogue = load_catalogue(home=settings.home)
     named = catalogue.resolve(settings.inference.model)
@@ -55,9 +57,9 @@ def bench(
     files = ModelStore(settings.home).find(named)
     options = engine_options(settings)
     if tokens is not None:
-        seconds = asyncio.run(_time_tokens(files, options, tokens, engine))
-        facts = {"model": files.model, "tokens": tokens, "seconds": round(seconds, 3)}
-        typer.echo(json.dumps(facts) if as_json else _one_figure(files.model, tokens, seconds))
+        seconds, made = asyncio.run(_time_tokens(files, options, tokens, engine))
+        facts = {"model": files.model, "tokens": made, "seconds": round(seconds, 3)}
+        typer.echo(json.dumps(facts) if as_json else _one_figure(files.model, tokens, made, seconds))
         return
     report = asyncio.run(_measure(files, options, engine, with_quality=quality))
     if as_json:
@@ -119,8 +121,10 @@ async def _measure(
     return Report(files.model, files.revision, threads, bandwidth, tuple(found))
 
 
-async def _time_tokens(files: ModelFiles, options: EngineOptions, tokens: int, only: Sequence[str] | None) -> float:
-    """Return the seconds that one answer of so many tokens takes, the reading of its question included."""
+async def _time_tokens(
+    files: ModelFiles, options: EngineOptions, tokens: int, only: Sequence[str] | None
+) -> tuple[float, int]:
+    """Return the seconds that an answer took, the reading of its question included, and how many tokens it had."""
     from dataclasses import replace
 
     from botbridge.machine.bench import Stopwatch, loaded
@@ -130,10 +134,11 @@ async def _time_tokens(files: ModelFiles, options: EngineOptions, tokens: int, o
         return await Stopwatch(generator).answer_s(tokens)
 
 
-def _one_figure(model: str, tokens: int, seconds: float) -> str:
-    there = NOTEBOOK_SECONDS * tokens / 50
+def _one_figure(model: str, asked: int, made: int, seconds: float) -> str:
+    there = NOTEBOOK_SECONDS * made / 50
+    early = "" if made == asked else f", where the answer ended instead of {asked},"
     return (
-        f"{tokens} tokens of {model}: {seconds:.1f} s here ({tokens / seconds:.1f} tokens/s); "
+        f"{made} tokens{early} of {model}: {seconds:.1f} s here ({made / seconds:.1f} tokens/s); "
         f"a 7B on the course's hosted notebook took about {there:.0f} s"
     )
 
@@ -142,6 +147,8 @@ def _print(report: Report) -> None:
     """Print a table, one engine a row."""
     from rich.console import Console
     from rich.table import Table
+
+    from botbridge.machine.figures import history_text
 
     streams = sorted({count for figures in report.engines for count in figures.decode_tokens_s})
     table = Table(title=f"{report.model}: tokens per second, {report.threads} threads", title_justify="left")
@@ -168,8 +175,8 @@ def _print(report: Report) -> None:
         if figures.failure:
             console.print(f"{figures.engine}: {figures.failure}", markup=False, highlight=False)
     console.print(
-        "first token: seconds after a history of about 2,000 words, unknown / known from the turn before. limit: share "
-        f"of what reading memory allows ({report.bandwidth_bytes_s / 1e9:.0f} GB/s).",
+        f"first token: seconds after {history_text(report.engines)}, unknown / known from the turn before. limit: "
+        f"share of what reading memory allows ({report.bandwidth_bytes_s / 1e9:.0f} GB/s).",
         highlight=False,
     )
 

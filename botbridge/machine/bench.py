@@ -69,7 +69,7 @@ async def measure(
             told(f"{engine}: reading prompts")
             prefill = await _median(effort, stopwatch.prefill_tokens_s)
             told(f"{engine}: first token after a long history")
-            waits = [await stopwatch.first_token_s() for _ in range(effort.rounds)]
+            waits = [await stopwatch.first_token() for _ in range(effort.rounds)]
             decode = await _decode(engine, stopwatch, [n for n in effort.streams if n <= options.slots], effort, told)
             status = generator.status()
             memory_bytes = resident_bytes(generator.worker_pid)
@@ -79,8 +79,9 @@ async def measure(
             status.engine_version,
             prefill_tokens_s=prefill,
             decode_tokens_s=decode,
-            first_token_cold_s=statistics.median(cold for cold, _ in waits),
-            first_token_warm_s=statistics.median(warm for _, warm in waits),
+            first_token_cold_s=statistics.median(wait.cold_s for wait in waits),
+            first_token_warm_s=statistics.median(wait.warm_s for wait in waits),
+            history_tokens=waits[0].history_tokens,
             resident_bytes=memory_bytes,
             weights_bytes=status.weights_bytes,
             bandwidth_share=share or None,
@@ -109,6 +110,21 @@ async def _decode(
         told(f"{engine}: {count} answers at once")
         decode[count] = await stopwatch.decode_tokens_s(count, effort.decode_tokens)
     return decode
+
+
+@dataclass(frozen=True, slots=True)
+class FirstToken:
+    """The seconds to the first token after a long history.
+
+    Attributes:
+        cold_s: The history being unknown.
+        warm_s: It being known from the turn before.
+        history_tokens: How many tokens of it, and of the question, had room in the context.
+    """
+
+    cold_s: float
+    warm_s: float
+    history_tokens: int
 
 
 @asynccontextmanager
@@ -172,19 +188,20 @@ class Stopwatch:
             raise ModelLoadError("the model's answers were too short to be timed")
         return sum(counts) / (ended_s - begun_s)
 
-    async def answer_s(self, tokens: int) -> float:
-        """Return the seconds that one answer of so many tokens takes, the reading of its question included.
+    async def answer_s(self, tokens: int) -> tuple[float, int]:
+        """Return the seconds that one answer took, the reading of its question included, and its tokens.
 
-        An answer that ends early counts for as many tokens as it has.
+        Args:
+            tokens: The most that it may have; it may end early.
         """
         asked = self._prompt(next(self._names), ["Tell me a long story about a lighthouse."], max_new_tokens=tokens)
         begun_s = time.perf_counter()
         seen = await self._watch(asked)
         ended_s, count = seen.arrivals[-1]
-        return (ended_s - begun_s) * tokens / count
+        return ended_s - begun_s, count
 
-    async def first_token_s(self) -> tuple[float, float]:
-        """Return the seconds to the first token after a long history: unknown, and known from the turn before."""
+    async def first_token(self) -> FirstToken:
+        """Wait for the first token after a long history: unknown, and known from the turn before."""
         history = [_words(HISTORY_WORDS, start=turn) for turn in range(2 * HISTORY_TURNS)]
         name = next(self._names)
         await self._watch(self._prompt(name, [*history, "Go on."], max_new_tokens=1))
@@ -192,7 +209,7 @@ class Stopwatch:
         cold = await self._watch(
             self._prompt(next(self._names), [*history, "Go on.", "Yes.", "Why?"], max_new_tokens=1)
         )
-        return cold.first_token_s, warm.first_token_s
+        return FirstToken(cold.first_token_s, warm.first_token_s, cold.prompt_tokens)
 
     def _prompt(self, conversation: str, texts: Sequence[str], max_new_tokens: int) -> Prompt:
         roles = itertools.cycle([Role.USER, Role.ASSISTANT])

@@ -38,6 +38,7 @@ class EngineFigures:
         decode_tokens_s: Answer tokens per second of all streams together, by the number of streams.
         first_token_cold_s: From a question after a long history to its first token, nothing being known.
         first_token_warm_s: The same question, the history being known from the turn before.
+        history_tokens: How long that history was, template included, as far as it had room in the context.
         resident_bytes: Memory of the worker.
         weights_bytes: What is read of the weights for one token; 0 if unknown.
         bandwidth_share: Single-stream tokens/s x weights_bytes / read bandwidth; None if unknown.
@@ -50,6 +51,7 @@ class EngineFigures:
     decode_tokens_s: Mapping[int, float] = field(default_factory=dict)
     first_token_cold_s: float = 0.0
     first_token_warm_s: float = 0.0
+    history_tokens: int = 0
     resident_bytes: int = 0
     weights_bytes: int = 0
     bandwidth_share: float | None = None
@@ -108,6 +110,20 @@ def _speed(figures: EngineFigures) -> float:
     """One stream and the most streams, weighed alike (their product orders as their geometric mean does)."""
     rates = figures.decode_tokens_s
     return rates[min(rates)] * rates[max(rates)]
+
+
+def history_text(engines: Sequence[EngineFigures]) -> str:
+    """Say after how long a history the first token was waited for; engines with a shorter context read less of it.
+
+    >>> history_text([EngineFigures("a", history_tokens=2100), EngineFigures("b", history_tokens=2100)])
+    'a history of 2100 tokens'
+    >>> history_text([EngineFigures("a", history_tokens=2100), EngineFigures("b", history_tokens=1041)])
+    'a history of 2100 tokens (b: 1041, for its context is short)'
+    """
+    lengths = {figures.engine: figures.history_tokens for figures in engines if figures.history_tokens}
+    longest = max(lengths.values(), default=0)
+    cut = [f"{engine}: {tokens}, for its context is short" for engine, tokens in lengths.items() if tokens < longest]
+    return f"a history of {longest} tokens" + (f" ({'; '.join(cut)})" if cut else "")
 
 
 def report_path(home: Path, model: str) -> Path:

@@ -60,3 +60,6 @@ def test_one_figure_can_be_asked_for(model: str, tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     assert (found["tokens"], found["seconds"] > 0) == (5, True)
     assert not report_path(tmp_path / "home", model).exists()
+    done = run("--tokens", "5", "--engine", "llamacpp", "--engine", "openvino")
+    assert done.exit_code == 2
+    assert "--tokens times one engine" in done.stderr

@@ -10,7 +10,7 @@ import pytest
 
 from botbridge.machine.figures import EngineFigures, Quality, Report, read_report, report_path, write_report
 
-SLOW = EngineFigures("transformers", "5", 900.0, {1: 40.0, 8: 120.0}, 2.0, 0.1, 10**9, 2 * 10**8, 0.7)
+SLOW = EngineFigures("transformers", "5", 900.0, {1: 40.0, 8: 120.0}, 2.0, 0.1, 2000, 10**9, 2 * 10**8, 0.7)
 FAST = replace(SLOW, engine="llamacpp", decode_tokens_s={1: 200.0, 8: 500.0}, quality=Quality(20.5, 20.0, 0.93))
 MISSING = EngineFigures("openvino", failure="not installed")
 REPORT = Report("org/model", "abc", 2, 3e10, (SLOW, MISSING, FAST))
