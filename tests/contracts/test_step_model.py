@@ -16,6 +16,7 @@ from botbridge.inference.engines.step import LoadedModel, SequenceId
 from botbridge.inference.options import EngineOptions
 from botbridge.inference.sampling import Logits
 from botbridge.models.store import ModelFiles
+from botbridge.resources import usable_cores
 from tests.fakes.tiny_gguf import write_gguf_of
 from tests.fakes.tiny_models import tiny_llama
 
@@ -44,13 +45,15 @@ def plain_model(files: ModelFiles) -> LoadedModel:
     return replace(loaded, model=PlainModel(reference_model(files)))
 
 
-def llamacpp_model(files: ModelFiles, cache_bytes: int = OPTIONS.cache_bytes) -> LoadedModel:
+def llamacpp_model(
+    files: ModelFiles, *, cache_bytes: int = OPTIONS.cache_bytes, threads: int | None = 1
+) -> LoadedModel:
     """llama.cpp, with its kv cache in float16."""
     if find_spec("llama_cpp") is None:
         pytest.skip("the engine llamacpp is not installed; `make native` adds it")
     from botbridge.inference.engines.llamacpp_loading import load_llamacpp
 
-    return load_llamacpp(files, replace(OPTIONS, cache_bytes=cache_bytes))
+    return load_llamacpp(files, replace(OPTIONS, cache_bytes=cache_bytes, threads=threads))
 
 
 def openvino_model(files: ModelFiles) -> LoadedModel:
@@ -357,3 +360,14 @@ def test_llamacpp_makes_room_before_streams_grow_but_not_at_the_cost_of_whom_the
     assert noted.parked_bytes == [pytest.approx(100 * TOKEN_BYTES, rel=0.02)]
     assert len(noted.computed[0]) == 300
     assert noted.model.truncate(opened[0], 100) == 0
+
+
+@pytest.mark.parametrize(("asked", "given"), [(3, 3), (None, usable_cores())])
+def test_llamacpp_computes_with_as_many_threads_as_it_is_told_or_has_cores(
+    files: ModelFiles, asked: int | None, given: int
+) -> None:
+    model = llamacpp_model(files, threads=asked).model
+    import llama_cpp
+
+    context = model._context._pointer  # type: ignore[attr-defined]  # no other place has it
+    assert (llama_cpp.llama_n_threads(context), llama_cpp.llama_n_threads_batch(context)) == (given, given)

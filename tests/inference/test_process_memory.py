@@ -57,6 +57,18 @@ def test_what_is_taken_inside_lies_in_large_pages_unchanged() -> None:
 
 
 @only_where_asked_for
+def test_where_nobody_is_to_have_large_pages_none_are_made(tmp_path: Path) -> None:
+    """The kernel would make them for the asking even then."""
+    switch = tmp_path / "enabled"
+    switch.write_text("always madvise [never]\n")
+    before = large_bytes()
+    with in_large_pages(switch):
+        block = filled_block()
+    assert large_bytes() - before < SIZE_BYTES - EDGES_BYTES
+    block.close()
+
+
+@only_where_asked_for
 def test_what_was_there_before_stays_as_it_was() -> None:
     block = filled_block()
     before = large_bytes()

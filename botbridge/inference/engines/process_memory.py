@@ -36,11 +36,15 @@ MADV_COLLAPSE: Final = 25
 
 
 @contextmanager
-def in_large_pages() -> Iterator[None]:
-    """Put the large blocks of memory that were taken inside into large pages, at its end."""
+def in_large_pages(switch: Path = SWITCH) -> Iterator[None]:
+    """Put the large blocks of memory that were taken inside into large pages, at its end.
+
+    Args:
+        switch: Where the system says who is given them.
+    """
     before = set(_mappings())
     yield
-    if SWITCH.exists() and "[never]" in SWITCH.read_text(encoding="ascii"):
+    if switch.exists() and "[never]" in switch.read_text(encoding="ascii"):
         return  # to make them at once is possible even then, and against the operator's will
     libc = ctypes.CDLL(None, use_errno=True)
     for start, size_bytes in _mappings():
