@@ -73,7 +73,14 @@ async def server(files: ModelFiles, slots: int, context_tokens: int) -> AsyncIte
 
     System text and sampling are those of the bridge.
     """
-    command = [sys.executable, "-m", "benchmarks.peer_server", str(files.gguf), str(slots), str(context_tokens)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.peer_server",
+        str(files.llamacpp_gguf),
+        str(slots),
+        str(context_tokens),
+    ]
     process = await asyncio.create_subprocess_exec(
         *command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )

@@ -97,7 +97,9 @@ def _serve_llamacpp(files: ModelFiles, line: Connection) -> None:
     quiet = llama_cpp.llama_log_callback(lambda _level, _text, _data: None)  # held here: C calls it later
     llama_cpp.llama_log_set(quiet, None)
     llama_cpp.llama_backend_init()
-    model = llama_cpp.llama_model_load_from_file(str(files.gguf).encode(), llama_cpp.llama_model_default_params())
+    model = llama_cpp.llama_model_load_from_file(
+        str(files.llamacpp_gguf).encode(), llama_cpp.llama_model_default_params()
+    )
     params = llama_cpp.llama_context_default_params()
     params.n_ctx, params.n_threads, params.n_threads_batch = CONTEXT_TOKENS, usable_cores(), usable_cores()
     context = llama_cpp.llama_init_from_model(model, params)

@@ -6,6 +6,7 @@ The network beyond loopback is closed by pytest-socket (see `addopts`).
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from botbridge.models.names import FAST_SUFFIX, LLAMACPP_SUFFIX
 from botbridge.setting_groups import DEFAULT_MODEL
 
 # An example's time says how busy the machine is, not whether the code is right.
@@ -33,6 +35,9 @@ def no_settings_of_the_operator() -> None:
 @pytest.fixture(scope="session")
 def model_home(no_settings_of_the_operator: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with the default model, pulled as an operator would; use its `models` and nothing else of it."""
+    kept = MODEL_HOME / "models" / DEFAULT_MODEL
+    if any(kept.glob(f"*/*{FAST_SUFFIX}.gguf")) and not any(kept.glob(f"*/*{LLAMACPP_SUFFIX}.gguf")):
+        shutil.rmtree(kept)  # it was pulled before pulls wrote all that they write now
     subprocess.run(
         [sys.executable, "-m", "botbridge", "models", "pull", DEFAULT_MODEL],
         check=True,

@@ -21,6 +21,8 @@ _REPO_LIMIT_CHARS = 96
 GGUF_SUFFIX = ".gguf"
 FAST_SUFFIX = "-fast"
 """Ends the name of a GGUF that was written anew in the quantizations that engines are fastest with."""
+LLAMACPP_SUFFIX = "-llamacpp"
+"""Ends the name of one in those that only llama.cpp is fastest with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class WheelSource:
         member: Path of the GGUF inside the wheel.
         fast_bytes: Size of the GGUF that a pull writes from it in the quantizations that engines are fastest with;
             None where nobody measured it.
+        llamacpp_bytes: Size of the one that it writes for llama.cpp; None where nobody measured it.
     """
 
     kind: Literal["wheel"]
@@ -42,6 +45,7 @@ class WheelSource:
     member: str
     gguf_sha256: str
     fast_bytes: int | None = None
+    llamacpp_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

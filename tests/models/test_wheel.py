@@ -31,6 +31,7 @@ CONVERTED = {
     "manifest.json",
     "model.safetensors",
     "tiny-fast.gguf",
+    "tiny-llamacpp.gguf",
     "tiny.gguf",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -57,6 +58,7 @@ def test_pulls_that_are_killed_at_any_step_are_finished_by_the_next(pip_finds: W
     assert files.revision == pip_finds.source.gguf_sha256
     assert set(contents(files.directory)) == CONVERTED
     assert files.gguf == files.directory / "tiny-fast.gguf"
+    assert files.llamacpp_gguf == files.directory / "tiny-llamacpp.gguf"
     assert {path.name for path in files.directory.parent.iterdir()} == {files.revision, ".lock"}
     assert sum("converting" in errors for _, errors in told) == 1
     assert not any("to fetch" in errors for _, errors in told), "the unpacked file was there already"

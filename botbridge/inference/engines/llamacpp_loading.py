@@ -52,16 +52,17 @@ def load_llamacpp(files: ModelFiles | None, options: EngineOptions) -> LoadedMod
         MemoryError: The weights need more than there is.
         LlamaCppFailed: llama.cpp cannot load it; the text has its words.
     """
-    if files is None or files.gguf is None:
+    gguf = files.llamacpp_gguf if files is not None else None
+    if files is None or gguf is None:
         raise ValueError("the llamacpp engine needs a model in GGUF form")
     if options.device not in {"auto", "cpu"}:
         raise ValueError(f"the llamacpp engine computes on the CPU, not on {options.device!r}")
     if options.slots > MOST_STREAMS:
         raise ValueError(f"the llamacpp engine runs at most {MOST_STREAMS} answers side by side")
-    require_room(files.gguf.stat().st_size)
-    weights = Weights(files.gguf)
+    require_room(gguf.stat().st_size)
+    weights = Weights(gguf)
     tokenizer = load_tokenizer(files)
-    check_vocabulary(weights, tokenizer, files.gguf.name)
+    check_vocabulary(weights, tokenizer, gguf.name)
     asked_tokens = min(weights.trained_tokens, options.context_tokens or weights.trained_tokens)
 
     def make_context(cells: int) -> Context:
@@ -81,7 +82,7 @@ def load_llamacpp(files: ModelFiles | None, options: EngineOptions) -> LoadedMod
     return LoadedModel(
         EngineInfo(
             "llamacpp",
-            f"llama-cpp-python {llama_cpp.__version__}, {files.gguf.name}",
+            f"llama-cpp-python {llama_cpp.__version__}, {gguf.name}",
             context_tokens,
             (*notes, *dialogue.notes),
             weights.size_bytes,
