@@ -119,9 +119,13 @@ def history_text(engines: Sequence[EngineFigures]) -> str:
     'a history of 2100 tokens'
     >>> history_text([EngineFigures("a", history_tokens=2100), EngineFigures("b", history_tokens=1041)])
     'a history of 2100 tokens (b: 1041, for its context is short)'
+    >>> history_text([])
+    'a long history'
     """
     lengths = {figures.engine: figures.history_tokens for figures in engines if figures.history_tokens}
-    longest = max(lengths.values(), default=0)
+    if not lengths:
+        return "a long history"
+    longest = max(lengths.values())
     cut = [f"{engine}: {tokens}, for its context is short" for engine, tokens in lengths.items() if tokens < longest]
     return f"a history of {longest} tokens" + (f" ({'; '.join(cut)})" if cut else "")
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from botbridge.inference.engines.base import EngineInfo, EnginePrompt
 from botbridge.inference.engines.dialogue import Dialogue
-from botbridge.inference.engines.step import LoadedModel, SequenceId
+from botbridge.inference.engines.step import LoadedModel, SequenceId, Streams
 from botbridge.inference.prompt import ChatTemplate, PromptBuilder, plain_template
 from botbridge.inference.sampling import Logits
 
@@ -60,20 +60,15 @@ class ScriptedStepModel:
             logits[row, self._next_token(self.sequences[sequence])] = 1
         return logits
 
-    def truncate(self, sequence: SequenceId, length: int) -> int:
+    def truncate(self, sequence: SequenceId, length: int) -> None:
         """Cut."""
         del self.sequences[sequence][length:]
-        return len(self.sequences[sequence])
-
-    def let_go(self) -> None:
-        """Drop what all sequences hold, as for want of memory; none may be in use."""
-        for tokens in self.sequences.values():
-            tokens.clear()
 
     def fork(self, source: SequenceId, length: int) -> SequenceId:
         """Copy the beginning."""
         if self.is_full:
             raise MemoryError("no room for a copy")
+        assert length <= len(self.sequences[source])
         forked = self.open(self.adapters[source])
         self.sequences[forked] = self.sequences[source][:length]
         return forked
@@ -97,11 +92,13 @@ class NumberTokenizer:
         return [int(word) for word in text.split()]
 
 
-def scripted(model: ScriptedStepModel, *, can_truncate: bool = True, bytes_per_token: int = 1) -> LoadedModel:
+def scripted(
+    model: ScriptedStepModel, *, can_truncate: bool = True, bytes_per_token: int = 1, streams: Streams | None = None
+) -> LoadedModel:
     """The model, as if it had been loaded; an answer's text is its tokens, with a blank before each."""
     builder = PromptBuilder(NumberTokenizer(), ChatTemplate(plain_template), 10_000)
     dialogue = Dialogue(builder, lambda ids: "".join(f" {token_id}" for token_id in ids), frozenset({STOP_ID}))
-    return LoadedModel(EngineInfo("scripted", "1", 10_000), model, dialogue, bytes_per_token, can_truncate=can_truncate)
+    return LoadedModel(EngineInfo("scripted", "1", 10_000), model, dialogue, bytes_per_token, can_truncate, streams)
 
 
 def prompt(*ids: int, shared_tokens: int = 0, max_new_tokens: int = 100) -> EnginePrompt:

@@ -13,6 +13,7 @@ from botbridge.answers import FinishReason, RequestId, Sampling
 from botbridge.inference.engines.base import EnginePrompt, TokenEvent
 from botbridge.inference.engines.batch import BatchEngine, share_out
 from botbridge.inference.engines.prefix import common_prefix
+from botbridge.inference.engines.step import Streams
 from botbridge.inference.options import EngineOptions
 from tests.fakes.scripted_step_model import STOP_ID, ScriptedStepModel, prompt, scripted
 
@@ -25,9 +26,15 @@ def count_up(ids: Sequence[int]) -> int:
     return STOP_ID if ids[-1] % 10 == 9 else ids[-1] + 1
 
 
-def engine_over(model: ScriptedStepModel, options: EngineOptions = PLENTY, *, can_truncate: bool = True) -> BatchEngine:
+def engine_over(
+    model: ScriptedStepModel,
+    options: EngineOptions = PLENTY,
+    *,
+    can_truncate: bool = True,
+    streams: Streams | None = None,
+) -> BatchEngine:
     """An engine that has loaded this model."""
-    engine = BatchEngine(lambda _files, _options: scripted(model, can_truncate=can_truncate))
+    engine = BatchEngine(lambda _files, _options: scripted(model, can_truncate=can_truncate, streams=streams))
     engine.load(None, options)
     return engine
 
@@ -169,17 +176,88 @@ def test_after_a_reset_the_system_text_is_still_known() -> None:
     assert submit(engine, "a2", prompt(7, 7, 28, shared_tokens=2)) == 2
 
 
-def test_what_the_model_had_to_let_go_of_is_not_told_as_known_and_is_computed_and_kept_anew() -> None:
-    """Memory was short meanwhile, for the conversation and for the system text."""
+def known_after(cache_tokens: int, conversations: str, *, streams: Streams, tokens: int = 6) -> str:
+    """Let conversations of so many tokens speak one after another; those of which something is known afterwards."""
+    engine = engine_over(ScriptedStepModel(count_up), replace(PLENTY, cache_bytes=cache_tokens), streams=streams)
+    for name in conversations:
+        submit(engine, name, prompt(*[5] * (tokens - 2), 28, max_new_tokens=2))
+        finish(engine)
+    return "".join(dict.fromkeys(key for key in engine._cache._kept if isinstance(key, str)))
+
+
+def test_whoever_spoke_last_lies_in_the_streams_and_the_others_share_what_is_left_of_the_memory() -> None:
+    """Two streams of ten tokens out of forty: three conversations of six tokens find room beside them."""
+    assert known_after(40, "abcdefg", streams=Streams(2, lambda _longest: 10)) == "cdefg"
+
+
+def test_streams_that_grow_leave_less_to_the_others() -> None:
+    assert known_after(40, "abcdefg", streams=Streams(2, lambda longest: 17 if longest >= 6 else 10)) == "efg"
+
+
+def test_streams_grow_when_a_long_question_begins() -> None:
+    engine = engine_over(
+        ScriptedStepModel(count_up),
+        replace(PLENTY, cache_bytes=40),
+        streams=Streams(2, lambda longest: 17 if longest >= 9 else 10),
+    )
+    for name in "abcde":
+        submit(engine, name, prompt(5, 5, 5, 5, 28, max_new_tokens=2))
+        finish(engine)
+    assert list(engine._cache._kept) == ["a", "b", "c", "d", "e"]
+    submit(engine, "x", prompt(*[5] * 8, 28, max_new_tokens=2))
+    assert list(engine._cache._kept) == ["d", "e"]
+
+
+def test_the_system_text_lies_in_no_stream() -> None:
+    """It is only ever copied from: its ten tokens and a conversation of twelve are what finds room outside."""
+    engine = engine_over(
+        ScriptedStepModel(count_up), replace(PLENTY, cache_bytes=42), streams=Streams(2, lambda _longest: 10)
+    )
+    for name in "abc":
+        submit(engine, name, prompt(*[7] * 10, int(f"{ord(name)}8"), shared_tokens=10, max_new_tokens=2))
+        finish(engine)
+    assert [key for key in engine._cache._kept if isinstance(key, str)] == ["a", "b", "c"]
+
+
+def test_a_quarter_of_the_memory_is_for_those_who_wait_however_much_the_streams_take() -> None:
+    assert known_after(48, "abcdefg", streams=Streams(2, lambda _longest: 1000)) == "defg"
+
+
+def test_without_memory_nothing_is_kept_in_streams_either() -> None:
+    assert known_after(0, "abc", streams=Streams(2, lambda _longest: 10)) == ""
+
+
+def test_streams_in_which_somebody_is_answered_hold_nobody_who_waits() -> None:
+    """Both are at work, and what waits counts whole."""
+    engine = engine_over(
+        ScriptedStepModel(count_up), replace(PLENTY, cache_bytes=48), streams=Streams(2, lambda _longest: 1000)
+    )
+    for name in "abcd":
+        submit(engine, name, prompt(5, 5, 5, 5, 28, max_new_tokens=2))
+        finish(engine)
+    for name in "xy":
+        submit(engine, name, prompt(5, 5, 5, 5, 28, max_new_tokens=2))
+    assert list(engine._cache._kept) == ["c", "d"]
+
+
+def test_a_system_text_that_would_find_no_room_is_not_copied() -> None:
+    model = ScriptedStepModel(count_up)
+    engine = engine_over(model, replace(PLENTY, cache_bytes=40), streams=Streams(2, lambda _longest: 1000))
+    submit(engine, "a", prompt(*[7] * 11, 28, shared_tokens=11))
+    finish(engine)
+    assert model.steps[0] == [[*[7] * 11, 28]]  # in one piece: nobody stopped for a copy
+    assert list(model.sequences.values()) == [[*[7] * 11, 28, 29]]
+
+
+def test_a_new_conversation_that_gets_no_copy_of_the_system_text_computes_it() -> None:
+    """For want of memory, say; its answer does not need the copy."""
     model = ScriptedStepModel(count_up)
     engine = engine_over(model)
     submit(engine, "a", prompt(7, 7, 28, shared_tokens=2))
     finish(engine)
-    model.let_go()
-    assert submit(engine, "a2", prompt(7, 7, 28, 29, 38, shared_tokens=2)) == 0
-    assert finish(engine)["a2"].completion_ids == (39, STOP_ID)
-    assert sorted(map(tuple, model.sequences.values())) == [(7, 7), (7, 7, 28, 29, 38, 39)]
-    assert submit(engine, "b", prompt(7, 7, 48, shared_tokens=2)) == 2
+    model.is_full = True
+    assert submit(engine, "b", prompt(7, 7, 38, shared_tokens=2)) == 0
+    assert finish(engine)["b"].completion_ids == (39, STOP_ID)
 
 
 def test_a_conversation_forgotten_in_mid_answer_leaves_nothing() -> None:

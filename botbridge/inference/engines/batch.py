@@ -87,7 +87,8 @@ class BatchEngine:
         self._dialogue = loaded.dialogue
         self._can_truncate = loaded.can_truncate
         limit_bytes = options.cache_bytes if loaded.can_truncate else 0
-        self._cache = PrefixCache(loaded.model, limit_bytes // loaded.cache_bytes_per_token)
+        streams = loaded.streams if limit_bytes else None  # with 0 not even what lies in a stream anyway is kept
+        self._cache = PrefixCache(loaded.model, limit_bytes // loaded.cache_bytes_per_token, streams)
         self._prefill_tokens = options.prefill_tokens
         return loaded.info
 
@@ -178,7 +179,7 @@ class BatchEngine:
             if len(counts) == 1 or not self._can_truncate:
                 return [TokenEvent(request_id, failure=describe(error)) for request_id in counts]
             for request in requests.values():
-                request.computed = self._model.truncate(request.lease.sequence, request.computed)
+                self._model.truncate(request.lease.sequence, request.computed)
             return [event for request_id, count in counts.items() for event in self._advance({request_id: count})]
         self._tokens_total += sum(counts.values())
         events = (

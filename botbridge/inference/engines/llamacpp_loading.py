@@ -5,7 +5,8 @@ a stream as long as the longest sequence so far, up to the context. The context
 is what the model was trained for, or less: all streams together take at most
 STREAMS_SHARE of `cache_bytes`, but each has room for LEAST_CONTEXT_TOKENS in any
 case. What is parked takes the rest of `cache_bytes`, which is most of it until
-somebody's conversation has become long.
+somebody's conversation has become long, and a quarter of it at least
+(`prefix`). Streams that have grown stay as they are until the next start.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from botbridge.inference.engines.hf_settings import end_ids
 from botbridge.inference.engines.hf_tokenizer import load_dialogue, load_tokenizer
 from botbridge.inference.engines.llamacpp_model import LlamaCppModel
 from botbridge.inference.engines.llamacpp_native import CELLS_STEP, MOST_STREAMS, Context, Piece, Weights
+from botbridge.inference.engines.llamacpp_streams import grown_cells
+from botbridge.inference.engines.prefix import LEAST_SHARE
 from botbridge.inference.engines.process_memory import require_room
-from botbridge.inference.engines.step import LoadedModel
+from botbridge.inference.engines.step import LoadedModel, Streams
 from botbridge.inference.options import EngineOptions
 from botbridge.models.store import ModelFiles
 from botbridge.resources import usable_cores
@@ -30,8 +33,8 @@ FIRST_CELLS = 1024
 LEAST_CONTEXT_TOKENS = 2048
 """So much context every answer has, however little memory is set: system text, a few turns and an answer."""
 
-STREAMS_SHARE = 0.75
-"""So much of the memory for conversations streams may take at most: who is not being answered keeps a quarter."""
+STREAMS_SHARE = 1 - 1 / LEAST_SHARE
+"""So much of the memory for conversations streams may take: the rest is for those who are not being answered."""
 
 MOVED_PER_READ = 16
 """To move a byte of a sequence takes as long as to read so many bytes of weights beside a running computation.
@@ -74,7 +77,8 @@ def load_llamacpp(files: ModelFiles | None, options: EngineOptions) -> LoadedMod
             threads=options.threads or usable_cores(),
         )
 
-    context = make_context(min(FIRST_CELLS, rounded_up(asked_tokens)))
+    first_cells = min(FIRST_CELLS, rounded_up(asked_tokens))
+    context = make_context(first_cells)
     token_bytes = max(measured_token_bytes(context), 1)
     context_tokens = affordable_context(asked_tokens, options.slots, options.cache_bytes, token_bytes)
     notes = shortened_note(asked_tokens, context_tokens, options.slots)
@@ -91,14 +95,13 @@ def load_llamacpp(files: ModelFiles | None, options: EngineOptions) -> LoadedMod
             make_context,
             context,
             most_cells=rounded_up(context_tokens),
-            token_bytes=token_bytes,
-            limit_bytes=options.cache_bytes,
             pass_tokens=max(weights.size_bytes // (MOVED_PER_READ * token_bytes), 1),
             has_windows=weights.has_windows,
         ),
         dialogue,
         cache_bytes_per_token=token_bytes,
         can_truncate=weights.can_cut,
+        streams=Streams(options.slots, lambda longest: grown_cells(first_cells, longest, rounded_up(context_tokens))),
     )
 
 

@@ -6,8 +6,7 @@ ordinary memory, exactly as large as they are long, and copies share it. A
 sequence leaves its stream only when another one needs it.
 
 Covered: any number of open sequences; streams that grow with the longest one;
-one pass over the weights a step, whoever comes and goes; streams and parked
-states together take what they may: what was parked longest ago is let go of.
+one pass over the weights a step, whoever comes and goes.
 Not covered: adapters.
 """
 
@@ -63,15 +62,7 @@ class LlamaCppModel:
     """Sequences over the streams of a context that is made anew when they outgrow it."""
 
     def __init__(
-        self,
-        make_context: MakeContext,
-        context: Context,
-        *,
-        most_cells: int,
-        token_bytes: int,
-        limit_bytes: int,
-        pass_tokens: int,
-        has_windows: bool,
+        self, make_context: MakeContext, context: Context, *, most_cells: int, pass_tokens: int, has_windows: bool
     ) -> None:
         """Begin without sequences.
 
@@ -79,9 +70,6 @@ class LlamaCppModel:
             make_context: Makes a context with larger streams.
             context: What `make_context` gave for the beginning.
             most_cells: The longest that a sequence may become.
-            token_bytes: What one cell of a stream takes.
-            limit_bytes: What streams and parked states may take together; the
-                streams get theirs in any case.
             pass_tokens: Moving so many tokens takes as long as another pass
                 over the weights.
             has_windows: Layers of the model look back over a few tokens only.
@@ -89,8 +77,6 @@ class LlamaCppModel:
         self._make_context = make_context
         self._context = context
         self._most_cells = most_cells
-        self._token_bytes = token_bytes
-        self._limit_bytes = limit_bytes
         self._pass_tokens = pass_tokens
         self._has_windows = has_windows
         self._sequences: dict[SequenceId, _Sequence] = {}
@@ -120,16 +106,12 @@ class LlamaCppModel:
         if len(work) > width:
             return np.concatenate([self.forward(work[at : at + width]) for at in range(0, len(work), width)])
         sequences = [self._sequences[sequence_id] for sequence_id, _ in work]
-        now = next(self._clock)
-        for sequence in sequences:
-            sequence.used_at = now
         longest = max(len(sequence.tokens) + len(new) for sequence, (_, new) in zip(sequences, work, strict=True))
         if longest > self._most_cells:
             raise ValueError(f"a sequence of {longest} tokens is longer than the context of {self._most_cells}")
         if longest > self._context.cells:
-            self._grow(longest, sequences)
-        self._place(sequences, now)
-        self._make_room(self._context.cells)
+            self._grow(longest)
+        self._place(sequences)
         pieces = [
             Piece(_stream_of(sequence), sequence.computed, [*sequence.tokens[sequence.computed :], *new])
             for sequence, (_, new) in zip(sequences, work, strict=True)
@@ -145,24 +127,19 @@ class LlamaCppModel:
         logits[order] = rows
         return logits
 
-    def truncate(self, sequence: SequenceId, length: int) -> int:
-        """Let a sequence hold its first `length` tokens only, and return how many it holds."""
+    def truncate(self, sequence: SequenceId, length: int) -> None:
+        """Let a sequence hold its first `length` tokens only."""
         cut = self._sequences[sequence]
+        del cut.tokens[length:]
         cut.computed = min(cut.computed, length)
         if cut.stream is not None:
             self._cut(cut, cut.stream)
-        elif cut.state is not None and self._lacks(cut.computed, cut.state):
-            self._let_go(cut)
-        del cut.tokens[cut.computed :]
-        return cut.computed
 
     def fork(self, source: SequenceId, length: int) -> SequenceId:
         """Begin a sequence with the first `length` tokens of another."""
         original = self._sequences[source]
         state = original.state if original.stream is None else self._saved(original, original.stream)
-        original.used_at = now = next(self._clock)
-        copy = _Sequence(original.tokens[:length], min(original.computed, length), state=state, used_at=now)
-        return self._add(copy)
+        return self._add(_Sequence(original.tokens[:length], min(original.computed, length), state=state))
 
     def close(self, sequence: SequenceId) -> None:
         """Give a sequence's memory back."""
@@ -175,8 +152,11 @@ class LlamaCppModel:
         self._sequences[sequence_id] = sequence
         return sequence_id
 
-    def _place(self, sequences: Sequence[_Sequence], now: int) -> None:
+    def _place(self, sequences: Sequence[_Sequence]) -> None:
         """Let all of these lie in streams, in neighbouring ones where that pays."""
+        now = next(self._clock)
+        for sequence in sequences:
+            sequence.used_at = now
         streams = [sequence.stream for sequence in sequences if sequence.stream is not None]
         if len(streams) == len(sequences) and not gaps(streams):
             self._gap_cost = 0
@@ -234,24 +214,6 @@ class LlamaCppModel:
         sequence.state = self._saved(sequence, stream)
         self._leave(sequence, stream)
 
-    def _make_room(self, cells: int, spared: Sequence[_Sequence] = ()) -> None:
-        """Let go of what was used longest ago, until streams of so many cells and parked states take what they may."""
-        room_bytes = self._limit_bytes - self._context.streams * cells * self._token_bytes
-        parked = [sequence for sequence in self._sequences.values() if sequence.state is not None]
-        for sequence in sorted(parked, key=lambda sequence: sequence.used_at):
-            if _states_bytes(parked) <= room_bytes:
-                return
-            if sequence not in spared:
-                self._let_go(sequence)
-
-    def _let_go(self, parked: _Sequence) -> None:
-        """Keep the tokens of a sequence only; they are computed again when it goes on."""
-        parked.state, parked.computed = None, 0
-
-    def _lacks(self, length: int, state: _State) -> bool:
-        """Tell whether a state has not all that its first tokens need; with sliding windows it has the last of them."""
-        return self._has_windows and length < state.length
-
     def _leave(self, sequence: _Sequence, stream: int) -> None:
         self._context.cut(stream, 0)
         sequence.stream, self._lying[stream] = None, None
@@ -266,11 +228,9 @@ class LlamaCppModel:
             self._context.cut(stream, 0)
             sequence.computed = sequence.whole_from = 0
 
-    def _grow(self, needed: int, working: Sequence[_Sequence]) -> None:
-        """Go over to a context with larger streams; those that are about to be computed keep what they have."""
-        cells = grown_cells(self._context.cells, needed, self._most_cells)
-        self._make_room(cells, working)
-        grown = self._make_context(cells)
+    def _grow(self, needed: int) -> None:
+        """Go over to a context with larger streams."""
+        grown = self._make_context(grown_cells(self._context.cells, needed, self._most_cells))
         for stream, lying in enumerate(self._lying):
             state = self._saved(lying, stream) if lying is not None else None
             if lying is not None and state is not None:
@@ -278,12 +238,6 @@ class LlamaCppModel:
                 lying.whole_from = state.length if self._has_windows else 0
         self._context.close()
         self._context = grown
-
-
-def _states_bytes(parked: Sequence[_Sequence]) -> int:
-    """Return what the states of sequences take; copies share theirs."""
-    sizes = {id(sequence.state): sequence.state.data.nbytes for sequence in parked if sequence.state is not None}
-    return sum(sizes.values())
 
 
 def _stream_of(sequence: _Sequence) -> int:

@@ -99,11 +99,9 @@ class OpenVinoModel:
         logits: Logits = self._request.get_tensor("logits").data.astype(np.float32)
         return logits  # a copy: the next pass writes over the tensor
 
-    def truncate(self, sequence: SequenceId, length: int) -> int:
-        """Let a sequence hold its first `length` tokens only, and return how many it holds."""
-        table = self._tables[sequence]
-        self._pool.cut(table, length)
-        return table.length
+    def truncate(self, sequence: SequenceId, length: int) -> None:
+        """Let a sequence hold its first `length` tokens only."""
+        self._pool.cut(self._tables[sequence], length)
 
     def fork(self, source: SequenceId, length: int) -> SequenceId:
         """Begin a sequence with the first `length` tokens of another."""

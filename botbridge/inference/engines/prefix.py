@@ -3,19 +3,27 @@
 Covered: the longest common prefix of a conversation's last tokens and its next
 prompt is not computed again; a new conversation begins with a copy of the
 system text; what was least recently used goes first when memory is short, and
-answers in the making count, too.
-Not covered: prefixes shared by conversations beyond the system text, so that
+answers in the making count, too, as do streams that lie empty.
+Not covered: that an answer in the making makes streams grow (it counts when it
+ends); prefixes shared by conversations beyond the system text, so that
 nobody can learn from a quick answer what somebody else wrote.
 """
 
 from __future__ import annotations
 
+import itertools
+import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from botbridge.inference.engines.base import EnginePrompt
-from botbridge.inference.engines.step import SequenceId, StepModel
+from botbridge.inference.engines.base import EnginePrompt, describe
+from botbridge.inference.engines.step import SequenceId, StepModel, Streams
+
+LEAST_SHARE = 4
+"""A quarter of the memory is for those who are not being answered, however much streams take."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +50,23 @@ SharedKey = tuple[tuple[int, ...], str | None]
 class PrefixCache:
     """Sequences that wait for their conversation's next turn, the least recently used first."""
 
-    def __init__(self, model: StepModel, limit_tokens: int) -> None:
+    def __init__(self, model: StepModel, limit_tokens: int, streams: Streams | None = None) -> None:
         """Begin empty.
 
         Args:
             model: Where the sequences live.
             limit_tokens: How many tokens all sequences may hold together, those
                 of running requests included; these get theirs in any case.
+            streams: What of the model's memory is taken whole.
         """
         self._model = model
         self._limit_tokens = limit_tokens
         self._kept: OrderedDict[str | SharedKey, Kept] = OrderedDict()
         self._kept_tokens = 0
+        self._running = 0
         self._reserved_tokens = 0
+        self._streams = streams
+        self._longest_tokens = 0
 
     def begin(self, conversation: str, prompt: EnginePrompt, adapter: str | None) -> Lease:
         """Open a sequence that holds as much of the prompt as is known; at least one token is left to compute.
@@ -64,7 +76,9 @@ class PrefixCache:
         """
         sequence, computed = self._best_start(conversation, prompt, adapter)
         lease = Lease(sequence, computed, len(prompt.ids) + prompt.max_new_tokens)
+        self._running += 1
         self._reserved_tokens += lease.reserved_tokens
+        self._longest_tokens = max(self._longest_tokens, len(prompt.ids))
         self._make_room()
         return lease
 
@@ -77,7 +91,9 @@ class PrefixCache:
             ids: The tokens that it holds.
             adapter: What it was computed with.
         """
+        self._running -= 1
         self._reserved_tokens -= lease.reserved_tokens
+        self._longest_tokens = max(self._longest_tokens, len(ids))
         if conversation is None:
             self._model.close(lease.sequence)
             return
@@ -86,7 +102,7 @@ class PrefixCache:
 
     def shared_is_wanted(self, prompt: EnginePrompt, adapter: str | None) -> bool:
         """Tell whether a copy of the prompt's shared beginning should be kept once it is computed."""
-        return 0 < prompt.shared_tokens <= self._limit_tokens and _shared_key(prompt, adapter) not in self._kept
+        return 0 < prompt.shared_tokens <= self._room_tokens() and _shared_key(prompt, adapter) not in self._kept
 
     def keep_shared(self, sequence: SequenceId, prompt: EnginePrompt, adapter: str | None) -> None:
         """Keep a copy of a prompt's shared beginning, which `sequence` holds."""
@@ -98,28 +114,24 @@ class PrefixCache:
         self._drop(conversation)
 
     def _best_start(self, conversation: str, prompt: EnginePrompt, adapter: str | None) -> tuple[SequenceId, int]:
-        kept = self._take(conversation)
-        own = 0
-        if kept is not None and kept.adapter == adapter:
-            known = min(common_prefix(kept.ids, prompt.ids), len(prompt.ids) - 1)
-            own = self._model.truncate(kept.sequence, known)
+        kept = self._kept.get(conversation)
+        own = common_prefix(kept.ids, prompt.ids) if kept is not None and kept.adapter == adapter else 0
+        own = min(own, len(prompt.ids) - 1)
         shared = self._kept.get(_shared_key(prompt, adapter))
         if kept is not None and own > 0 and (shared is None or own >= len(shared.ids)):
+            del self._kept[conversation]
+            self._kept_tokens -= len(kept.ids)
+            if own < len(kept.ids):
+                self._model.truncate(kept.sequence, own)
             return kept.sequence, own
-        if kept is not None:
-            self._model.close(kept.sequence)
+        self._drop(conversation)
         if shared is not None and len(shared.ids) < len(prompt.ids):
-            return self._copy(_shared_key(prompt, adapter), shared)
+            self._kept.move_to_end(_shared_key(prompt, adapter))
+            try:
+                return self._model.fork(shared.sequence, len(shared.ids)), len(shared.ids)
+            except Exception as error:  # noqa: BLE001 - whatever a model raises, this answer does not need the copy
+                log.warning("the system text is computed again, for no copy of it was to be had: %s", describe(error))
         return self._model.open(adapter), 0
-
-    def _copy(self, key: SharedKey, shared: Kept) -> tuple[SequenceId, int]:
-        """Begin with the system text; where the model has let go of it, it is to be kept anew when it was computed."""
-        self._kept.move_to_end(key)
-        copy = self._model.fork(shared.sequence, len(shared.ids))
-        computed = self._model.truncate(copy, len(shared.ids))
-        if computed < len(shared.ids):
-            self._drop(key)
-        return copy, computed
 
     def _keep(self, key: str | SharedKey, kept: Kept) -> None:
         self._kept[key] = kept
@@ -127,19 +139,29 @@ class PrefixCache:
         self._make_room()
 
     def _make_room(self) -> None:
-        while self._kept and self._kept_tokens + self._reserved_tokens > self._limit_tokens:
+        while self._kept and not self._has_room():
             self._drop(next(iter(self._kept)))
 
-    def _drop(self, key: str | SharedKey) -> None:
-        kept = self._take(key)
-        if kept is not None:
-            self._model.close(kept.sequence)
+    def _has_room(self) -> bool:
+        if self._streams is None:
+            return self._kept_tokens + self._reserved_tokens <= self._limit_tokens
+        # Of the conversations that wait, those that spoke last lie in the streams in which nobody is answered.
+        waiting = (len(kept.ids) for key, kept in reversed(self._kept.items()) if isinstance(key, str))
+        lying_tokens = sum(itertools.islice(waiting, max(self._streams.count - self._running, 0)))
+        return self._kept_tokens - lying_tokens <= self._room_tokens()
 
-    def _take(self, key: str | SharedKey) -> Kept | None:
+    def _room_tokens(self) -> int:
+        """How many tokens may be kept outside of streams."""
+        if self._streams is None:
+            return self._limit_tokens
+        streams_tokens = self._streams.count * self._streams.room_tokens(self._longest_tokens)
+        return max(self._limit_tokens - streams_tokens, self._limit_tokens // LEAST_SHARE)
+
+    def _drop(self, key: str | SharedKey) -> None:
         kept = self._kept.pop(key, None)
         if kept is not None:
             self._kept_tokens -= len(kept.ids)
-        return kept
+            self._model.close(kept.sequence)
 
 
 def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:

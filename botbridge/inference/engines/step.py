@@ -19,8 +19,7 @@ class StepModel(Protocol):
     """A model with a memory: each open sequence holds what was computed of its tokens (its kv cache).
 
     There is no limit to how many sequences are open; how many of them lie in
-    the model's own buffers at one time is the implementation's affair. What is
-    not being appended to it may let go of for want of memory; `truncate` tells.
+    the model's own buffers at one time is the implementation's affair.
     """
 
     def open(self, adapter: str | None = None) -> SequenceId:
@@ -46,22 +45,30 @@ class StepModel(Protocol):
         """
         ...
 
-    def truncate(self, sequence: SequenceId, length: int) -> int:
-        """Let a sequence hold its first `length` tokens only.
-
-        Returns:
-            How many it holds; fewer than `length` where the model had to let
-            go of the others.
-        """
+    def truncate(self, sequence: SequenceId, length: int) -> None:
+        """Let a sequence hold its first `length` tokens only."""
         ...
 
     def fork(self, source: SequenceId, length: int) -> SequenceId:
-        """Begin a sequence with the first `length` tokens of another, as far as it holds them; it stays as it was."""
+        """Begin a sequence with the first `length` tokens of another, which is left as it was."""
         ...
 
     def close(self, sequence: SequenceId) -> None:
         """Give a sequence's memory back."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """Memory for sequences that is taken whole, however little of it is used.
+
+    Attributes:
+        count: How many sequences lie in it.
+        room_tokens: How long each of them may become, by how long the longest has been so far.
+    """
+
+    count: int
+    room_tokens: Callable[[int], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,8 @@ class LoadedModel:
         cache_bytes_per_token: What one token of one sequence occupies.
         can_truncate: False for models whose memory cannot be cut (recurrent
             states, say); nothing of theirs is reused.
+        streams: Where the sequences lie that were used last; None where each
+            takes as much as it is long.
     """
 
     info: EngineInfo
@@ -79,6 +88,7 @@ class LoadedModel:
     dialogue: Dialogue
     cache_bytes_per_token: int
     can_truncate: bool = True
+    streams: Streams | None = None
 
 
 LoadModel = Callable[[ModelFiles | None, EngineOptions], LoadedModel]

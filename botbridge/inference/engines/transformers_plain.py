@@ -64,14 +64,15 @@ class PlainModel:
         """Append tokens to sequences; (B, V) float32."""
         return np.stack([self._forward(self._sequences[sequence], tokens) for sequence, tokens in work])
 
-    def truncate(self, sequence: SequenceId, length: int) -> int:
-        """Let a sequence hold its first `length` tokens only, and return how many it holds."""
+    def truncate(self, sequence: SequenceId, length: int) -> None:
+        """Let a sequence hold its first `length` tokens only."""
         held = self._sequences[sequence]
-        surplus = held.cache.get_seq_length() - length  # a pass that failed may have left more than was counted
-        if surplus > 0:
-            held.cache.crop(-surplus)  # transformers 5: minus the number of tokens to remove
+        # A pass that failed may have left more than was counted, and in some of the layers only.
+        for layer in [layer for layer in held.cache.layers if isinstance(layer, DynamicLayer)]:
+            surplus = layer.get_seq_length() - length
+            if surplus > 0:
+                layer.crop(-surplus)  # transformers 5: minus the number of tokens to remove
         held.length = min(held.length, length)
-        return held.length
 
     def fork(self, source: SequenceId, length: int) -> SequenceId:
         """Begin a sequence with the first `length` tokens of another."""

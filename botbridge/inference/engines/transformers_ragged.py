@@ -152,11 +152,10 @@ class RaggedModel:
             sequence.length += count
         return logits
 
-    def truncate(self, sequence: SequenceId, length: int) -> int:
-        """Let a sequence hold its first `length` tokens only, and return how many it holds."""
+    def truncate(self, sequence: SequenceId, length: int) -> None:
+        """Let a sequence hold its first `length` tokens only."""
         held = self._sequences[sequence]
         held.length = min(held.length, length)
-        return held.length
 
     @torch.inference_mode()
     def fork(self, source: SequenceId, length: int) -> SequenceId:
