@@ -185,6 +185,7 @@ def make_platforms(
             api_base_url=settings.telegram.api_base_url,
             clock=telegram_clock,
             hook=telegram_hook(settings.telegram),
+            faults=faults,
         )
     if settings.discord.token is not None:
         made[DISCORD] = DiscordPlatform(

@@ -3,16 +3,26 @@
 Each is just before or just after a boundary: a commit, after which something
 is known for good, or a send, after which somebody else knows of it. A test
 builds the app with its own `Faults` and ends the process at one of them.
+
+Not covered: what only asks (`getMe`, a channel's history), because a death
+around it changes nothing anywhere; the 200 to a webhook's caller, whose bytes
+leave when `INGEST` is over; the gateway of Discord, where nothing is said.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Final, Protocol
 
 
 class Boundary(StrEnum):
-    """What is committed, or sent, as one; every transaction that writes the database names its own."""
+    """What is committed, or sent, as one.
+
+    Every transaction that writes the database names its own, and so does every
+    call that changes something on a platform.
+    """
 
     INGEST = "ingest"
     """A message is accepted; after it, the platform does not know that yet."""
@@ -50,6 +60,18 @@ class Boundary(StrEnum):
     """It is in doubt, and a notice of that is owed."""
     ACKNOWLEDGE = "acknowledge"
     """Discord is told that a command was heard."""
+    CONFIRM = "confirm"
+    """Telegram is told, by the next poll, which updates it need not bring again."""
+    TYPING = "typing"
+    """A chat is shown that an answer is being written."""
+    SET_MENU = "menu.set"
+    """Telegram is told one of the command menus."""
+    REGISTER = "register"
+    """Discord is told the slash commands; after it, that it knows them is not noted yet."""
+    SET_WEBHOOK = "webhook.set"
+    """Telegram is told where to bring updates."""
+    REMOVE_WEBHOOK = "webhook.remove"
+    """Telegram is told to bring none, so that it can be polled."""
     RESET = "reset"
     """Conversations begin anew, and what is under way in them ends."""
     ADAPTER = "adapter"
@@ -91,3 +113,11 @@ class NoFaults:
 
 
 NO_FAULTS: Final = NoFaults()
+
+
+@contextmanager
+def crossing(faults: Faults, boundary: Boundary) -> Iterator[None]:
+    """Let faults happen before and after the call in the block; not after one that fails."""
+    faults.before(boundary)
+    yield
+    faults.after(boundary)

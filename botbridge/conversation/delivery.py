@@ -35,7 +35,7 @@ from botbridge.errors import (
     ReplyRejected,
     StorageError,
 )
-from botbridge.faults import NO_FAULTS, Boundary, Faults
+from botbridge.faults import NO_FAULTS, Boundary, Faults, crossing
 from botbridge.messages import ChatId, MessageId, OutboxPart, Part, PartState, PlatformName
 from botbridge.ports import Outbox, Platform
 
@@ -178,14 +178,14 @@ class Delivery:
             part = replace(part, others=await until_stored(partial(self._outbox.others, part), part_id=part.id))
         if not await self._note(part, PartState.SENDING):
             return None  # what was due when the outbox was read has been sent before the reading was known
-        self._faults.before(Boundary.SEND)
         try:
-            try:
-                message_id = await platform.send(part)
-            except MessageGone:
-                # An edit may be repeated after a crash, what is sent now may not: so the row has to know it first.
-                await until_stored(partial(self._outbox.send_anew, part.id), part_id=part.id)
-                message_id = await platform.send(replace(part, edits=None))
+            with crossing(self._faults, Boundary.SEND):
+                try:
+                    message_id = await platform.send(part)
+                except MessageGone:
+                    # An edit may be repeated after a crash, what is sent now may not: so the row has to know it first.
+                    await until_stored(partial(self._outbox.send_anew, part.id), part_id=part.id)
+                    message_id = await platform.send(replace(part, edits=None))
         except RateLimited as error:
             await self._note(part, PartState.FAILED_RETRYABLE, str(error))
             return error.retry_after_s
@@ -202,7 +202,6 @@ class Delivery:
             log.exception("unforeseen failure while sending", part_id=part.id, exc_info=error)
             await self._lose_sight(part, f"unforeseen failure: {type(error).__name__}")
         else:
-            self._faults.after(Boundary.SEND)
             await self._note(part, PartState.SENT, message_id=message_id)
         return None
 

@@ -20,7 +20,7 @@ from collections.abc import Callable
 import structlog
 
 from botbridge.errors import BotBridgeError, ChatClosed, MessageGone, RateLimited
-from botbridge.faults import NO_FAULTS, Boundary, Faults
+from botbridge.faults import NO_FAULTS, Boundary, Faults, crossing
 from botbridge.messages import InboxRow, MessageId, PartState
 from botbridge.ports import Outbox, Platform
 
@@ -54,7 +54,7 @@ class Live:
         Args:
             placeholder: What the status message says before its first words.
             shut_out: Is called when the chat has shown that it takes nothing any more.
-            faults: What happens before and after each send and edit.
+            faults: What happens before and after each send, edit and sign of typing.
         """
         self._row = row
         self._address = row.incoming.address
@@ -137,20 +137,18 @@ class Live:
             # The first words travel as an edit, so that a crash cannot leave a piece of the answer behind.
             part = self._platform.render(self._placeholder)[0]
             status = await self._outbox.open_status(self._row.id, self._address, part)
-            self._faults.before(Boundary.SEND_STATUS)
             try:
-                self._message_id = await self._platform.send(status)
+                with crossing(self._faults, Boundary.SEND_STATUS):
+                    self._message_id = await self._platform.send(status)
             except BotBridgeError:
                 await self._outbox.mark(status.id, PartState.UNDELIVERABLE, detail="status message not sent")
                 raise
-            self._faults.after(Boundary.SEND_STATUS)
             await self._outbox.mark(status.id, PartState.SENT, message_id=self._message_id)
         if self._closing.is_set() or text == self._placeholder:
             self._shown = text
             return
-        self._faults.before(Boundary.EDIT_STATUS)
-        await self._platform.edit(self._address, self._message_id, text)
-        self._faults.after(Boundary.EDIT_STATUS)
+        with crossing(self._faults, Boundary.EDIT_STATUS):
+            await self._platform.edit(self._address, self._message_id, text)
         self._shown = text
 
     async def _rest(self, pause_s: float) -> None:
@@ -163,7 +161,8 @@ class Live:
             await asyncio.sleep(TYPING_AFTER_S)
         while True:
             try:
-                await self._platform.typing(self._address)
+                with crossing(self._faults, Boundary.TYPING):
+                    await self._platform.typing(self._address)
             except ChatClosed:
                 self._shut_out()
                 return

@@ -39,7 +39,7 @@ DEADLY = (
     *(Boundary.INGEST, Boundary.QUEUE, Boundary.CLAIM, Boundary.REQUEUE, Boundary.REPLY),
     *(Boundary.OPEN_STATUS, Boundary.SEND_STATUS, Boundary.EDIT_STATUS, Boundary.MARK_SENDING, Boundary.SEND),
     *(Boundary.MARK_SENT, Boundary.MARK_AGAIN, Boundary.LOSE_SIGHT, Boundary.ACKNOWLEDGE, Boundary.RESET),
-    *(Boundary.AUDIT, Boundary.STATE),
+    *(Boundary.AUDIT, Boundary.STATE, Boundary.CONFIRM, Boundary.TYPING),
 )
 """What this load comes to, some of it many times a second, some of it now and then; not what each start begins with."""
 

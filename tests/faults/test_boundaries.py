@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import signal
 import subprocess
@@ -19,12 +18,14 @@ from botbridge.errors import ControlError
 from botbridge.faults import Boundary
 from tests.fakes.discord import FakeDiscord
 from tests.fakes.telegram.client import FakeTelegram, Person
+from tests.faults.calls import unbounded_calls
 from tests.faults.chaos import PLAIN
 from tests.faults.dying import SIDES, died, dying, nothing_open
 from tests.faults.load import Saying
 from tests.faults.oracle import Said
 from tests.faults.speaking import Speakers
 from tests.faults.test_main_process import AT_A_COMMIT
+from tests.faults.test_standing import OF_ITSELF
 from tests.journey.bridge import LOOK_S, Bridge
 from tests.journey.conftest import NewBridge
 from tests.journey.test_health import until_health
@@ -156,6 +157,7 @@ IN_ONE_LIFE: tuple[tuple[Death, ...], ...] = (
         (Boundary.RELEASE, nothing_more),
         (Boundary.MARK_SENDING, ask),
         (Boundary.MARK_SENT, ask),
+        (Boundary.CONFIRM, ask),
         (Boundary.MARK_AGAIN, ask_while_telegram_fails),
     ),
     (
@@ -167,6 +169,7 @@ IN_ONE_LIFE: tuple[tuple[Death, ...], ...] = (
         (Boundary.OPEN_STATUS, ask_for_long),
         (Boundary.MARK_UNDELIVERABLE, nothing_more),
         (Boundary.SEND_STATUS, ask_for_long),
+        (Boundary.TYPING, ask_for_long),
         (Boundary.EDIT_STATUS, ask_for_long),
         (Boundary.SEND_ANEW, ask_and_delete_the_status_message),
     ),
@@ -186,6 +189,7 @@ LEDGER: tuple[Boundary, ...] = (
     *(boundary for deaths in IN_ONE_LIFE for boundary, _ in deaths),
     *AT_A_COMMIT,
     *BY_PEOPLE_FORGET,
+    *OF_ITSELF,
     Boundary.MIGRATION,
     Boundary.RETENTION,
 )
@@ -325,14 +329,27 @@ def test_each_boundary_has_its_deaths() -> None:
     assert sorted(LEDGER) == sorted(Boundary)
 
 
-def test_each_write_of_the_product_names_its_boundary() -> None:
-    """Otherwise there would be a commit at which no test can die."""
-    writes = [
-        (path, call)
-        for path in sorted((ROOT / "botbridge").rglob("*.py"))
-        for call in ast.walk(ast.parse(path.read_text()))
-        if isinstance(call, ast.Call) and ast.unparse(call.func) in ("database.write", "self._database.write")
-    ]
-    nameless = [(path, call) for path, call in writes if "at" not in [keyword.arg for keyword in call.keywords]]
-    assert writes != []
-    assert [f"{path.name}:{call.lineno}" for path, call in nameless] == []
+def test_each_call_that_changes_something_on_a_platform_has_a_boundary() -> None:
+    """Otherwise there would be a send at which no test can die; that of a write is an argument it cannot do without."""
+    package = ROOT / "botbridge"
+    sources = [(path.relative_to(package), path.read_text()) for path in sorted(package.rglob("*.py"))]
+    assert [call for path, source in sources for call in unbounded_calls(path, source)] == []
+
+
+UNBOUNDED = {
+    "platforms/telegram/start.py": "async def f(bot):\n    await bot.set_my_commands([])",
+    "platforms/telegram/polling.py": "async def f(self):\n    await self._request.do_request('')",
+    "platforms/telegram/webhook.py": "async def f(self):\n    act = partial(self._bot.delete_webhook)",
+    "platforms/discord/commands.py": "async def f(tree):\n    await tree.sync()",
+    "platforms/discord/adapter.py": "async def f(message):\n    with open():\n        await message.edit(content='')",
+    "conversation/live.py": "async def f(self):\n    await self._platform.typing(address)",
+}
+
+
+@pytest.mark.parametrize("path", UNBOUNDED)
+def test_a_call_without_a_boundary_is_found_and_one_within_is_none(path: str) -> None:
+    head, _, call = UNBOUNDED[path].rpartition("\n")
+    indent = " " * (len(call) - len(call.lstrip()))
+    bounded = f"{head}\n{indent}with crossing(faults, Boundary.SEND):\n    {call}"
+    assert list(unbounded_calls(Path(path), UNBOUNDED[path])) == [f"{path}:{head.count(chr(10)) + 2}"]
+    assert list(unbounded_calls(Path(path), bounded)) == []

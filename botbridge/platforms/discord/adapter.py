@@ -67,7 +67,7 @@ class DiscordPlatform:
             discord.py waits out limits of up to 30 s within it.
         heartbeat_timeout_s: A gateway that is silent, or acknowledges no heartbeat, for longer is left.
         now_s: Monotonic seconds.
-        faults: What happens before and after a command is acknowledged.
+        faults: What happens before and after commands are registered and each is acknowledged.
     """
 
     def __init__(

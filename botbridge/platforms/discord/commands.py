@@ -17,6 +17,7 @@ import discord
 import structlog
 from discord import app_commands
 
+from botbridge.faults import NO_FAULTS, Boundary, Faults, crossing
 from botbridge.ports import State
 
 Interaction = discord.Interaction[Any]
@@ -112,7 +113,7 @@ def grow(client: discord.Client, commands: Sequence[SlashCommand], chosen: Chose
     return tree
 
 
-async def sync_if_changed(tree: app_commands.CommandTree[Any], state: State) -> bool:
+async def sync_if_changed(tree: app_commands.CommandTree[Any], state: State, faults: Faults = NO_FAULTS) -> bool:
     """Register the menu globally unless Discord was told the same before; whether it was told now.
 
     Raises:
@@ -128,7 +129,8 @@ async def sync_if_changed(tree: app_commands.CommandTree[Any], state: State) -> 
     name = f"discord.commands.{tree.client.application_id}"
     if await state.get(name) == told:
         return False
-    await tree.sync()
+    with crossing(faults, Boundary.REGISTER):
+        await tree.sync()
     await state.put(name, told)
     log.info("slash commands registered", commands=[command.name for command in tree.get_commands()])
     return True

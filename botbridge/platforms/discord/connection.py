@@ -66,6 +66,7 @@ class Connection:
     ) -> None:
         self._token = token
         self._state = state
+        self._faults = faults
         self._cursors = Cursors(state)
         self._reception = Reception(ignore, self._cursors, faults)
         self._catching_up: asyncio.Task[None] | None = None
@@ -209,7 +210,7 @@ class Connection:
         await self._cursors.load(BotId(str(client.user.id)))
         self._client = client
         try:
-            await sync_if_changed(tree, self._state)
+            await sync_if_changed(tree, self._state, self._faults)
         except (*FOREIGN, StorageError) as error:
             log.error("slash commands not registered", error=str(error))
 

@@ -18,7 +18,7 @@ import discord
 import structlog
 
 from botbridge.errors import StorageError
-from botbridge.faults import NO_FAULTS, Boundary, Faults
+from botbridge.faults import NO_FAULTS, Boundary, Faults, crossing
 from botbridge.messages import Address, BotId, IncomingMessage, MessageId
 from botbridge.platforms.discord.answers import handle_of
 from botbridge.platforms.discord.catch_up import Missed
@@ -142,10 +142,9 @@ class Reception:
             # Commands overtake messages and are in no history: a cursor that moved with them would pass over some.
             await self._cursors.meet(place, interaction.id)
             await _commit(incoming, intake)
-            self._faults.before(Boundary.ACKNOWLEDGE)
-            async with asyncio.timeout(FIRST_RESPONSE_S):
-                await interaction.response.defer(ephemeral=True)
-            self._faults.after(Boundary.ACKNOWLEDGE)
+            with crossing(self._faults, Boundary.ACKNOWLEDGE):
+                async with asyncio.timeout(FIRST_RESPONSE_S):
+                    await interaction.response.defer(ephemeral=True)
         except FOREIGN as error:
             # Too late, or acknowledged already: the answer will find out which.
             log.warning("discord command not acknowledged", id=interaction.id, error=repr(error))

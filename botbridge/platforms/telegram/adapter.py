@@ -22,6 +22,7 @@ import structlog
 from telegram import Bot
 
 from botbridge.errors import BadToken, PlatformError
+from botbridge.faults import NO_FAULTS, Faults
 from botbridge.health import PlatformHealth
 from botbridge.messages import Address, ChatKind, MessageId, OutboxPart, Part, PlatformName, UserId
 from botbridge.platforms.telegram.backoff import Backoff
@@ -83,6 +84,7 @@ class TelegramPlatform:
         hook: Hook | None = None,
         timing: Timing | None = None,
         clock: Callable[[], float] = time.monotonic,
+        faults: Faults = NO_FAULTS,
     ) -> None:
         """Set up; nothing is sent before `run`, `send` or another method is awaited.
 
@@ -94,9 +96,11 @@ class TelegramPlatform:
             hook: Where Telegram brings updates; None asks Telegram for them.
             timing: None takes the usual times.
             clock: Monotonic seconds, for the pace.
+            faults: What happens before and after what is said to Telegram itself: menus, webhooks, confirmations.
         """
         self._ignore = ignore
         self._menus = menus
+        self._faults = faults
         self._timing = timing or Timing()
         connect_s, answer_s = self._timing.connect_s, self._timing.answer_s
         self._poll_request = BotRequest(
@@ -202,7 +206,7 @@ class TelegramPlatform:
             BadToken: Telegram does not know the token.
         """
         me = await self._until_done(partial(introduce, self._bot))
-        await set_menus(self._bot, self._menus)
+        await set_menus(self._bot, self._menus, self._faults)
         self._pulse.beat()
         reception = Reception(me, intake, self._ignore)
         if self.hook is None:
@@ -212,12 +216,12 @@ class TelegramPlatform:
 
     async def _poll(self, reception: Reception) -> None:
         timing = self._timing
-        await self._until_done(partial(remove_webhook, self._bot))
-        fetch = Polls(self._bot, self._poll_request, timing.poll_s).fetch
+        await self._until_done(partial(remove_webhook, self._bot, self._faults))
+        fetch = Polls(self._bot, self._poll_request, timing.poll_s, self._faults).fetch
         await Ingest(fetch, reception, self._pulse, timing.backoff, timing.stall_s).run()
 
     async def _stand_at(self, hook: Hook, reception: Reception) -> None:
-        watch = HookWatch(self._bot, hook, self._pulse, self._timing.backoff, self._timing.check_s)
+        watch = HookWatch(self._bot, hook, self._pulse, self._timing.backoff, self._timing.check_s, faults=self._faults)
         with self._deliveries.open_to(reception):
             await watch.run()
 

@@ -14,6 +14,7 @@ from telegram import (
 )
 
 from botbridge.errors import PlatformError
+from botbridge.faults import NO_FAULTS, Boundary, Faults, crossing
 from botbridge.platforms.telegram.errors import platform_errors
 from botbridge.platforms.telegram.translate import Identity
 
@@ -36,7 +37,7 @@ async def introduce(bot: Bot) -> Identity:
     return Identity(user.id, user.username or "")
 
 
-async def remove_webhook(bot: Bot) -> bool:
+async def remove_webhook(bot: Bot, faults: Faults = NO_FAULTS) -> bool:
     """Switch a webhook off, so that polls are answered; what waits behind it is kept. False when there was none.
 
     Raises:
@@ -45,7 +46,8 @@ async def remove_webhook(bot: Bot) -> bool:
     with platform_errors(repeatable=True):
         if not (await bot.get_webhook_info()).url:
             return False
-        await bot.delete_webhook(drop_pending_updates=False)
+        with crossing(faults, Boundary.REMOVE_WEBHOOK):
+            await bot.delete_webhook(drop_pending_updates=False)
     log.warning("a webhook stood in the way of polling and was removed; what waits behind it comes by polling")
     return True
 
@@ -61,13 +63,14 @@ def _privacy(user: User) -> str:
     )
 
 
-async def set_menus(bot: Bot, menus: Menus) -> None:
+async def set_menus(bot: Bot, menus: Menus, faults: Faults = NO_FAULTS) -> None:
     """Put the commands into the menus of private chats and groups; a failure is logged, the bot works without."""
     try:
         with platform_errors(repeatable=True):
             for language, commands in menus.items():
                 described = [BotCommand(name, description) for name, description in commands]
                 for scope in (BotCommandScopeAllPrivateChats(), BotCommandScopeAllGroupChats()):
-                    await bot.set_my_commands(described, scope=scope, language_code=language or None)
+                    with crossing(faults, Boundary.SET_MENU):
+                        await bot.set_my_commands(described, scope=scope, language_code=language or None)
     except PlatformError as error:
         log.warning("the command menu could not be set", error=str(error))

@@ -20,6 +20,7 @@ import structlog
 from telegram import Bot, WebhookInfo
 
 from botbridge.errors import BadToken, PlatformError, PlatformUnavailable
+from botbridge.faults import NO_FAULTS, Boundary, Faults, crossing
 from botbridge.platforms.telegram.backoff import Backoff
 from botbridge.platforms.telegram.batch import RawUpdate, Undecodable, lone_update_id, update_in
 from botbridge.platforms.telegram.errors import platform_errors
@@ -81,14 +82,18 @@ class HookWatch:
     Args:
         backoff: Between two tries after a failure; never longer than `check_s`.
         check_s: Between two looks, in seconds.
+        faults: What happens before and after the webhook is set.
     """
 
-    def __init__(self, bot: Bot, hook: Hook, pulse: Pulse, backoff: Backoff, check_s: float) -> None:
+    def __init__(
+        self, bot: Bot, hook: Hook, pulse: Pulse, backoff: Backoff, check_s: float, *, faults: Faults = NO_FAULTS
+    ) -> None:
         self._bot = bot
         self._hook = hook
         self._pulse = pulse
         self._backoff = replace(backoff, longest_s=min(backoff.longest_s, check_s))
         self._check_s = check_s
+        self._faults = faults
         self._known_error: datetime | None = None
 
     async def run(self) -> None:
@@ -117,12 +122,13 @@ class HookWatch:
     async def _set(self) -> None:
         with platform_errors(repeatable=True):
             self._known_error = (await self._bot.get_webhook_info()).last_error_date
-            await self._bot.set_webhook(
-                self._hook.url,
-                allowed_updates=["message"],
-                drop_pending_updates=False,
-                secret_token=self._hook.secret,
-            )
+            with crossing(self._faults, Boundary.SET_WEBHOOK):
+                await self._bot.set_webhook(
+                    self._hook.url,
+                    allowed_updates=["message"],
+                    drop_pending_updates=False,
+                    secret_token=self._hook.secret,
+                )
         self._pulse.beat()
         log.info("Telegram brings updates to the webhook")
 
