@@ -12,7 +12,7 @@ from typing import Self
 from sqlalchemy import Connection
 
 from botbridge.errors import StorageUnavailable
-from botbridge.faults import NO_FAULTS, Boundary, Faults
+from botbridge.faults import NO_FAULTS, Boundary, Faults, crossing
 from botbridge.storage.engines import driver_connection, reader_engine, writer_engine
 from botbridge.storage.failures import translated
 from botbridge.storage.files import make_private
@@ -35,7 +35,7 @@ class Database:
             path: The file; created, readable by its owner alone, if there is none.
             busy_timeout_s: How long a write waits for another process's lock.
             reader_connections: How many reads may run side by side; more wait.
-            faults: What happens before and after each write that names its boundary.
+            faults: What happens before and after each write.
         """
         self.path = path
         self._faults = faults
@@ -68,7 +68,7 @@ class Database:
         """Finish the writes that were asked for, then close."""
         await self._open.aclose()
 
-    async def write(self, work: Work[T], *, at: Boundary | None = None, flush: bool = True) -> T:
+    async def write(self, work: Work[T], *, at: Boundary, flush: bool = True) -> T:
         """Run a piece of work in a write transaction; return its result once that is committed.
 
         Writes happen in the order of the calls. The work may run beside others
@@ -77,7 +77,7 @@ class Database:
 
         Args:
             work: What to do.
-            at: What the commit is called where `Faults` are told of it; every write of the product has a name.
+            at: What the commit is called where `Faults` are told of it.
             flush: Whether it outlives a power cut when this returns, with all
                 that was written before. False where nobody is told of it before
                 a later write that is flushed; the process may die all the same.
@@ -88,8 +88,6 @@ class Database:
 
         Cancellation: the work is carried out all the same.
         """
-        if at is None:
-            return await self._writer.write(work, flush=flush)
 
         def named(connection: Connection) -> T:
             value = work(connection)
@@ -120,9 +118,8 @@ class Database:
             StorageUnavailable: no space, or somebody reads an older state, which
                 keeps the log; try again.
         """
-        self._faults.before(Boundary.SCRUB)
-        await asyncio.get_running_loop().run_in_executor(self._writing_thread, self._scrub)
-        self._faults.after(Boundary.SCRUB)
+        with crossing(self._faults, Boundary.SCRUB):
+            await asyncio.get_running_loop().run_in_executor(self._writing_thread, self._scrub)
 
     def _read(self, work: Work[T]) -> T:
         with translated(self.path), self._reading.begin() as connection:

@@ -39,7 +39,7 @@ def pragmas(connection: Connection) -> dict[str, object]:
 
 async def test_the_writer_flushes_each_commit(database: Database) -> None:
     """Synchronous FULL is 2; a commit in WAL mode then survives a power cut."""
-    assert await database.write(pragmas) == {
+    assert await database.write(pragmas, at=Boundary.STATE) == {
         "journal_mode": "wal",
         "synchronous": 2,
         "foreign_keys": 1,
@@ -56,11 +56,13 @@ def is_flushed(connection: Connection) -> bool:
 
 async def test_a_write_that_can_bear_a_power_cut_is_flushed_with_the_next_that_cannot(database: Database) -> None:
     """Both by being in one transaction with it, and because a flush takes all that was written before along."""
-    assert not await database.write(is_flushed, flush=False)
-    together = await asyncio.gather(database.write(is_flushed, flush=False), database.write(is_flushed))
+    assert not await database.write(is_flushed, at=Boundary.STATE, flush=False)
+    together = await asyncio.gather(
+        database.write(is_flushed, at=Boundary.STATE, flush=False), database.write(is_flushed, at=Boundary.STATE)
+    )
     assert together == [True, True]
-    assert not await database.write(is_flushed, flush=False)
-    assert await database.write(is_flushed)
+    assert not await database.write(is_flushed, at=Boundary.STATE, flush=False)
+    assert await database.write(is_flushed, at=Boundary.STATE)
 
 
 async def test_a_write_that_is_done_again_alone_is_flushed_as_it_was_asked_for(database: Database) -> None:
@@ -68,7 +70,9 @@ async def test_a_write_that_is_done_again_alone_is_flushed_as_it_was_asked_for(d
         raise LookupError
 
     results = await asyncio.gather(
-        database.write(fail, flush=False), database.write(is_flushed), return_exceptions=True
+        database.write(fail, at=Boundary.STATE, flush=False),
+        database.write(is_flushed, at=Boundary.STATE),
+        return_exceptions=True,
     )
     assert [type(results[0]), results[1]] == [LookupError, True]
 
@@ -106,7 +110,7 @@ async def test_before_anybody_is_told_anything_all_that_it_hangs_on_is_flushed(d
     def listen(connection: Connection) -> None:
         event.listen(connection.engine, "commit", lambda connection: flushed.append(is_flushed(connection)))
 
-    await database.write(listen, flush=False)
+    await database.write(listen, at=Boundary.STATE, flush=False)
     row = await inbox.accept(message(), AISHA_ALONE)
     assert row is not None
     await inbox.queued(row.id)
@@ -175,7 +179,7 @@ async def test_a_write_takes_the_lock_before_it_reads(database: Database) -> Non
         ):
             other.execute("DELETE FROM state")
 
-    await database.write(look)
+    await database.write(look, at=Boundary.STATE)
 
 
 async def test_a_full_disk_refuses_and_the_work_goes_on_when_there_is_room(database: Database) -> None:
@@ -184,7 +188,9 @@ async def test_a_full_disk_refuses_and_the_work_goes_on_when_there_is_room(datab
     kept = await inbox.accept(message("kept"), AISHA_ALONE)
 
     async def limit_pages(pages: int) -> None:
-        await database.write(lambda connection: connection.exec_driver_sql(f"PRAGMA max_page_count={pages}"))
+        await database.write(
+            lambda connection: connection.exec_driver_sql(f"PRAGMA max_page_count={pages}"), at=Boundary.STATE
+        )
 
     await limit_pages(1)  # SQLite raises it to the present size: not a page more.
     results = await asyncio.gather(
@@ -207,7 +213,7 @@ async def test_the_audit_is_never_changed(database: Database) -> None:
     )
     for act in (update(audit).values(allowed=False), audit.delete(), replaced):
         with pytest.raises(StorageError, match="never changed"):
-            await database.write(lambda connection, act=act: connection.execute(act))
+            await database.write(lambda connection, act=act: connection.execute(act), at=Boundary.STATE)
     stored = await database.read(lambda connection: connection.scalars(select(audit.c.allowed)))
     assert list(stored) == [True]
 
@@ -215,7 +221,7 @@ async def test_the_audit_is_never_changed(database: Database) -> None:
 async def test_references_are_enforced(database: Database) -> None:
     orphan = insert(outbox).values(inbox_id=99, is_status=False, address="{}", text="", markup="", state="pending")
     with pytest.raises(StorageError, match="FOREIGN KEY"):
-        await database.write(lambda connection: connection.execute(orphan))
+        await database.write(lambda connection: connection.execute(orphan), at=Boundary.STATE)
 
 
 async def test_a_missing_folder_is_named(tmp_path: Path) -> None:
@@ -285,4 +291,4 @@ def test_an_sqlite_with_the_wal_reset_bug_is_noted(version: tuple[int, ...], is_
 async def test_times_without_a_zone_are_refused(database: Database) -> None:
     naive = insert(state).values(name="a", value="", updated_at=datetime(2026, 1, 1))  # noqa: DTZ001
     with pytest.raises(StorageError, match="without zone"):
-        await database.write(lambda connection: connection.execute(naive))
+        await database.write(lambda connection: connection.execute(naive), at=Boundary.STATE)

@@ -21,6 +21,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, update
 
 from botbridge.errors import SchemaOutOfDate, StorageUnavailable
+from botbridge.faults import Boundary
 from botbridge.storage.database import Database
 from botbridge.storage.inbox import SqlInbox
 from botbridge.storage.migrate import Checkup, Upgrade, check, migrations_dir, upgrade
@@ -200,7 +201,7 @@ async def test_what_ran_before_claims_had_names_is_put_back(path: Path) -> None:
         assert row is not None
         await SqlInbox(database).running(row.id)
         nameless = update(inbox).values(claimed_by=None)
-        await database.write(lambda connection: connection.execute(nameless))
+        await database.write(lambda connection: connection.execute(nameless), at=Boundary.STATE)
         assert await SqlInbox(database).release() == 1
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Connection, event
 
+from botbridge.faults import Boundary
 from botbridge.messages import InboxId, MessageId, Part, PartId, PartState
 from botbridge.storage.database import Database
 from botbridge.storage.engines import driver_connection
@@ -77,7 +78,7 @@ async def test_no_step_of_a_message_scans_a_table(database: Database) -> None:
         await history.reset([AISHA_ALONE, SHARED], lambda _row: CANCELLED)
         await SqlPeople(database).forget(PRIVATE.platform, message().sender.user_id)
 
-    await database.write(listen)
+    await database.write(listen, at=Boundary.STATE)
     await database.read(listen)
     await journey()
     explained = [
@@ -102,7 +103,7 @@ async def test_a_history_of_any_length_is_read_from_its_end(database: Database, 
     await SqlInbox(database).accept(message(), AISHA_ALONE)
 
     async def steps(present: int, add: int) -> int:
-        await database.write(lambda connection: connection.exec_driver_sql(FILL, (present, add)))
+        await database.write(lambda connection: connection.exec_driver_sql(FILL, (present, add)), at=Boundary.STATE)
         return await database.read(
             lambda connection: count_steps(connection, lambda: newest_pairs(connection, 1, 0, None))
         )

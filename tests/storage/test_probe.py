@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Connection, select, update
 
 from botbridge.errors import StorageUnavailable
+from botbridge.faults import Boundary
 from botbridge.messages import Part, PartState, PlatformName
 from botbridge.storage.database import Database
 from botbridge.storage.inbox import SqlInbox
@@ -23,7 +24,7 @@ async def test_a_database_that_takes_no_rows_is_found_out(database: Database) ->
     """One that can still be read looks well to whoever only reads."""
     probe = SqlProbe(database)
     assert await probe(HERE) == 0
-    await database.write(lambda connection: connection.exec_driver_sql("PRAGMA query_only=ON"))
+    await database.write(lambda connection: connection.exec_driver_sql("PRAGMA query_only=ON"), at=Boundary.STATE)
     with pytest.raises(StorageUnavailable, match="it is read-only"):
         await probe(HERE)
 
@@ -36,7 +37,7 @@ async def test_the_oldest_reply_that_is_owed_counts_until_it_is_settled(database
         await inbox.finish(row.id, answered("question", "answer"))
         born = utc_now() - timedelta(seconds=age_s)
         aged = update(outbox).where(outbox.c.inbox_id == row.id).values(created_at=born)
-        await database.write(lambda connection, aged=aged: connection.execute(aged))
+        await database.write(lambda connection, aged=aged: connection.execute(aged), at=Boundary.STATE)
     assert 100 <= await probe(HERE) < 150
     oldest, newest = await SqlOutbox(database).due()
     await SqlOutbox(database).mark(oldest.id, PartState.SENT)
@@ -52,7 +53,7 @@ async def test_a_status_message_is_not_owed(database: Database) -> None:
     assert row is not None
     await SqlOutbox(database).open_status(row.id, PRIVATE, Part("Writing"))
     aged = update(outbox).values(created_at=utc_now() - timedelta(hours=1))
-    await database.write(lambda connection: connection.execute(aged))
+    await database.write(lambda connection: connection.execute(aged), at=Boundary.STATE)
     assert await SqlProbe(database)(HERE) == 0
 
 
@@ -105,7 +106,7 @@ async def set_clock(database: Database, jump_s: float) -> None:
     """Let all that is stored look as if the wall clock had been set since."""
     for part_id, created_at in await database.read(rows):
         moved = update(outbox).where(outbox.c.id == part_id).values(created_at=created_at - timedelta(seconds=jump_s))
-        await database.write(lambda connection, moved=moved: connection.execute(moved))
+        await database.write(lambda connection, moved=moved: connection.execute(moved), at=Boundary.STATE)
 
 
 def rows(connection: Connection) -> list[tuple[int, datetime]]:

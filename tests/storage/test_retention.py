@@ -50,7 +50,7 @@ async def ended(database: Database, name: str, at: datetime, *, is_delivered: bo
         update(turn).where(turn.c.inbox_id == row.id).values(created_at=at),
         update(identity).values(last_seen_at=at),
     ):
-        await database.write(lambda connection, change=change: connection.execute(change))
+        await database.write(lambda connection, change=change: connection.execute(change), at=Boundary.STATE)
 
 
 async def count(database: Database) -> list[int]:
@@ -82,7 +82,7 @@ async def test_what_waits_or_is_owed_is_never_too_old(database: Database) -> Non
 async def test_turns_whose_message_is_gone_go_by_their_own_age(database: Database) -> None:
     await ended(database, "old", MONTH - timedelta(seconds=1))
     await ended(database, "young", MONTH + timedelta(seconds=1))
-    await database.write(lambda connection: connection.execute(update(turn).values(inbox_id=None)))
+    await database.write(lambda connection: connection.execute(update(turn).values(inbox_id=None)), at=Boundary.STATE)
     assert (await delete_older(database, MONTH))["turns"] == 2
     remembered = (await SqlHistory(database).recent(AISHA_ALONE, 10_000)).turns
     assert [said.text for said in remembered] == ["question young", "answer young"]
@@ -105,7 +105,9 @@ async def test_names_go_with_the_last_message(database: Database) -> None:
 
 async def test_the_name_of_who_was_seen_lately_stays(database: Database) -> None:
     await ended(database, "1", MONTH - timedelta(days=1))
-    await database.write(lambda connection: connection.execute(update(identity).values(last_seen_at=NOW)))
+    await database.write(
+        lambda connection: connection.execute(update(identity).values(last_seen_at=NOW)), at=Boundary.STATE
+    )
     assert await delete_older(database, MONTH) == {"messages": 1, "turns": 2, "replies": 1, "names": 0}
     names = await database.read(lambda connection: connection.scalars(select(identity.c.display_name)))
     assert list(names) == [AISHA.display_name]
@@ -115,7 +117,7 @@ async def test_turns_without_a_message_go_by_their_own_age(database: Database) -
     """Those of a study, say, that no platform brought."""
     await ended(database, "old", MONTH - timedelta(seconds=1))
     await ended(database, "young", MONTH + timedelta(seconds=1))
-    await database.write(lambda connection: connection.execute(update(turn).values(inbox_id=None)))
+    await database.write(lambda connection: connection.execute(update(turn).values(inbox_id=None)), at=Boundary.STATE)
     assert (await delete_older(database, MONTH))["turns"] == 2
     remembered = (await SqlHistory(database).recent(AISHA_ALONE, 10_000)).turns
     assert [said.text for said in remembered] == ["question young", "answer young"]
@@ -149,7 +151,7 @@ async def test_a_start_deletes_nothing_by_a_clock_that_it_does_not_know_yet(data
     await ended(database, "old", MONTH - timedelta(days=1))
     async with kept_tidy(database, days=1):
         await asyncio.sleep(0)
-        await database.write(lambda _: None)  # comes after what the retention would have written
+        await database.write(lambda _: None, at=Boundary.STATE)  # comes after what the retention would have written
     assert await count(database) == [1, 2, 1]
 
 

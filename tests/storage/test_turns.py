@@ -11,6 +11,7 @@ from sqlalchemy import func, select, update
 
 from botbridge.answers import Answer, FinishReason, Role, Sampling, Turn
 from botbridge.errors import SchemaOutOfDate, StorageUnavailable, TurnNotFound
+from botbridge.faults import Boundary
 from botbridge.messages import ConversationKey, InboxState, Outcome, Part
 from botbridge.storage.database import Database
 from botbridge.storage.history import SqlHistory
@@ -120,7 +121,9 @@ async def test_a_system_text_is_stored_once_however_many_answers_it_has(database
 
 async def test_an_answer_from_before_system_texts_were_kept_has_none(database: Database) -> None:
     await answer(database, 1)
-    await database.write(lambda connection: connection.execute(update(turn).values(system_hash=None)))
+    await database.write(
+        lambda connection: connection.execute(update(turn).values(system_hash=None)), at=Boundary.STATE
+    )
     assert (await read_answer(url(database.path), 2)).system is None
 
 

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import Connection, event, func, insert, select, update
 
 from botbridge.errors import StorageError, StorageUnavailable
+from botbridge.faults import Boundary
 from botbridge.storage.database import Database
 from botbridge.storage.engines import writer_engine
 from botbridge.storage.state import SqlState
@@ -69,7 +70,8 @@ async def test_a_write_that_fails_fails_alone(database: Database) -> None:
         raise LookupError
 
     results = await asyncio.gather(
-        *(database.write(work) for work in (put("a"), put("a"), raise_lookup, put("b"))), return_exceptions=True
+        *(database.write(work, at=Boundary.STATE) for work in (put("a"), put("a"), raise_lookup, put("b"))),
+        return_exceptions=True,
     )
     assert [type(result) for result in results] == [type(None), StorageError, LookupError, type(None)]
     assert await database.read(names) == ["a", "b"]
@@ -84,13 +86,13 @@ async def test_writes_happen_in_the_order_of_the_calls(database: Database) -> No
 
         return work
 
-    await asyncio.gather(*(database.write(note(number)) for number in range(300)))
+    await asyncio.gather(*(database.write(note(number), at=Boundary.STATE) for number in range(300)))
     assert seen == list(range(300))
 
 
 async def test_a_read_sees_what_was_written_before_it(database: Database) -> None:
     for number in range(20):
-        await database.write(put(str(number)))
+        await database.write(put(str(number)), at=Boundary.STATE)
         count = await database.read(lambda connection: connection.scalar(select(func.count()).select_from(state)))
         assert count == number + 1
 
@@ -108,13 +110,13 @@ async def test_a_cancelled_caller_strands_nothing(database: Database, steps: int
         put("one")(connection)
         put("two")(connection)
 
-    caller = asyncio.create_task(database.write(two))
+    caller = asyncio.create_task(database.write(two, at=Boundary.STATE))
     for _ in range(steps):
         await asyncio.sleep(0)
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller
-    await database.write(put("next"))
+    await database.write(put("next"), at=Boundary.STATE)
     # Cancelled before it ever ran, the call asked for nothing.
     assert await database.read(names) == (["next"] if steps == 0 else ["next", "one", "two"])
 
@@ -129,13 +131,13 @@ async def test_a_cancelled_caller_in_mid_transaction_strands_nothing(database: D
         go_on.wait()
         put("two")(connection)
 
-    caller = asyncio.create_task(database.write(work))
+    caller = asyncio.create_task(database.write(work, at=Boundary.STATE))
     await asyncio.to_thread(reached.wait)
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller
     go_on.set()
-    await database.write(put("next"))
+    await database.write(put("next"), at=Boundary.STATE)
     assert await database.read(names) == ["next", "one", "two"]
 
 
@@ -159,7 +161,7 @@ async def test_a_cancelled_read_gives_its_connection_back(path: Path) -> None:
 
 async def test_closing_finishes_what_was_asked_for(path: Path) -> None:
     async with Database(path) as database:
-        writes = [asyncio.create_task(database.write(put(str(number)))) for number in range(300)]
+        writes = [asyncio.create_task(database.write(put(str(number)), at=Boundary.STATE)) for number in range(300)]
         await asyncio.sleep(0)
     await asyncio.gather(*writes)
     async with Database(path) as database:
@@ -170,7 +172,7 @@ async def test_a_closed_database_takes_no_writes(path: Path) -> None:
     async with Database(path) as database:
         pass
     with pytest.raises(StorageUnavailable, match="closed"):
-        await database.write(put("a"))
+        await database.write(put("a"), at=Boundary.STATE)
 
 
 async def test_when_its_closing_is_cancelled_nobody_waits_for_ever(path: Path) -> None:
@@ -208,11 +210,11 @@ async def test_a_work_that_ends_the_transaction_itself_acknowledges_nothing(data
         connection.exec_driver_sql("ROLLBACK")
 
     results = await asyncio.gather(
-        *(database.write(work) for work in (put("a"), roll_back, put("b"))), return_exceptions=True
+        *(database.write(work, at=Boundary.STATE) for work in (put("a"), roll_back, put("b"))), return_exceptions=True
     )
     assert {type(result) for result in results} <= {StorageUnavailable, StorageError}
     assert await database.read(names) == []
-    await database.write(put("c"))
+    await database.write(put("c"), at=Boundary.STATE)
     assert await database.read(names) == ["c"]
 
 
@@ -227,7 +229,7 @@ async def test_two_who_read_and_then_write_never_refuse_one_another(path: Path, 
             connection.execute(change)
 
         for _ in range(rounds):
-            await database.write(work)
+            await database.write(work, at=Boundary.STATE)
 
     async with Database(path, busy_timeout_s=30) as one, Database(path, busy_timeout_s=30) as other:
         await SqlState(one).put("count", "0")
