@@ -164,6 +164,14 @@ class Outbox(Protocol):
         """
         ...
 
+    async def status_sent(self, part_id: PartId, message_id: MessageId) -> None:
+        """Note that a status message is in its chat.
+
+        When its message has ended meanwhile, and the reply that is owed for it
+        was not tried yet, that takes the status message's place (`edits`).
+        """
+        ...
+
     async def send_anew(self, part_id: PartId) -> None:
         """Note that the message which a part was to replace is gone, so that from now on it is a message of its own."""
         ...

@@ -41,11 +41,11 @@ class Acts:
         """End turns where they are, keeping what was said; how many there were to end."""
         stopped = []
         for turn in turns:
-            status_message_id = await turn.live.close()
+            self._still(turn)
             note = self._texts.of(turn.row.incoming).say("⏹ Stopped.")
             text = f"{turn.text.strip()}\n\n{note}" if turn.text.strip() else note
             parts = self._platforms[turn.row.incoming.address.platform].render(text)
-            outcome = Outcome(InboxState.CANCELLED, parts, edits=status_message_id)
+            outcome = Outcome(InboxState.CANCELLED, parts, edits=turn.live.message_id)
             if await self._inbox.finish(turn.row.id, outcome) is not None:
                 stopped.append(turn.row.id)
         await self._room.dismiss(stopped)
@@ -54,8 +54,8 @@ class Acts:
 
     async def start_anew(self, keys: Sequence[ConversationKey]) -> int:
         """Reset conversations; how many of their messages were ended by it, each with a word to its sender."""
-        # What is shown of the turns must stand still before the database says where their last word goes.
-        await self._quiet(self._room.within(keys))
+        for turn in self._room.within(keys):
+            self._still(turn)
 
         def notice(ended: InboxRow) -> Outcome | None:
             if self._room.turn(ended.id) is None:
@@ -88,6 +88,12 @@ class Acts:
 
     async def _quiet(self, turns: Sequence[OpenTurn]) -> None:
         await asyncio.gather(*(turn.live.close() for turn in turns))
+
+    def _still(self, turn: OpenTurn) -> None:
+        """Show no more of a turn; its last word waits for what is on its way to the chat, and its end does not."""
+        if not turn.live.stop():
+            address = turn.row.incoming.address
+            self._delivery.hold((address.platform, address.chat_id), turn.live.close)
 
     async def _drop_caches(self, keys: Sequence[ConversationKey]) -> None:
         for key in keys:

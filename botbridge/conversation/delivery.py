@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
@@ -25,6 +26,7 @@ import structlog
 
 from botbridge.conversation.notices import lost_sight
 from botbridge.conversation.stored import until_stored
+from botbridge.conversation.tasks import Tasks
 from botbridge.conversation.texts import Texts
 from botbridge.errors import (
     BadToken,
@@ -77,6 +79,9 @@ class Delivery:
         self._has_all = False
         """Whether every part that was due is in a lane; if not, an older one may lie before a new one of its chat."""
         self._in_hand: set[asyncio.Task[float | None]] = set()
+        self._holding = Tasks()
+        self._held: Counter[Chat] = Counter()
+        """For how many things on their way to a chat its parts have to wait."""
 
     def wake(self) -> None:
         """Say that there may be something to send."""
@@ -90,9 +95,14 @@ class Delivery:
         elif parts:
             self.wake()
 
+    def hold(self, chat: Chat, until: Callable[[], Awaitable[object]]) -> None:
+        """Begin to send nothing more to a chat before something that is on its way there has come to its end."""
+        self._held[chat] += 1
+        self._holding.begin(self._let_go(chat, until))
+
     async def settled(self) -> None:
         """Return when all that was due has been sent; a chat that has to wait for its platform is waited for."""
-        while self._lanes or not self._has_all:  # noqa: ASYNC110 - a stop is rare, and no event tells of all of this
+        while self._lanes or self._held or not self._has_all:  # noqa: ASYNC110 - a stop is rare, and no event tells of all of this
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def run(self) -> None:
@@ -125,6 +135,16 @@ class Delivery:
                 _, late = await asyncio.wait(self._in_hand, timeout=LAST_SENDS_S)
                 for sending in late:
                     sending.cancel()
+            await self._holding.stop()
+
+    async def _let_go(self, chat: Chat, until: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await until()
+        finally:
+            self._held[chat] -= 1
+            self._held = +self._held
+            # What is owed may be an edit now, which only the outbox knows.
+            self.wake()
 
     async def _settle_interrupted(self) -> None:
         for part in await self._outbox.interrupted():
@@ -139,6 +159,8 @@ class Delivery:
     def _open_lanes(self, due: Sequence[OutboxPart]) -> None:
         deliverable = [part for part in due if part.address.platform in self._platforms]
         for chat, parts in groupby(sorted(deliverable, key=lambda part: (chat_of(part), part.id)), key=chat_of):
+            if chat in self._held:
+                continue
             if chat in self._lanes:
                 self._passed_over.add(chat)
             else:

@@ -96,12 +96,23 @@ class Live:
         if self._typist is None and not self._closing.is_set():
             self._typist = asyncio.create_task(self._keep_typing(), name=f"typing-{self._row.id}")
 
-    async def close(self) -> MessageId | None:
-        """Stop showing; the id of the status message, None when there is none."""
+    @property
+    def message_id(self) -> MessageId | None:
+        """The status message; None when there is none, or when nobody knows yet whether there is."""
+        return self._message_id
+
+    def stop(self) -> bool:
+        """Begin to show nothing more; False while something is still on its way to the chat: `close` waits for that."""
         self._closing.set()
         self._changed.set()
         if self._typist is not None:
             self._typist.cancel()
+        return self._shower is None or self._shower.done()
+
+    async def close(self) -> MessageId | None:
+        """Stop showing; the id of the status message, None when there is none."""
+        self.stop()
+        if self._typist is not None:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._typist
         if self._shower is not None:
@@ -143,7 +154,7 @@ class Live:
             except BotBridgeError:
                 await self._outbox.mark(status.id, PartState.UNDELIVERABLE, detail="status message not sent")
                 raise
-            await self._outbox.mark(status.id, PartState.SENT, message_id=self._message_id)
+            await self._outbox.status_sent(status.id, self._message_id)
         if self._closing.is_set() or text == self._placeholder:
             self._shown = text
             return

@@ -129,8 +129,8 @@ class Room:
         """Stop and forget messages that ended by somebody's order; returns when their work has stopped."""
         turns = [turn for inbox_id in inbox_ids if (turn := self._turns.get(inbox_id)) is not None]
         for turn in turns:
+            turn.live.stop()
             self.leave(turn.row.id)
             if turn.task is not None:
                 turn.task.cancel()
         await asyncio.gather(*(turn.task for turn in turns if turn.task is not None), return_exceptions=True)
-        await asyncio.gather(*(turn.live.close() for turn in turns))

@@ -250,6 +250,16 @@ class InMemoryOutbox:
         )
         return True
 
+    async def status_sent(self, part_id: PartId, message_id: MessageId) -> None:
+        """Note that a status message is in its chat; a reply that is owed and was not tried takes its place."""
+        status = self._store.parts[part_id].part
+        if not await self.mark(part_id, PartState.SENT, message_id=message_id):
+            return
+        owed = [owed for owed in self._store.parts.values() if owed.part.inbox_id == status.inbox_id]
+        first = next((owed for owed in owed if not owed.part.is_status), None)
+        if first is not None and first.part.state is PartState.PENDING and first.part.edits is None:
+            self._store.parts[first.part.id] = replace(first, part=replace(first.part, edits=message_id))
+
     async def send_anew(self, part_id: PartId) -> None:
         """Note that the message which a part was to replace is gone; it is a message of its own from now on."""
         owed = self._store.parts[part_id]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, Select, bindparam, exists, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, exists, func, insert, select, update
 
 from botbridge.faults import Boundary
 from botbridge.messages import Address, InboxId, MessageId, OutboxPart, Part, PartId, PartState
@@ -18,6 +18,18 @@ _NEW_STATUS = insert(outbox).returning(outbox.c.id)
 _MOVE = update(outbox).where(outbox.c.id == bindparam("of_id"), outbox.c.settled_at.is_(None))
 _ATTEMPT = _MOVE.values(attempts=outbox.c.attempts + 1)
 _LOSE_SIGHT = _MOVE.returning(outbox.c.inbox_id, outbox.c.address)
+
+_STATUS = outbox.alias()
+_FIRST_OF_REPLY = (
+    select(func.min(outbox.c.id))
+    .join(_STATUS, _STATUS.c.inbox_id == outbox.c.inbox_id)
+    .where(_STATUS.c.id == bindparam("of_status"), ~outbox.c.is_status)
+)
+_TAKE_ITS_PLACE = update(outbox).where(
+    outbox.c.id == _FIRST_OF_REPLY.scalar_subquery(),
+    outbox.c.state == PartState.PENDING,
+    outbox.c.edits.is_(None),
+)
 
 _OTHERS = (
     select(outbox.c.message_id)
@@ -94,6 +106,16 @@ class SqlOutbox:
         return await self._database.write(
             lambda connection: connection.execute(move, changes).rowcount == 1, at=_MARKS[state]
         )
+
+    async def status_sent(self, part_id: PartId, message_id: MessageId) -> None:
+        """Note that a status message is in its chat; a reply that is owed and was not tried takes its place."""
+        sent = _changes(part_id, PartState.SENT, "") | {"message_id": message_id}
+
+        def work(connection: Connection) -> None:
+            if connection.execute(_MOVE, sent).rowcount == 1:
+                connection.execute(_TAKE_ITS_PLACE, {"of_status": part_id, "edits": message_id})
+
+        await self._database.write(work, at=Boundary.MARK_SENT)
 
     async def send_anew(self, part_id: PartId) -> None:
         """Note that the message which a part was to replace is gone; it is a message of its own from now on."""

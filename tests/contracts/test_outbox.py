@@ -57,7 +57,7 @@ async def test_the_other_messages_of_a_parts_chat_are_known(storage: Storage) ->
     """Status messages, too; not its own, and none of another chat."""
     row = await accepted(storage)
     status = await storage.outbox.open_status(row.id, PRIVATE, Part("wait"))
-    await storage.outbox.mark(status.id, PartState.SENT, message_id=MessageId("7"))
+    await storage.outbox.status_sent(status.id, MessageId("7"))
     await storage.inbox.finish(row.id, answered("hello", "hi", "one", "two"))
     elsewhere = await storage.inbox.accept(message(address=GROUP), SHARED)
     assert elsewhere is not None
@@ -101,7 +101,7 @@ async def test_the_row_knows_its_status_message_once_that_is_sent(storage: Stora
     row = await accepted(storage)
     status = await storage.outbox.open_status(row.id, PRIVATE, Part("you are third"))
     assert await storage.inbox.unfinished() == [row]
-    await storage.outbox.mark(status.id, PartState.SENT, message_id=MessageId("55"))
+    await storage.outbox.status_sent(status.id, MessageId("55"))
     assert await storage.inbox.unfinished() == [replace(row, status_message_id="55")]
 
 
@@ -109,10 +109,56 @@ async def test_the_newest_status_message_that_was_sent_counts(storage: Storage) 
     row = await accepted(storage)
     for message_id in ("55", "66"):
         status = await storage.outbox.open_status(row.id, PRIVATE, Part("wait"))
-        await storage.outbox.mark(status.id, PartState.SENT, message_id=MessageId(message_id))
+        await storage.outbox.status_sent(status.id, MessageId(message_id))
     lost = await storage.outbox.open_status(row.id, PRIVATE, Part("wait"))
     await storage.outbox.mark(lost.id, PartState.DELIVERY_UNKNOWN)
     assert await storage.inbox.unfinished() == [replace(row, status_message_id="66")]
+
+
+async def test_a_reply_that_was_owed_before_its_status_message_was_there_takes_its_place(storage: Storage) -> None:
+    """The first part of it, and nobody else's."""
+    row = await accepted(storage)
+    other = await storage.inbox.accept(message("2"), SHARED)
+    assert other is not None
+    status = await storage.outbox.open_status(row.id, PRIVATE, Part("wait"))
+    for inbox_id, texts in ((other.id, ("else",)), (row.id, ("one", "two"))):
+        await storage.inbox.finish(inbox_id, answered("hello", "hi", *texts))
+    await storage.outbox.status_sent(status.id, MessageId("7"))
+    assert [(part.part.text, part.edits) for part in await storage.outbox.due()] == [
+        ("else", None),
+        ("one", "7"),
+        ("two", None),
+    ]
+
+
+@pytest.mark.parametrize("tried", [PartState.SENDING, PartState.FAILED_RETRYABLE, PartState.SENT])
+async def test_one_that_was_tried_already_does_not(storage: Storage, tried: PartState) -> None:
+    """It may be in the chat as a message of its own."""
+    row = await accepted(storage)
+    status = await storage.outbox.open_status(row.id, PRIVATE, Part("wait"))
+    await storage.inbox.finish(row.id, answered("hello", "hi", "one", "two"))
+    one, _ = await storage.outbox.due()
+    await storage.outbox.mark(one.id, tried)
+    await storage.outbox.status_sent(status.id, MessageId("7"))
+    left = [*await storage.outbox.due(), *await storage.outbox.interrupted()]
+    assert {part.edits for part in left} == {None}
+
+
+async def test_one_that_replaces_another_message_keeps_to_that(storage: Storage) -> None:
+    row = await accepted(storage)
+    status = await storage.outbox.open_status(row.id, PRIVATE, Part("wait"))
+    await storage.inbox.finish(row.id, answered("hello", "hi", edits=MessageId("5")))
+    await storage.outbox.status_sent(status.id, MessageId("7"))
+    assert [part.edits for part in await storage.outbox.due()] == ["5"]
+
+
+async def test_a_status_message_that_was_given_up_takes_nothing(storage: Storage) -> None:
+    row = await accepted(storage)
+    status = await storage.outbox.open_status(row.id, PRIVATE, Part("wait"))
+    await storage.inbox.finish(row.id, answered("hello", "hi", "one"))
+    await storage.outbox.mark(status.id, PartState.UNDELIVERABLE)
+    await storage.outbox.status_sent(status.id, MessageId("7"))
+    assert [part.edits for part in await storage.outbox.due()] == [None]
 
 
 async def test_a_reply_is_no_status_message(storage: Storage) -> None:

@@ -135,7 +135,7 @@ async def test_forgetting_ends_what_waits_and_drops_what_is_unsent(storage: Stor
     await storage.people.forget(PRIVATE.platform, AISHA.user_id)
     assert await storage.inbox.unfinished() == []
     assert not await storage.inbox.finish(running.id, answered("hello", "late"))
-    await storage.outbox.mark(status.id, PartState.SENT, message_id=MessageId("5"))
+    await storage.outbox.status_sent(status.id, MessageId("5"))
     assert await storage.outbox.due() == []
     assert await storage.outbox.interrupted() == []
     assert (await storage.history.recent(AISHA_ALONE, 1000)).turns == ()

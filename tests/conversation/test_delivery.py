@@ -339,7 +339,7 @@ async def test_an_edit_that_a_crash_cut_short_is_repeated() -> None:
     row = await post.accepted()
     status = await post.outbox.open_status(row.id, row.incoming.address, Part("…"))
     message_id = await post.platform.send(status)
-    await post.outbox.mark(status.id, PartState.SENT, message_id=message_id)
+    await post.outbox.status_sent(status.id, message_id)
     await post.inbox.finish(row.id, Outcome(InboxState.ANSWERED, (Part("a"),), edits=message_id))
     [part] = await post.outbox.due()
     await post.outbox.mark(part.id, PartState.SENDING)

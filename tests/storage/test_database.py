@@ -116,7 +116,7 @@ async def test_before_anybody_is_told_anything_all_that_it_hangs_on_is_flushed(d
     await inbox.queued(row.id)
     await inbox.running(row.id)
     status = await sent.open_status(row.id, row.incoming.address, Part("wait"))
-    await sent.mark(status.id, PartState.SENT, message_id=MessageId("7"))
+    await sent.status_sent(status.id, MessageId("7"))
     parts = await inbox.finish(row.id, answered("hello", "hi"))
     assert parts is not None
     await sent.mark(parts[0].id, PartState.SENDING)

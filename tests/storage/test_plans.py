@@ -64,7 +64,7 @@ async def test_no_step_of_a_message_scans_a_table(database: Database) -> None:
         assert row is not None
         await inbox.queued(row.id)
         status = await outbox.open_status(row.id, PRIVATE, Part("wait"))
-        await outbox.mark(status.id, PartState.SENT, message_id=MessageId("5"))
+        await outbox.status_sent(status.id, MessageId("5"))
         await inbox.running(row.id)
         await history.recent(AISHA_ALONE, 1000)
         await inbox.finish(row.id, answered("hello", "hi"))

@@ -1,0 +1,108 @@
+"""A platform that takes its time over what is shown does not hold up what people order."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from botbridge.conversation.delivery import LOOK_EVERY_S
+from botbridge.errors import PlatformUnavailable
+from botbridge.messages import Address, InboxState, MessageId
+from tests.conversation.conftest import World
+from tests.fakes.in_memory_platform import InMemoryPlatform
+
+STOPPED = [InboxState.CANCELLED, InboxState.ANSWERED]
+ENDS = {
+    "/cancel": ["Half\n\n⏹ Stopped.", "Stopped 1 message."],
+    "/reset": ["This conversation was reset, so I do not answer this any more.", "Done. We start afresh."],
+}
+
+
+async def asked(world: World) -> None:
+    """Return when the model has said its first word, and the status message for it hangs."""
+    world.generator.hold()
+    world.generator.enqueue(["Half", " whole"])
+    world.platform.takes.clear()
+    await world.start()
+    await world.say("talk")
+    await asyncio.wait_for(world.platform.sending.wait(), timeout=10)
+
+
+@pytest.mark.parametrize("command", ENDS)
+async def test_a_status_message_that_hangs_holds_up_no_command(world: World, command: str) -> None:
+    await asked(world)
+    await world.say(command)
+    await world.until_stored(lambda: world.states() == STOPPED)
+    await world.until_stored(lambda: len(world.generator.cancelled) == 1)
+    assert [part.is_status for part in world.platform.tries] == [True]  # nothing overtakes it
+    world.platform.takes.set()
+    await world.until(lambda: world.platform.texts("1") == ENDS[command])
+
+
+@pytest.mark.parametrize("command", ENDS)
+async def test_when_it_fails_the_last_word_still_comes_before_the_answer_to_the_command(
+    world: World, command: str
+) -> None:
+    world.platform.faults.append(PlatformUnavailable("no answer"))
+    await asked(world)
+    await world.say(command)
+    await world.until_stored(lambda: world.states() == STOPPED)
+    world.platform.takes.set()
+    await world.until(lambda: world.platform.texts("1") == ENDS[command])
+
+
+async def test_a_service_that_stops_waits_for_what_hangs_and_then_says_the_last_word(world: World) -> None:
+    await asked(world)
+    assert world.service is not None
+    await world.say("/cancel")
+    await world.until_stored(lambda: world.states() == STOPPED)
+    drain = asyncio.create_task(world.service.drain(30))
+    await asyncio.sleep(4 * LOOK_EVERY_S)
+    assert not drain.done()
+    world.platform.takes.set()
+    await drain
+    assert world.platform.texts("1") == ENDS["/cancel"]
+
+
+async def test_what_others_are_owed_comes_while_a_chat_hangs(world: World) -> None:
+    world.platform.stuck.add(world.platform.message("").address.chat_id)
+    world.generator.hold()
+    await world.start()
+    await world.say("talk")
+    await asyncio.wait_for(world.platform.sending.wait(), timeout=10)
+    await world.say("/cancel")
+    await world.until_stored(lambda: world.states() == STOPPED)
+    world.generator.release()
+    await world.say("and me?", user="2")
+    await world.until(lambda: world.platform.texts("2") == ["echo: and me?"])
+
+
+class SlowToEdit(InMemoryPlatform):
+    """Takes the edits that show progress only once it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.editing = asyncio.Event()
+        self.edits = asyncio.Event()
+
+    async def edit(self, address: Address, message_id: MessageId, text: str) -> None:
+        if not text.endswith("Stopped."):
+            self.editing.set()
+            await self.edits.wait()
+        await super().edit(address, message_id, text)
+
+
+async def test_words_that_are_still_on_their_way_do_not_overwrite_the_last_one(world: World) -> None:
+    world.platform = platform = SlowToEdit()
+    world.generator.hold()
+    world.generator.enqueue(["Half", " whole"])
+    await world.start()
+    await world.say("talk")
+    await asyncio.wait_for(platform.editing.wait(), timeout=10)
+    await world.say("/cancel")
+    await world.until_stored(lambda: world.states() == STOPPED)
+    platform.edits.set()
+    await world.until(lambda: platform.texts("1") == ENDS["/cancel"])
+    (words, _) = platform.ledger
+    assert words.texts == ["Writing…", "Half", "Half\n\n⏹ Stopped."]
