@@ -8,12 +8,16 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 
+import structlog
+
 from botbridge.answers import Prompt, RequestId, Role, Sampling, Turn
 from botbridge.conversation.room import Room
 from botbridge.errors import InferenceError, StorageError
 from botbridge.health import BackupHealth, Facts, PlatformHealth, SelfTestHealth
 from botbridge.messages import PlatformName
 from botbridge.ports import OpenedGenerator, Platform
+
+log = structlog.get_logger(__name__)
 
 LOOK_S = 2.0
 """How long a look may take; less than whoever asks for the health is ready to wait."""
@@ -76,8 +80,10 @@ class SelfTest:
             async with aclosing(self._generator.stream(prompt)) as events:
                 async for _ in events:
                     pass
-        except InferenceError as error:
+        except Exception as error:
             self._error = str(error) or type(error).__name__
+            if not isinstance(error, InferenceError):
+                log.exception("unforeseen failure of the self-test")
         else:
             self._passed_at_s, self._error = self._now_s(), ""
             await self._generator.forget(SELF_TEST)

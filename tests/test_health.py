@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from botbridge.answers import Completion, Delta, GeneratorStatus, Prompt, Started
 from botbridge.conversation.live import Live
@@ -171,6 +172,15 @@ async def test_a_self_test_that_failed_is_told_and_repeated() -> None:
     generator.ends = asyncio.get_running_loop().create_future()
     generator.ends.set_result(None)
     assert await test.look(may_ask=True) == SelfTestHealth(0)
+
+
+async def test_a_self_test_with_a_failure_that_nobody_foresaw_is_told_as_any_other() -> None:
+    generator = OneAnswer()
+    generator.ends.set_exception(LookupError("a bug"))
+    test = SelfTest(generator, lambda: 0.0)  # type: ignore[arg-type]
+    with capture_logs() as logs:
+        assert await test.look(may_ask=True) == SelfTestHealth(None, "a bug")
+    assert [line["event"] for line in logs] == ["unforeseen failure of the self-test"]
 
 
 async def test_while_others_are_answered_no_self_test_is_asked() -> None:

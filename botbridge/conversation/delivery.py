@@ -26,7 +26,6 @@ import structlog
 
 from botbridge.conversation.notices import lost_sight
 from botbridge.conversation.stored import until_stored
-from botbridge.conversation.tasks import Tasks
 from botbridge.conversation.texts import Texts
 from botbridge.errors import (
     BadToken,
@@ -40,6 +39,7 @@ from botbridge.errors import (
 from botbridge.faults import NO_FAULTS, Boundary, Faults, crossing
 from botbridge.messages import ChatId, MessageId, OutboxPart, Part, PartState, PlatformName
 from botbridge.ports import Outbox, Platform
+from botbridge.tasks import Tasks
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0

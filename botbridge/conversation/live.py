@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -89,12 +89,12 @@ class Live:
         self._wanted = text
         self._changed.set()
         if self._shower is None:
-            self._shower = asyncio.create_task(self._keep_shown(), name=f"live-{self._row.id}")
+            self._shower = asyncio.create_task(self._harmless(self._keep_shown), name=f"live-{self._row.id}")
 
     def typing(self) -> None:
         """Show from a moment on that the answer is being written."""
         if self._typist is None and not self._closing.is_set():
-            self._typist = asyncio.create_task(self._keep_typing(), name=f"typing-{self._row.id}")
+            self._typist = asyncio.create_task(self._harmless(self._keep_typing), name=f"typing-{self._row.id}")
 
     @property
     def message_id(self) -> MessageId | None:
@@ -119,6 +119,12 @@ class Live:
             # Never cancelled: between a send and the note of its id lies the only moment that could orphan it.
             await asyncio.shield(self._shower)
         return self._message_id
+
+    async def _harmless(self, showing: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await showing()
+        except Exception:
+            log.exception("unforeseen failure of what is shown", inbox_id=self._row.id)
 
     async def _keep_shown(self) -> None:
         while not self._closing.is_set():

@@ -33,7 +33,6 @@ from botbridge.conversation.policy import Policy
 from botbridge.conversation.room import OpenTurn, Room
 from botbridge.conversation.stored import STORAGE_PAUSE_S, until_stored
 from botbridge.conversation.sweep import Sweep
-from botbridge.conversation.tasks import Tasks
 from botbridge.conversation.texts import Texts, failure
 from botbridge.conversation.waits import Waits
 from botbridge.errors import (
@@ -48,6 +47,7 @@ from botbridge.errors import (
 from botbridge.faults import NO_FAULTS, Faults
 from botbridge.messages import InboxId, InboxRow, InboxState, IncomingMessage, MessageKind, Outcome, PlatformName
 from botbridge.ports import History, Inbox, Outbox, Platform, TextGenerator
+from botbridge.tasks import Tasks, kept_going
 
 CRASHES_BEFORE_QUARANTINE = 2
 FIRST_WORDS_AFTER_S = 1.0
@@ -133,7 +133,7 @@ class ConversationService:
 
     async def run(self) -> None:
         """Answer until cancelled."""
-        self._tasks.begin(self._watch_the_model())
+        self._tasks.begin(kept_going(self._watch_the_model, "model watch"))
         try:
             while True:
                 self._begin_what_can_begin()

@@ -38,6 +38,7 @@ from botbridge.inference.remote_routing import conversation_key, conversation_sa
 from botbridge.inference.remote_watch import ServerWatch, status_of
 from botbridge.inference.remote_wire import RemoteFault
 from botbridge.ports import State
+from botbridge.tasks import kept_going
 
 TOKENS_PER_CHAR: Final = 0.25
 """Until it was measured: four characters of English a token. Source: https://platform.openai.com/tokenizer"""
@@ -85,7 +86,10 @@ class RemoteGenerator:
         self._salt = await conversation_salt(self._state)
         for server in served_by(self._options.urls, self._options.key, self._patience):
             self._watches[server.url] = ServerWatch(server, self._options, self._patience, self._tell_change)
-        self._watching = [asyncio.create_task(watch.run(), name=f"watch {url}") for url, watch in self._watches.items()]
+        self._watching = [
+            asyncio.create_task(kept_going(watch.run, f"watch {url}", again_s=self._patience.again.retry_most_s))
+            for url, watch in self._watches.items()
+        ]
         return self
 
     async def __aexit__(

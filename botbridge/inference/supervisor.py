@@ -15,6 +15,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from botbridge.answers import GeneratorStatus
@@ -29,6 +30,7 @@ from botbridge.inference.vigil import Vigil, retry_pause_s
 from botbridge.inference.worker import Assignment
 from botbridge.models.store import ModelFiles
 from botbridge.resources import ROOT
+from botbridge.tasks import kept_going
 
 FAILURES_UNTIL_UNAVAILABLE = 3
 
@@ -152,7 +154,8 @@ class Supervisor:
         self._generation = generation
         log.info("Worker %d started with process id %s.", number, generation.pid)
         witness = MemoryWitness(generation.pid, self._root)
-        watch = asyncio.create_task(self._watch(witness))
+        look = partial(self._watch, witness)
+        watch = asyncio.create_task(kept_going(look, "worker watch", again_s=self._patience.heartbeat_s))
         try:
             exit_code = await generation.ended()
         except asyncio.CancelledError:

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy import Connection, delete, exists, select
@@ -26,6 +27,7 @@ from botbridge.faults import Boundary
 from botbridge.storage.database import Database
 from botbridge.storage.people import without_names
 from botbridge.storage.tables import identity, inbox, outbox, turn
+from botbridge.tasks import beside
 
 LOOK_EVERY_S = 600.0
 EVEN_FOR_S = 3600.0
@@ -70,14 +72,12 @@ class EvenClock:
 
 
 @asynccontextmanager
-async def kept_tidy(database: Database, days: int | None) -> AsyncIterator[None]:
+async def kept_tidy(
+    database: Database, days: int | None, pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> AsyncIterator[None]:
     """Run `keep_tidy` as long as the block does."""
-    tidying = asyncio.create_task(keep_tidy(database, days), name="retention")
-    try:
+    async with beside(partial(keep_tidy, database, days, pause=pause), "retention", pause=pause):
         yield
-    finally:
-        tidying.cancel()
-        await asyncio.gather(tidying, return_exceptions=True)
 
 
 async def keep_tidy(

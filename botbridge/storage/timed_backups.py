@@ -21,6 +21,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -33,6 +34,7 @@ from botbridge.storage.failures import means_damage, translated
 from botbridge.storage.files import unusable
 from botbridge.storage.migrate import checkup
 from botbridge.storage.writer import Work
+from botbridge.tasks import beside
 
 START_PAUSE_S = 600.0
 """A start is busy enough, and one that dies soon and often must not push the good backups out."""
@@ -115,17 +117,15 @@ class TimedBackups:
         return BackupHealth(age_s, 2 * self._every_s + RETRY_S, self._error)
 
     @asynccontextmanager
-    async def made_by_themselves(self) -> AsyncIterator[None]:
+    async def made_by_themselves(
+        self, pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> AsyncIterator[None]:
         """Run `keep_making` as long as the block does."""
-        making = asyncio.create_task(self.keep_making(), name="backups")
-        try:
+        async with beside(partial(self.keep_making, pause), "backups", pause=pause):
             yield
-        finally:
-            making.cancel()
-            await asyncio.gather(making, return_exceptions=True)
 
     async def keep_making(self, pause: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        """Make one whenever it is due, until cancelled.
+        """Make one whenever it is due, until cancelled; what nobody foresaw ends it, and is told by `health`.
 
         Args:
             pause: Returns after so many seconds.
@@ -139,8 +139,10 @@ class TimedBackups:
         while True:
             try:
                 await self.make()
-            except StorageError as error:
-                self._error = str(error)
+            except Exception as error:
+                self._error = str(error) or type(error).__name__
+                if not isinstance(error, StorageError):
+                    raise
                 log.error("database not backed up", error=self._error)
                 await pause(min(RETRY_S, self._every_s))
             else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from botbridge.conversation.delivery import LOOK_EVERY_S
 from botbridge.errors import PlatformUnavailable
@@ -106,3 +107,31 @@ async def test_words_that_are_still_on_their_way_do_not_overwrite_the_last_one(w
     await world.until(lambda: platform.texts("1") == ENDS["/cancel"])
     (words, _) = platform.ledger
     assert words.texts == ["Writing…", "Half", "Half\n\n⏹ Stopped."]
+
+
+class Broken(InMemoryPlatform):
+    """Has a bug in all that only shows progress."""
+
+    async def typing(self, address: Address) -> None:
+        raise LookupError("a bug")
+
+    async def edit(self, address: Address, message_id: MessageId, text: str) -> None:
+        if text == "Half":
+            raise LookupError("a bug")
+        await super().edit(address, message_id, text)
+
+
+async def test_a_bug_in_what_is_shown_on_the_way_costs_no_answer(world: World) -> None:
+    world.platform = Broken()
+    world.generator.hold()
+    world.generator.enqueue(["Half", " whole"])
+    await world.start()
+    with capture_logs() as logs:
+        await world.say("talk")
+        await world.until(lambda: world.platform.texts("1") == ["Writing…"])
+        world.generator.release()
+        await world.until(lambda: world.platform.texts("1") == ["Half whole"])
+    assert world.states() == [InboxState.ANSWERED]
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == [
+        "unforeseen failure of what is shown"
+    ] * 2

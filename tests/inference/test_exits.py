@@ -9,6 +9,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from botbridge.inference.exits import MEBIBYTE, MemoryWitness
 from botbridge.inference.options import EngineOptions, Patience
@@ -87,6 +88,41 @@ async def test_a_sigkill_is_the_kernels_when_it_counts_one_more(tmp_path: Path, 
         await asyncio.gather(running, return_exceptions=True)
     assert lost[0].startswith(reason)
     assert ("512 MiB" in lost[0]) == (kills == 5)
+
+
+async def test_a_hang_is_seen_after_a_failure_of_the_watch_that_nobody_foresaw(tmp_path: Path) -> None:
+    """The kernel's file about the worker holds what nobody can read, once."""
+    root = container(tmp_path, kills=4)
+    lost: list[str] = []
+    gone = asyncio.Event()
+    supervisor = Supervisor(
+        None,
+        EngineOptions(engine="echo"),
+        Patience(heartbeat_s=0.05, silent_s=0.5),
+        deliver=lambda _: None,
+        lost=lambda reason: (lost.append(reason), gone.set()),  # type: ignore[func-returns-value]
+        root=root,
+    )
+    running = asyncio.create_task(supervisor.run())
+    try:
+        while supervisor.status.state != "ready":
+            await supervisor.changed()
+        statm = tmp_path / f"proc/{supervisor.pid}/statm"
+        statm.parent.mkdir(parents=True)
+        with capture_logs() as logs:
+            statm.write_text("what is this")
+            async with asyncio.timeout(30):
+                while not logs:  # noqa: ASYNC110 - a list has no event
+                    await asyncio.sleep(0.01)
+            statm.unlink()
+            assert supervisor.pid is not None
+            os.kill(supervisor.pid, signal.SIGSTOP)
+            await asyncio.wait_for(gone.wait(), timeout=30)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert {line["work"] for line in logs} == {"worker watch"}
+    assert "was killed" in lost[0]
 
 
 @pytest.mark.parametrize(

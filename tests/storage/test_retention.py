@@ -273,6 +273,22 @@ async def test_what_cannot_be_deleted_now_goes_at_the_next_look(database: Databa
     ]
 
 
+async def test_tidying_goes_on_after_a_failure_that_nobody_foresaw(database: Database) -> None:
+    turns = iter(("fails", "is begun again"))
+    goes_on = asyncio.Event()
+
+    async def pause(_seconds: float) -> None:
+        match next(turns, None):
+            case "fails":
+                raise LookupError("a bug")
+            case None:
+                goes_on.set()
+                await asyncio.Event().wait()
+
+    async with kept_tidy(database, 30, pause):
+        await asyncio.wait_for(goes_on.wait(), timeout=10)
+
+
 async def test_tidying_ends_with_the_block(database: Database) -> None:
     async with kept_tidy(database, 30):
         assert "retention" in {task.get_name() for task in asyncio.all_tasks()}

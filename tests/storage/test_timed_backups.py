@@ -304,6 +304,32 @@ async def test_a_backup_that_cannot_be_changed_now_is_told_of_and_kept(database:
     await SqlPeople(database, days.backups).forget(PRIVATE.platform, AISHA.user_id)
 
 
+async def test_a_failure_that_nobody_foresaw_is_told_and_the_next_backup_is_made(path: Path) -> None:
+    days = Days(path, *[0.0] * 3)
+    made, fail, days.free_bytes = asyncio.Event(), [LookupError("a bug")], 10**12
+
+    def free_bytes(_folder: Path) -> int:
+        if fail:
+            raise fail.pop()
+        return days.free_bytes
+
+    backups = TimedBackups(path, days.folder, every_s=DAY_S, keep=3, free_bytes=free_bytes)
+    told: list[BackupHealth | None] = []
+
+    async def pause(_seconds: float) -> None:
+        told.append(backups.health())
+        if len(told) > 3:
+            made.set()
+            await asyncio.Event().wait()
+
+    with capture_logs() as logs:
+        async with backups.made_by_themselves(pause):
+            await asyncio.wait_for(made.wait(), timeout=10)
+    assert len(days.names()) == 1
+    assert [health.error for health in told if health is not None] == ["", "a bug", "a bug", ""]
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["unforeseen failure, it is begun again"]
+
+
 @pytest.mark.parametrize(("every_h", "is_on"), [("0", False), (None, True)], ids=["off", "default"])
 async def test_they_are_made_as_long_as_the_storage_is_open(
     tmp_path: Path, every_h: str | None, *, is_on: bool

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import discord
 import structlog
@@ -21,12 +21,13 @@ from botbridge.faults import Faults
 from botbridge.messages import BotId
 from botbridge.platforms.discord.catch_up import Missed, missed_since
 from botbridge.platforms.discord.commands import Interaction, SlashCommand, grow, sync_if_changed
-from botbridge.platforms.discord.cursors import Cursors
+from botbridge.platforms.discord.cursors import WRITE_EVERY_S, Cursors
 from botbridge.platforms.discord.endpoint import point_at
 from botbridge.platforms.discord.failures import FOREIGN
 from botbridge.platforms.discord.ingest import IngestClient
 from botbridge.platforms.discord.reception import Chosen, Ignore, Reception
 from botbridge.ports import Intake, State
+from botbridge.tasks import kept_going
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 LOOKS_PER_TIMEOUT = 4
@@ -115,8 +116,8 @@ class Connection:
         """
         point_at(*self._urls)
         receiving = asyncio.create_task(self._reception.run(intake, lambda: self.client), name="discord-reception")
-        writing = asyncio.create_task(self._cursors.run(), name="discord-cursors")
-        watching = asyncio.create_task(self._leave_zombies(), name="discord-watch")
+        writing = _begin(self._cursors.run, "discord-cursors", again_s=WRITE_EVERY_S)
+        watching = _begin(self._leave_zombies, "discord-watch")
         try:
             await self._stay()
         finally:
@@ -213,6 +214,10 @@ class Connection:
             await sync_if_changed(tree, self._state, self._faults)
         except (*FOREIGN, StorageError) as error:
             log.error("slash commands not registered", error=str(error))
+
+
+def _begin(work: Callable[[], Awaitable[None]], name: str, *, again_s: float = 0.0) -> asyncio.Task[None]:
+    return asyncio.create_task(kept_going(work, name, again_s=again_s), name=name)
 
 
 def last_words(error: Exception) -> str:

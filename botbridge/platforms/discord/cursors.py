@@ -118,6 +118,9 @@ class Cursors:
             except StorageError as error:
                 self._changed.set()
                 log.warning("discord cursors not written, trying again", error=str(error))
+            except Exception:
+                self._changed.set()
+                raise
 
     async def run(self) -> None:
         """Write down what changes until cancelled."""

@@ -189,6 +189,32 @@ async def test_a_channel_that_cannot_be_read_costs_no_other(
     assert asked[0] not in "".join(state.facts.values())
 
 
+class Flawed(InMemoryState):
+    """Fails once in a way that nobody foresaw, when a cursor has moved for the second time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.puts = 0
+
+    async def put(self, name: str, value: str) -> None:
+        self.puts += "cursors" in name
+        if self.puts == 2:
+            self.puts += 1
+            raise LookupError("a bug")
+        await super().put(name, value)
+
+
+async def test_cursors_are_written_after_a_failure_that_nobody_foresaw(server: FakeDiscord, open_bot: OpenBot) -> None:
+    state = Flawed()
+    async with open_bot(server, state=state) as bot:
+        last = await server.say("one")
+        assert (await bot.next()).text == "one"
+        async with asyncio.timeout(20):
+            while not any(last in value for value in state.facts.values()):  # noqa: ASYNC110 - a dict has no event
+                await asyncio.sleep(0.02)
+    assert state.puts > 2
+
+
 async def test_a_message_that_cannot_be_read_is_put_aside_and_costs_no_other(
     server: FakeDiscord, open_bot: OpenBot, state: InMemoryState
 ) -> None:
