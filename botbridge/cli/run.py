@@ -17,6 +17,9 @@ EXIT_DEAF = 3
 EXIT_BY_SIGNAL = 128
 """Plus the signal's number, as shells have it."""
 
+TRACKER_IS_SILENT = "ignore:resource_tracker:UserWarning"
+"""Python's resource tracker, a process of its own, removes the semaphores of whoever ends at once and warns of it."""
+
 
 def run() -> None:
     """Start the bot: every platform that has a token; with none, a chat in this terminal. Ctrl-C or SIGTERM ends it."""
@@ -63,14 +66,18 @@ def _told_to_stop() -> asyncio.Event:
     """Set by the first SIGTERM or Ctrl-C, which stops everything in order; the second one ends the process at once.
 
     Nothing is lost by that: the database is always as after a power cut, and
-    the worker leaves because its pipe breaks.
+    the worker leaves because its pipe breaks, and the resource tracker removes
+    the semaphores of both.
     """
     import asyncio
     import os
     import signal
+    import sys
 
     from botbridge.cli.printing import note
 
+    # Handed down to the processes that are started from now on, the tracker among them.
+    sys.warnoptions.append(TRACKER_IS_SILENT)
     told = asyncio.Event()
     numbers = (signal.SIGTERM, signal.SIGINT)
 

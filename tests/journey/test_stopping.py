@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 import psutil
 import pytest
@@ -13,6 +14,13 @@ from tests.journey.conftest import NewBridge
 from tests.journey.town import SARA, says
 
 pytestmark = pytest.mark.slow
+
+
+def semaphores_of(process: psutil.Process) -> list[Path]:
+    """The files of a process's semaphores, whose names the kernel does not tell."""
+    lines = Path(f"/proc/{process.pid}/maps").read_text().splitlines()
+    mapped = {line.split()[4] for line in lines if " /dev/shm/" in line}
+    return [file for file in Path("/dev/shm").glob("sem.mp-*") if str(file.stat().st_ino) in mapped]
 
 
 async def test_sigterm_while_nothing_happens_ends_it_in_order(bridge: Bridge) -> None:
@@ -31,10 +39,14 @@ async def test_a_second_sigterm_ends_it_at_once_and_loses_nothing(bridge: Bridge
     replies = "SELECT state FROM outbox WHERE NOT is_status ORDER BY id"
     await bridge.until(lambda: [row["state"] for row in bridge.rows(replies)] == ["sent", "sending"])
     service = psutil.Process(bridge.pid)
+    semaphores = semaphores_of(service)
+    assert semaphores
     service.send_signal(signal.SIGTERM)
     await bridge.logged("Stopping")
     service.send_signal(signal.SIGTERM)
     assert await bridge.exited() == 128 + signal.SIGTERM
+    assert bridge.log.splitlines()[-1].endswith("Stopping; a second signal leaves at once.")
+    assert [file for file in semaphores if file.exists()] == []  # the tracker has done what it no longer speaks of
     assert [row["state"] for row in bridge.rows(replies)] == ["sent", "sending"]
     await telegram.mend()
     await bridge.start()
