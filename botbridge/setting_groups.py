@@ -309,8 +309,12 @@ class ScopeSettings(Group):
 
 
 class RunSettings(Group):
-    """How the service ends."""
+    """With whom the service begins, and how it ends."""
 
+    without_platforms: bool = Field(
+        default=False,
+        description="Start without a token of any platform, and without a terminal: only `botbridge chat` talks to it",
+    )
     exit_when_deaf_s: int | None = Field(
         default=None,
         ge=1,

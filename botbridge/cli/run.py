@@ -17,6 +17,11 @@ EXIT_DEAF = 3
 EXIT_BY_SIGNAL = 128
 """Plus the signal's number, as shells have it."""
 
+NOBODY = (
+    "nobody could talk to this bot: set BOTBRIDGE_TELEGRAM__TOKEN or BOTBRIDGE_DISCORD__TOKEN, start it in a terminal, "
+    "or set BOTBRIDGE_RUN__WITHOUT_PLATFORMS=true if `botbridge chat` is to be all"
+)
+
 TRACKER_IS_SILENT = "ignore:resource_tracker:UserWarning"
 """Python's resource tracker, a process of its own, removes the semaphores of whoever ends at once and warns of it."""
 
@@ -35,6 +40,7 @@ def run() -> None:
     # Somebody who talks here wants to read the conversation, not the log.
     log_to_stderr(settings, quiet=with_chat)
     _announce(settings)
+    _require_somebody(settings, is_spoken_to=has_platform or with_chat)
     _announce_licence(settings)
     asyncio.run(_serve(settings, with_chat=with_chat))
 
@@ -143,6 +149,18 @@ def _announce(settings: Settings) -> None:
         else:
             note(f"{name}: on")
     note(f"Model: {settings.inference.model}; data: {settings.home}")
+
+
+def _require_somebody(settings: Settings, *, is_spoken_to: bool) -> None:
+    """Refuse to stay up for nobody.
+
+    Raises:
+        ConfigError: there is no platform and no terminal, and nothing says that this is meant.
+    """
+    from botbridge.errors import ConfigError
+
+    if not (is_spoken_to or settings.run.without_platforms):
+        raise ConfigError(NOBODY)
 
 
 def _announce_licence(settings: Settings) -> None:

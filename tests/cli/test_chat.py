@@ -186,6 +186,20 @@ def test_run_without_a_token_talks_on_its_terminal_and_ends_with_it(home: Path) 
     assert not (home / "control.sock").exists()
 
 
+async def test_run_with_neither_a_token_nor_a_terminal_says_what_to_set_and_ends(bridge: Bridge) -> None:
+    code, out, err = await bridge.command("run")
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1].startswith("botbridge: nobody could talk to this bot: set BOTBRIDGE_TELEGRAM__TOKEN or")
+    assert "Traceback" not in err
+    assert not bridge.database.exists()
+
+
+async def test_run_without_a_token_serves_chat_alone_where_it_is_told_to(bridge: Bridge) -> None:
+    await bridge.start(RUN__WITHOUT_PLATFORMS="true")
+    await served(bridge)
+    assert (await bridge.command("chat", "--once", "hello there"))[:2] == (0, "hello there\n")
+
+
 async def test_health_follows_the_service(bridge: Bridge) -> None:
     code, out, err = await bridge.command("health")
     assert (code, out) == (1, "")
@@ -259,7 +273,7 @@ async def test_somebody_without_a_platform_is_wrong_use(bridge: Bridge, words: l
 
 
 async def test_a_name_that_is_no_model_is_a_wrong_setting(bridge: Bridge) -> None:
-    bridge.settings = {"INFERENCE__MODEL": "typo"}
+    bridge.settings = {"INFERENCE__MODEL": "typo", "RUN__WITHOUT_PLATFORMS": "true"}
     code, out, err = await bridge.command("run")
     assert (code, out) == (2, "")
     assert err.splitlines()[-1].startswith("botbridge: BOTBRIDGE_INFERENCE__MODEL: no model is called 'typo'")

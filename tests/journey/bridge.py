@@ -105,7 +105,7 @@ class Bridge:
             self._process = await asyncio.create_subprocess_exec(
                 *(*command_prefix, sys.executable, *program),
                 cwd=self.home,  # no `.env` lies there
-                env=clean_environment(self.home, self.settings),
+                env=clean_environment(self.home, self._alone() | self.settings),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=asyncio.subprocess.PIPE,
@@ -202,6 +202,11 @@ class Bridge:
             if asyncio.get_running_loop().time() > deadline_s:
                 raise TimeoutError(f"not within {timeout_s:g} s:\n{self.log}")
             await asyncio.sleep(LOOK_S)
+
+    def _alone(self) -> dict[str, str]:
+        """What a service is told that only the control socket is for."""
+        has_token = any(self.settings.get(f"{platform}__TOKEN") for platform in ("TELEGRAM", "DISCORD"))
+        return {} if has_token else {"RUN__WITHOUT_PLATFORMS": "true"}
 
     async def _listen(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None
