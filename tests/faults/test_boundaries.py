@@ -244,15 +244,22 @@ async def ended(scene: Scene) -> None:
     await scene.telegram.wait_until(lambda record: record.unconfirmed == (), timeout_s=DONE_S)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(400)
-async def test_who_is_erased_while_the_service_dies_is_erased_by_asking_again(
-    new_bridge: NewBridge, telegram: FakeTelegram
-) -> None:
+@pytest.fixture
+async def bridge(new_bridge: NewBridge, telegram: FakeTelegram) -> Bridge:
+    """A service on Telegram alone that runs, and has answered one message to its end."""
     bridge = new_bridge(DISCORD__TOKEN="")
     await bridge.start(program=PLAIN)
     await telegram.say(Person(11), "canary words")
     await telegram.wait_for_reply(Person(11), until=says("canary words"))
+    await bridge.until(lambda: nothing_open(bridge))
+    return bridge
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+async def test_who_is_erased_while_the_service_dies_is_erased_by_asking_again(
+    bridge: Bridge, telegram: FakeTelegram
+) -> None:
     await telegram.say(Person(12), "other words")
     await telegram.wait_for_reply(Person(12), until=says("other words"))
     await bridge.until(lambda: nothing_open(bridge))
@@ -306,14 +313,9 @@ asyncio.run(run())
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_what_is_old_goes_as_a_whole_or_stays_when_the_service_dies(
-    new_bridge: NewBridge, telegram: FakeTelegram
+    bridge: Bridge, telegram: FakeTelegram
 ) -> None:
     """The message, its turns and its replies are deleted in one transaction."""
-    bridge = new_bridge(DISCORD__TOKEN="")
-    await bridge.start(program=PLAIN)
-    await telegram.say(Person(11), "old words")
-    await telegram.wait_for_reply(Person(11), until=says("old words"))
-    await bridge.until(lambda: nothing_open(bridge))
     await bridge.terminate()
     counts = "SELECT (SELECT count(*) FROM inbox) AS said, (SELECT count(*) FROM turn) AS turns"
     for side, left in zip(SIDES, ({"said": 1, "turns": 2}, {"said": 0, "turns": 0}), strict=True):
