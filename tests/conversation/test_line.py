@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from botbridge.conversation import line as lines
@@ -265,7 +265,6 @@ def test_a_newcomer_waits_for_at_most_one_message_of_each_other_person(heavy: in
     assert served(filled(*rows, newcomer)).index(1000) <= others + 1
 
 
-@settings(deadline=None)
 @given(
     st.integers(1, 90), st.lists(st.integers(5, 60), min_size=1, max_size=6), st.lists(st.integers(5, 60), min_size=1)
 )

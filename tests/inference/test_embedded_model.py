@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
@@ -37,7 +37,6 @@ def tokenizer(smollm2: ModelFiles) -> HfTokenizer:
     return HfTokenizer(AutoTokenizer.from_pretrained(smollm2.directory))
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_no_spelling_of_its_control_tokens_becomes_one(tokenizer: HfTokenizer, data: st.DataObject) -> None:
     """All of them, whole and in parts, between any other text."""
