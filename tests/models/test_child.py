@@ -47,6 +47,7 @@ async def test_the_leader_of_a_session_takes_along_what_it_started(tmp_path: Pat
             asyncio.get_running_loop().add_reader(reader, ended.set)
             await ended.wait()
             assert os.read(reader, 1) == b""
+            assert await child.stdout.read() == b""  # to its end, or the pipe stays open
             await child.wait()
     finally:
         asyncio.get_running_loop().remove_reader(reader)
