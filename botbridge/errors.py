@@ -44,9 +44,16 @@ pickling.
 
 from __future__ import annotations
 
+from botbridge.sentences import Sentence
+
 
 class BotBridgeError(Exception):
     """The root: every failure that botbridge foresees."""
+
+    @property
+    def reason(self) -> str:
+        """What it says: the sentence that it was made with, which can be said in another language, or plain text."""
+        return next((each for each in self.args if isinstance(each, Sentence)), str(self))
 
 
 class ConfigError(BotBridgeError):

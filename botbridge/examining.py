@@ -28,6 +28,7 @@ from botbridge.machine.probe import MachineFacts
 from botbridge.model_at_hand import look_at_licence, look_at_model
 from botbridge.platforms.discord import inquiry as discord_inquiry
 from botbridge.platforms.telegram import inquiry as telegram_inquiry
+from botbridge.sentences import Sentence
 from botbridge.settings import Settings
 from botbridge.storage.engines import sqlite_note
 from botbridge.storage.files import database_path
@@ -86,7 +87,7 @@ async def _database(settings: Settings) -> DatabaseFacts:
             await asyncio.to_thread(known_revision, path)
     except (StorageError, OSError) as error:
         return DatabaseFacts(path, None, head, str(error))
-    damage = "" if found.damage is None else f"it is damaged: {found.damage}"
+    damage = "" if found.damage is None else Sentence("it is damaged: {damage}", damage=found.damage)
     return DatabaseFacts(path, found.revision, head, damage)
 
 
@@ -131,13 +132,14 @@ async def ask(
         return None
     secret, host = token.get_secret_value(), urlsplit(url).hostname or ""
     if not getproxies() and not await has_address(host, NAME_PATIENCE_S):
-        return Unanswered(f"{host} is not found: no network, or no name server")
+        return Unanswered(Sentence("{host} is not found: no network, or no name server", host=host))
     try:
         return await inquire(secret, url, patience_s)
     except BadToken as error:
-        return Unanswered(str(error), is_refused=True)
+        return Unanswered(error.reason, is_refused=True)
     except PlatformError as error:
-        return Unanswered(Redaction([secret])(str(error)))
+        is_ours = isinstance(error.reason, Sentence)
+        return Unanswered(error.reason if is_ours else Redaction([secret])(error.reason))
 
 
 async def has_address(host: str, patience_s: float) -> bool:

@@ -26,6 +26,7 @@ from botbridge.models.names import DirectorySource, GgufSource, NamedModel
 from botbridge.models.store import ModelFiles, ModelStore
 from botbridge.models.to_come import Arrival, arrival, arrival_of
 from botbridge.models.uses import Use
+from botbridge.sentences import Sentence
 from botbridge.setting_groups import DEFAULT_MODEL
 from botbridge.settings import Settings
 
@@ -196,7 +197,9 @@ def _arrival(named: NamedModel, entry: CatalogueEntry | None) -> Arrival:
 def _without_files(settings: Settings) -> ChosenModel:
     inference = settings.inference
     state = ModelState.REMOTE if inference.engine == "remote" else ModelState.NONE
-    detail = f"at {', '.join(inference.remote_url)}" if state is ModelState.REMOTE else "the engine echo needs none"
+    detail = Sentence("the engine echo needs none")
+    if state is ModelState.REMOTE:
+        detail = Sentence("at {servers}", servers=", ".join(inference.remote_url))
     return ChosenModel(
         name=inference.model,
         model=inference.model,
@@ -217,15 +220,19 @@ def _files(
     try:
         files = store.find(named)
         if isinstance(named.source, DirectorySource):
-            detail = f"in a directory of your own, fingerprint {files.revision[:12]}"
+            detail = Sentence("in a directory of your own, fingerprint {fingerprint}", fingerprint=files.revision[:12])
             return ModelState.HERE, detail, store.find_with_adapters(named)
         told(f"hashing the files of {named.name}")
         files = replace(store.find(named, thorough=True), adapters=store.every_adapter())
     except ModelNotFound as error:
-        return ModelState.MISSING, str(error), None
+        return ModelState.MISSING, error.reason, None
     except ModelDamaged as error:
-        return ModelState.DAMAGED, str(error), None
-    return ModelState.HERE, f"revision {files.revision[:12]}, every hash agrees", files
+        return ModelState.DAMAGED, error.reason, None
+    return (
+        ModelState.HERE,
+        Sentence("revision {revision}, every hash agrees", revision=files.revision[:12]),
+        files,
+    )
 
 
 def _here(files: ModelFiles) -> Arrival:

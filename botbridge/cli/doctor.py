@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from botbridge.cli.tongue import Lang, Tongue
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from botbridge.diagnosing import Diagnosis
-    from botbridge.machine.doctor_facts import Row
     from botbridge.machine.probe import MachineFacts
-
-WIDE_COLUMNS: Final = 150
-"""From this width on, what to change stands in the table, too; a command is only ever copied from below it."""
-
-PIPED_COLUMNS: Final = 160
 
 
 def doctor(
     *,
     model: Annotated[str | None, typer.Option(metavar="NAME", help="Another model than the settings'.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    lang: Lang = Tongue.EN,
 ) -> None:
     """Look this machine and this set-up over; exit 0 when the bot can start, else 1 with what mends it."""
     import asyncio
@@ -37,7 +32,7 @@ def doctor(
     if as_json:
         typer.echo(json.dumps(facts_of(found), indent=2))
     else:
-        _print(found)
+        _print(found, lang)
     raise typer.Exit(0 if found.is_ready else 1)
 
 
@@ -61,33 +56,11 @@ def _machine_facts(machine: MachineFacts) -> dict[str, Any]:
     return facts
 
 
-def _print(found: Diagnosis) -> None:
-    import sys
+def _print(found: Diagnosis, tongue: Tongue) -> None:
+    from botbridge.cli.doctor_page import doctor_page, remedies
+    from botbridge.cli.model_words import language_with_clauses
+    from botbridge.cli.tables import print_page, width_of_lines
 
-    from rich.console import Console
-    from rich.table import Table
-
-    from botbridge.machine.doctor_facts import Status
-
-    console = Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS, highlight=False, markup=False)
-    table = Table(title=f"Can this machine run {found.model}?", title_justify="left", show_lines=True)
-    titles = ["Component", "Found", "Needed", "Status", "Upgrade needed", "How"]
-    shown = titles if console.width >= WIDE_COLUMNS else titles[:4]
-    for title in shown:
-        table.add_column(title, overflow="fold")
-    for row in found.rows:
-        cells = [row.component, row.found, row.needed, row.status.value, row.upgrade, row.how]
-        table.add_row(*cells[: len(shown)])
-    console.print(table)
-    for status, heading in ((Status.UPGRADE, "What has to change:"), (Status.OPTIONAL, "What could be better:")):
-        _print_remedies(heading, [row for row in found.rows if row.status is status])
-    typer.echo("Ready." if found.is_ready else "Not ready.")
-
-
-def _print_remedies(heading: str, rows: Sequence[Row]) -> None:
-    """Print one remedy a line, never broken, so that it can be copied."""
-    if rows:
-        typer.echo(heading)
-    for row in rows:
-        typer.echo(f"  {row.component}: {row.upgrade}")
-        typer.echo(f"    {row.how}")
+    words = language_with_clauses(tongue)
+    print_page((doctor_page(found, words, width_of_lines()),), words)
+    typer.echo("\n".join(remedies(found, words)))

@@ -240,11 +240,17 @@ def found_page(found: Sequence[Found], address: str, words: Language) -> Page:
         (
             escape(each.id),
             UNKNOWN if each.task is None else escape(each.task),
-            UNKNOWN if each.parameters is None else billions(each.parameters),
-            UNKNOWN if each.licence is None else escape(each.licence),
-            UNKNOWN if each.gated is None else yes_or_no(each.gated, words),
+            _found_parameters(each, words),
+            UNKNOWN if each.licence is None else marked(escape(each.licence), each, "licence", words),
+            UNKNOWN if each.gated is None else marked(yes_or_no(each.gated, words), each, "gated", words),
             UNKNOWN if each.downloads is None else f"{each.downloads:,}",
         )
         for each in found
     )
     return Table(heads, rows, frozenset({2, 5})), words.say("{sign}: not known", sign=UNKNOWN), where
+
+
+def _found_parameters(found: Found, words: Language) -> str:
+    if found.parameters is None:
+        return UNKNOWN
+    return marked(counted(billions(found.parameters), found, words), found, "parameters", words)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from botbridge.cli.tongue import Tongue
 from botbridge.conversation.texts import Language, load_texts
@@ -21,6 +21,13 @@ CLAUSES_DOMAIN: Final = "licences"
 def language_of(tongue: Tongue, domain: str = DOMAIN) -> Language:
     """Return the words of these commands in a language."""
     return load_texts(domain).language(tongue)
+
+
+def language_with_clauses(tongue: Tongue) -> Language:
+    """Return the words of these commands, and those of licences behind them."""
+    words = language_of(tongue)
+    words.catalogue.add_fallback(language_of(tongue, CLAUSES_DOMAIN).catalogue)
+    return words
 
 
 def not_known(words: Language) -> str:
@@ -114,12 +121,34 @@ def column_word(column: str, words: Language) -> str:
     return heads.get(column, column)
 
 
-def marked(said: str, entry: CatalogueEntry, fact: str, words: Language) -> str:
+def fact_word(fact: str, words: Language) -> str:
+    """Say the name of one of the facts that have evidence, as `models show` labels it."""
+    facts = {
+        "context_tokens": words.say("context, in tokens"),
+        "kv_bytes_per_token": words.say("cache, bytes per token"),
+        "template": words.say("dialogue template"),
+    }
+    return facts.get(fact) or column_word("open" if fact == "openness" else fact, words)
+
+
+class Checked(Protocol):
+    """A model of which it is known how far its facts were looked up."""
+
+    @property
+    def not_verified(self) -> Sequence[str]:
+        """The facts that rest on memory."""
+
+    @property
+    def parameters_are_round(self) -> bool:
+        """Whether the exact count was not found."""
+
+
+def marked(said: str, entry: Checked, fact: str, words: Language) -> str:
     """Say a fact, and that nobody looked it up where it rests on memory."""
     return words.say("{fact} (not verified)", fact=said) if fact in entry.not_verified else said
 
 
-def counted(said: str, entry: CatalogueEntry, words: Language) -> str:
+def counted(said: str, entry: Checked, words: Language) -> str:
     """Say a count of parameters, and that it is round where the exact one was not found."""
     return words.say("about {count}", count=said) if entry.parameters_are_round else said
 

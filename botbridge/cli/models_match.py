@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 import typer
 
+from botbridge.cli.tongue import Lang, Tongue
 from botbridge.models.uses import Use
 
 if TYPE_CHECKING:
@@ -55,8 +56,11 @@ def match(
     runtime: Annotated[Runtime | None, typer.Option(help="What has to compute it.")] = None,
     top: Annotated[int, typer.Option(min=1, help="So many are shown; --json has all.")] = SHOWN,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    lang: Lang = Tongue.EN,
 ) -> None:
     """Rank the catalogue's models by what is needed and by what this machine holds; exit 1 when none fits."""
+    from botbridge.cli.match_page import match_page
+    from botbridge.cli.model_words import language_of
     from botbridge.cli.printing import prepare
     from botbridge.machine.probe import LocalProbe
     from botbridge.model_at_hand import engines_for, holding_of, room_of
@@ -94,7 +98,7 @@ def match(
     if as_json:
         typer.echo(json.dumps(facts_of(answer, wish, catalogue), indent=2))
     else:
-        _print(answer, top, catalogue)
+        typer.echo("\n".join(match_page(answer, top, catalogue, language_of(lang))))
     raise typer.Exit(0 if answer.matches else 1)
 
 
@@ -167,26 +171,3 @@ def _read(reader: Callable[[str], T], text: str | None) -> T | None:
 
 def _title(source_id: str, catalogue: Catalogue) -> str:
     return next(source.title for source in catalogue.sources if source.id == source_id)
-
-
-def _print(answer: Answer, top: int, catalogue: Catalogue) -> None:
-    for place, found in enumerate(answer.matches[:top], start=1):
-        typer.echo(f"{place}. {found.entry.id}: {found.entry.title}")
-        for reason in found.reasons:
-            typer.echo(f"     {reason}")
-        if found.entry.parameters_are_round:
-            typer.echo("     its number of parameters is about right: the publisher's round one")
-        if found.entry.not_verified:
-            typer.echo(f"     not verified: {', '.join(found.entry.not_verified)}")
-        typer.echo(f"     {found.offer.command}")
-    hidden = len(answer.matches) - top
-    if hidden > 0:
-        typer.echo(f"{hidden} more fit; --top shows more of them.")
-    if not answer.matches:
-        typer.echo("No model of the catalogue fits.")
-    for advice in answer.advice:
-        typer.echo(f"- {advice}")
-    if answer.yardstick is not None:
-        typer.echo(f"Compared by {answer.yardstick}, {_title(answer.yardstick.source, catalogue)}.")
-        typer.echo("What it did not measure stands by tasks, year of release and size; other scores are only shown.")
-    typer.echo(f"Left out: {len(answer.refusals)}; --json says why each.")

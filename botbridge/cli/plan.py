@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from botbridge.cli.plotting import Plot, check_plot, draw_plot
+from botbridge.cli.tongue import Lang, Tongue
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from botbridge.machine.money import Money
     from botbridge.machine.plan import Measured, Plan, PlannedMemory
     from botbridge.machine.probe import MachineFacts
@@ -57,6 +56,7 @@ def plan(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     plot: Plot = None,
+    lang: Lang = Tongue.EN,
 ) -> None:
     """Tell what a load means: waits, people served, memory, electricity, and what it would cost elsewhere."""
     from botbridge.cli.printing import prepare
@@ -85,7 +85,7 @@ def plan(
     if as_json:
         typer.echo(json.dumps(as_facts(made), indent=2))
     else:
-        _print(made)
+        _print(made, lang)
     if plot is not None:
         draw_plot(wait_chart(made), plot)
 
@@ -176,57 +176,10 @@ def _money(text: str | None) -> Money | None:
     return Money(found[2], float(found[1]), float(found[1]))
 
 
-def _print(made: Plan) -> None:
-    from rich.console import Console
+def _print(made: Plan, tongue: Tongue) -> None:
+    from botbridge.cli.model_words import language_of
+    from botbridge.cli.plan_page import plan_page
+    from botbridge.cli.tables import print_page
 
-    from botbridge.machine.criteria import when_to_move
-    from botbridge.machine.plan_report import summary
-
-    console = Console(width=None if Console().is_terminal else 160, highlight=False, markup=False)
-    for line in summary(made):
-        console.print(line, soft_wrap=True)
-    for table in (_electricity(made), _offers(made), _criteria(made)):
-        console.print()
-        console.print(table)
-    console.print()
-    for line in when_to_move(made):
-        console.print(line, soft_wrap=True)
-
-
-def _electricity(made: Plan) -> Table:
-    from botbridge.machine.money import ranged
-    from botbridge.machine.plan_report import cited
-
-    table = _table("Electricity, running all month", "what draws it", "kWh", "cost", "source")
-    for draw in made.costs.draws:
-        cost = "" if draw.cost is None else str(draw.cost)
-        table.add_row(draw.title, ranged(*draw.kwh_month, 1), cost, cited(draw.source))
-    return table
-
-
-def _offers(made: Plan) -> Table:
-    from botbridge.machine.plan_report import cited
-
-    table = _table("Elsewhere, all month", "offer", "price", "a month with this load", "converted", "source")
-    for offer in made.costs.offers:
-        converted = "" if offer.converted is None else str(offer.converted)
-        table.add_row(offer.price.title, offer.price.quoted, str(offer.month), converted, cited(offer.source))
-    return table
-
-
-def _criteria(made: Plan) -> Table:
-    from botbridge.machine.criteria import criteria
-
-    table = _table("Side by side", "", "this machine", "VPS", "GPU by the hour", "API by the token")
-    for row in criteria(made):
-        table.add_row(row.criterion, row.here, row.vps, row.gpu, row.api)
-    return table
-
-
-def _table(title: str, *columns: str) -> Table:
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    for name in columns:
-        table.add_column(name, overflow="fold")
-    return table
+    words = language_of(tongue)
+    print_page(tuple(plan_page(made, words)), words)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+from unicodedata import bidirectional
 
 import typer
 
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
     from rich.measure import Measurement
 
 LEFT_TO_RIGHT_MARK: Final = "\u200e"
+RIGHT_TO_LEFT_ISOLATE: Final = "\u2067"
+FIRST_STRONG_ISOLATE: Final = "\u2068"
+END_ISOLATE: Final = "\u2069"
+ISOLATES: Final = frozenset({"\u2066", RIGHT_TO_LEFT_ISOLATE, FIRST_STRONG_ISOLATE})
+PIPED_COLUMNS: Final = 160
+"""Of a table of long cells where nobody says how wide a line may be."""
+
 ENDLESS: Final = 100_000
 """A width at which nothing is wrapped."""
 
@@ -33,11 +41,15 @@ class Table:
 
     Attributes:
         numbers: Which columns hold numbers, and are set to the right.
+        title: Stands above it.
+        ruled: Cells are long and have several lines: a rule stands between two rows.
     """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     numbers: frozenset[int] = frozenset()
+    title: str = ""
+    ruled: bool = False
 
 
 Page = Sequence["Table | str"]
@@ -64,7 +76,17 @@ def print_page(page: Page, language: Language) -> None:
     for place, part in enumerate(page):
         if place and isinstance(part, Table):
             typer.echo("")
-        typer.echo(drawn(part, language, width) if on_terminal else plain(part, language))
+        typer.echo(_printed(part, language, width) if on_terminal else _piped(part, language))
+
+
+def _printed(part: Table | str, language: Language, width: int) -> str:
+    shown = drawn(part, language, width)
+    return f"{part.title}\n{shown}" if isinstance(part, Table) and part.title else shown
+
+
+def _piped(part: Table | str, language: Language) -> str:
+    is_long = isinstance(part, Table) and part.ruled
+    return _printed(part, language, PIPED_COLUMNS) if is_long else plain(part, language)
 
 
 def drawn(part: Table | str, language: Language, width: int) -> str:
@@ -78,8 +100,10 @@ def drawn(part: Table | str, language: Language, width: int) -> str:
     if isinstance(part, str):
         for paragraph in part.split("\n"):
             console.print(paragraph, highlight=False, soft_wrap=False)
-        return "\n".join(line.rstrip() for line in written.getvalue().strip("\n").split("\n"))
-    table = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+        lines = (line.rstrip() for line in written.getvalue().strip("\n").split("\n"))
+        return "\n".join(balanced(lines) if language.is_right_to_left else lines)
+    form = box.HORIZONTALS if part.ruled else box.SIMPLE_HEAD
+    table = RichTable(box=form, padding=(0, 1), pad_edge=False, show_lines=part.ruled)
     for place, name in enumerate(part.columns):
         table.add_column(_cell(name, language), justify="right" if place in part.numbers else "left", overflow="fold")
     for row in part.rows:
@@ -116,6 +140,42 @@ def _cell(text: str, language: Language) -> IsolatedCell | str:
     return IsolatedCell(text) if language.is_right_to_left else text
 
 
+def is_right_to_left(text: str) -> bool:
+    """Tell whether a text is set from the right: by its first letter outside of isolates, as UAX #9 has it (P2).
+
+    >>> is_right_to_left("\u2068Q4_0\u2069 \u0639\u0644\u0649 \u2068llama.cpp\u2069"), is_right_to_left("botbridge")
+    (True, False)
+    """
+    depth = 0
+    for letter in text:
+        if letter in ISOLATES:
+            depth += 1
+        elif letter == END_ISOLATE:
+            depth = max(depth - 1, 0)
+        elif depth == 0 and (direction := bidirectional(letter)) in {"L", "R", "AL"}:
+            return direction != "L"
+    return False
+
+
+def balanced(lines: Iterable[str]) -> Iterator[str]:
+    r"""Close on each line of a wrapped text the isolates that are open at its end, and open them anew on the next.
+
+    A terminal takes each line for a paragraph of its own; what is left open would take the rest of the line in.
+
+    >>> [ascii(line) for line in balanced(["a " + FIRST_STRONG_ISOLATE + "b", "c" + END_ISOLATE + " d"])]
+    ["'a \\u2068b\\u2069'", "'\\u2068c\\u2069 d'"]
+    """
+    open_ones: list[str] = []
+    for line in lines:
+        begun = "".join(open_ones)
+        for letter in line:
+            if letter in ISOLATES:
+                open_ones.append(letter)
+            elif letter == END_ISOLATE and open_ones:
+                open_ones.pop()
+        yield f"{begun}{line}{END_ISOLATE * len(open_ones)}"
+
+
 @dataclass(frozen=True, slots=True)
 class IsolatedCell:
     """A cell of which each line, after it was wrapped, is an isolate of its own."""
@@ -126,9 +186,9 @@ class IsolatedCell:
         from rich.text import Text
 
         lines: Iterable[Text] = Text(self.text).wrap(console, options.max_width, overflow="fold")
-        for line in lines:
-            line.rstrip()
-            yield Text(isolated(line.plain), justify=options.justify)
+        opening = RIGHT_TO_LEFT_ISOLATE if is_right_to_left(self.text) else FIRST_STRONG_ISOLATE
+        for line in balanced(line.plain.rstrip() for line in lines):
+            yield Text(f"{opening}{line}{END_ISOLATE}", justify=options.justify)
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         from rich.measure import Measurement

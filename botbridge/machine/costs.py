@@ -13,6 +13,7 @@ from typing import Final
 from botbridge.machine.money import Money
 from botbridge.machine.prices import DAYS_A_MONTH, HOURS_A_MONTH, WATT_HOURS, Kind, Power, Price, PriceTable
 from botbridge.models.facts import Source
+from botbridge.sentences import Sentence
 
 THIS: Final = "this"
 """This machine's id among others'."""
@@ -126,7 +127,7 @@ def costs(prices: PriceTable, terms: Terms, *, messages_a_day: float, tokens_a_m
 def _draws(prices: PriceTable, terms: Terms) -> tuple[Draw, ...]:
     if terms.watts is not None:
         kwh = _kwh(*terms.watts)
-        return (Draw(THIS, "this machine", kwh, _electricity(kwh, terms.kwh_price), None),)
+        return (Draw(THIS, Sentence("this machine"), kwh, _electricity(kwh, terms.kwh_price), None),)
     return tuple(_draw(power, prices.source(power.source), terms.kwh_price) for power in prices.powers)
 
 

@@ -13,8 +13,9 @@ from botbridge.machine.costs import THIS, BreakEven, PricedOffer
 from botbridge.machine.money import Money, ranged
 from botbridge.machine.plan import Plan
 from botbridge.machine.prices import Kind
+from botbridge.sentences import Sentence, clauses
 
-NOT_MEASURED_THERE: Final = "not known before `botbridge bench` has run there"
+NOT_MEASURED_THERE: Final = Sentence("not known before `botbridge bench` has run there")
 MINUTE_S: Final = 60.0
 
 
@@ -41,34 +42,38 @@ def criteria(plan: Plan) -> tuple[Criterion, ...]:
     offers = plan.costs.offers
     months = {kind: _months(offer for offer in offers if offer.price.kind is kind) for kind in Kind}
     return (
-        Criterion("cost a month", _cost_here(plan), months[Kind.VPS], months[Kind.GPU], months[Kind.API]),
+        Criterion(Sentence("cost a month"), _cost_here(plan), months[Kind.VPS], months[Kind.GPU], months[Kind.API]),
         Criterion(
-            "latency",
+            Sentence("latency"),
             _latency_here(plan),
             NOT_MEASURED_THERE,
-            "not known before a server there was asked",
-            "not known before it was asked",
+            Sentence("not known before a server there was asked"),
+            Sentence("not known before it was asked"),
         ),
         Criterion(
-            "control",
-            "what people write stays here",
-            "it lies on a provider's machine, in your system",
-            "it is sent to your server on a provider's machine",
-            "it is sent to the provider, whose terms and choice of models hold",
+            Sentence("control"),
+            Sentence("what people write stays here"),
+            Sentence("it lies on a provider's machine, in your system"),
+            Sentence("it is sent to your server on a provider's machine"),
+            Sentence("it is sent to the provider, whose terms and choice of models hold"),
         ),
         Criterion(
-            "set-up",
+            Sentence("set-up"),
             "make run",
-            "rent it; then make run, or the container",
-            "rent it, start a server with the model there; INFERENCE__ENGINE=remote",
-            "an account and a key; INFERENCE__ENGINE=remote",
+            Sentence("rent it; then make run, or the container"),
+            Sentence("rent it, start a server with the model there; INFERENCE__ENGINE=remote"),
+            Sentence("an account and a key; INFERENCE__ENGINE=remote"),
         ),
         Criterion(
-            "scale and upkeep",
-            f"{plan.limit.users:,} people within {seconds(plan.limit.wait_s)}; power, updates, backups are yours",
-            "a larger one after a move; updates and backups are yours",
-            "several servers by INFERENCE__REMOTE_URL; updates of bot and servers are yours",
-            "up to the provider's limits; only the bot is yours to keep",
+            Sentence("scale and upkeep"),
+            Sentence(
+                "{users} people within {wait}; power, updates, backups are yours",
+                users=f"{plan.limit.users:,}",
+                wait=seconds(plan.limit.wait_s),
+            ),
+            Sentence("a larger one after a move; updates and backups are yours"),
+            Sentence("several servers by INFERENCE__REMOTE_URL; updates of bot and servers are yours"),
+            Sentence("up to the provider's limits; only the bot is yours to keep"),
         ),
     )
 
@@ -77,51 +82,62 @@ def when_to_move(plan: Plan) -> Iterator[str]:
     """Yield sentences: from which load on this machine is too slow, and where another way is cheaper."""
     limit = plan.limit
     if limit.users == 0:
-        yield (
-            f"Move to another machine or to the engine remote: even one person alone waits longer than "
-            f"{seconds(limit.wait_s)} for the first word, 5 times of 100."
+        yield Sentence(
+            "Move to another machine or to the engine remote: even one person alone waits longer than {wait} for the "
+            "first word, 5 times of 100.",
+            wait=seconds(limit.wait_s),
         )
     else:
-        yield (
-            f"Move to the engine remote, or add a machine, beyond {limit.users:,} people or {limit.messages_a_day:,} "
-            f"messages a day: more than 5 of 100 would wait longer than {seconds(limit.wait_s)} for their first word."
+        yield Sentence(
+            "Move to the engine remote, or add a machine, beyond {users} people or {messages} messages a day: more "
+            "than 5 of 100 would wait longer than {wait} for their first word.",
+            users=f"{limit.users:,}",
+            messages=f"{limit.messages_a_day:,}",
+            wait=seconds(limit.wait_s),
         )
     if limit.machines is not None and limit.machines > 1:
-        yield f"The load that you plan for takes {limit.machines:,} machines like this one."
-    titles = {offer.price.id: offer.price.title for offer in plan.costs.offers} | {THIS: "this machine"}
+        machines = f"{limit.machines:,}"
+        yield Sentence("The load that you plan for takes {machines} machines like this one.", machines=machines)
+    titles = {offer.price.id: Sentence.of(offer.price.title) for offer in plan.costs.offers}
+    titles[THIS] = Sentence("this machine")
     compared = [even for even in plan.costs.break_evens if even.messages_a_day is not None]
     for even in compared:
         yield _break_even(even, titles)
     if compared:
-        yield "By price alone, that is: as if each machine could answer so many, and the models were as good."
+        yield Sentence("By price alone, that is: as if each machine could answer so many, and the models were as good.")
     if len(compared) < len(plan.costs.break_evens):
-        yield "Euros and dollars are not compared with each other; --eur-usd RATE does."
+        yield Sentence("Euros and dollars are not compared with each other; --eur-usd RATE does.")
 
 
 def _break_even(even: BreakEven, titles: Mapping[str, str]) -> str:
     assert even.messages_a_day is not None
-    return (
-        f"{titles[even.api]} costs less than {titles[even.machine]} "
-        f"below {ranged(*even.messages_a_day, 0)} messages a day."
+    return Sentence(
+        "{api} costs less than {machine} below {messages} messages a day.",
+        api=titles[even.api],
+        machine=titles[even.machine],
+        messages=ranged(*even.messages_a_day, 0),
     )
 
 
 def _cost_here(plan: Plan) -> str:
     if plan.costs.this_month is not None:
-        return str(plan.costs.this_month)
+        return plan.costs.this_month.sentence
     draw = next((draw for draw in plan.costs.draws if draw.id == THIS), None)
     if draw is None:
-        return "electricity (--watts, --kwh-price)"
-    return f"{ranged(*draw.kwh_month, 1)} kWh (--kwh-price)"
+        return Sentence("electricity (--watts, --kwh-price)")
+    return Sentence("{amount} kWh (--kwh-price)", amount=ranged(*draw.kwh_month, 1))
 
 
 def _latency_here(plan: Plan) -> str:
     waits = plan.waits
     if waits is None:
-        return "without end: more is asked than this machine can answer"
-    return (
-        f"first word {seconds(waits.first_word_s)}, 95 of 100 within {seconds(waits.first_word_p95_s)}; "
-        f"whole answer {seconds(waits.answer_s)}, 95 of 100 within {seconds(waits.answer_p95_s)}"
+        return Sentence("without end: more is asked than this machine can answer")
+    return Sentence(
+        "first word {first}, 95 of 100 within {first_p95}; whole answer {answer}, 95 of 100 within {answer_p95}",
+        first=seconds(waits.first_word_s),
+        first_p95=seconds(waits.first_word_p95_s),
+        answer=seconds(waits.answer_s),
+        answer_p95=seconds(waits.answer_p95_s),
     )
 
 
@@ -132,7 +148,7 @@ def _months(offers: Iterable[PricedOffer]) -> str:
         month = offer.month
         known = found.get(month.currency, month)
         found[month.currency] = Money(month.currency, min(known.low, month.low), max(known.high, month.high))
-    return "; ".join(str(month) for month in found.values()) or "no price is known"
+    return clauses(month.sentence for month in found.values()) if found else Sentence("no price is known")
 
 
 def seconds(time_s: float) -> str:

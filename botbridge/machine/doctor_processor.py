@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from botbridge.machine.doctor_facts import Examined, Row, Status
+from botbridge.sentences import Sentence
 
-HOST_PROCESSOR: Final = "another processor; in a virtual machine, pass the host's through (QEMU: -cpu host)"
+HOST_PROCESSOR: Final = Sentence("another processor; in a virtual machine, pass the host's through (QEMU: -cpu host)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,36 +41,52 @@ X86: Final = (
     Feature(
         "SSE4.2",
         frozenset({"sse4_2"}),
-        "openvino: cannot do without; transformers: slowest kernels; llamacpp: compiled in",
+        Sentence("openvino: cannot do without; transformers: slowest kernels; llamacpp: compiled in"),
         wanted_by="openvino",
     ),
-    Feature("AVX2", frozenset({"avx2"}), "transformers, openvino: 8 numbers at once; llamacpp: compiled in"),
-    Feature("AVX-512", frozenset({"avx512f"}), "transformers, openvino: 16 numbers at once; llamacpp: compiled in"),
+    Feature("AVX2", frozenset({"avx2"}), Sentence("transformers, openvino: 8 numbers at once; llamacpp: compiled in")),
+    Feature(
+        "AVX-512", frozenset({"avx512f"}), Sentence("transformers, openvino: 16 numbers at once; llamacpp: compiled in")
+    ),
     Feature(
         "VNNI",
         frozenset({"avx512_vnni", "avx_vnni"}),
-        "openvino, llamacpp: 8-bit products of quantized weights; transformers: INFERENCE__QUANTIZE=int8 needs it "
-        "or AMX",
+        Sentence(
+            "openvino, llamacpp: 8-bit products of quantized weights; transformers: INFERENCE__QUANTIZE=int8 needs it "
+            "or AMX"
+        ),
     ),
     Feature(
         "BF16",
         frozenset({"avx512_bf16", "amx_bf16"}),
-        "transformers: half the memory of float32, else float32; openvino: its number format; llamacpp: BF16 weights",
+        Sentence(
+            "transformers: half the memory of float32, else float32; openvino: its number format; "
+            "llamacpp: BF16 weights"
+        ),
     ),
     Feature(
         "AMX",
         frozenset({"amx_tile"}),
-        "transformers, openvino: products of whole tiles; llamacpp: the same for Q4_0, Q4_1, Q8_0 and K quants",
+        Sentence(
+            "transformers, openvino: products of whole tiles; llamacpp: the same for Q4_0, Q4_1, Q8_0 and K quants"
+        ),
     ),
 )
 
 ARM: Final = (
     Feature(
-        "NEON", frozenset({"asimd", "neon"}), "all engines: 4 numbers at once; openvino cannot do without", "openvino"
+        "NEON",
+        frozenset({"asimd", "neon"}),
+        Sentence("all engines: 4 numbers at once; openvino cannot do without"),
+        "openvino",
     ),
-    Feature("dot product", frozenset({"asimddp"}), "llamacpp, openvino: 8-bit products of quantized weights"),
-    Feature("I8MM", frozenset({"i8mm"}), "llamacpp: 8-bit products of whole tiles"),
-    Feature("BF16", frozenset({"bf16"}), "transformers: half the memory of float32, else float32"),
+    Feature(
+        Sentence("dot product"),
+        frozenset({"asimddp"}),
+        Sentence("llamacpp, openvino: 8-bit products of quantized weights"),
+    ),
+    Feature("I8MM", frozenset({"i8mm"}), Sentence("llamacpp: 8-bit products of whole tiles")),
+    Feature("BF16", frozenset({"bf16"}), Sentence("transformers: half the memory of float32, else float32")),
 )
 
 BY_ARCHITECTURE: Final = {"x86_64": X86, "amd64": X86, "aarch64": ARM, "arm64": ARM}
@@ -80,11 +97,11 @@ def instructions(examined: Examined) -> list[Row]:
     processor = examined.machine.processor
     features = BY_ARCHITECTURE.get(processor.architecture.lower())
     if features is None:
-        return [Row("CPU", processor.architecture, "x86-64 or 64-bit Arm", Status.UNKNOWN, "nobody tried it here")]
+        needed, upgrade = Sentence("x86-64 or 64-bit Arm"), Sentence("nobody tried it here")
+        return [Row("CPU", processor.architecture, needed, Status.UNKNOWN, upgrade)]
     if not processor.flags:
-        return [
-            Row(f"CPU: {feature.name}", "the system does not tell", feature.use, Status.UNKNOWN) for feature in features
-        ]
+        untold = Sentence("the system does not tell")
+        return [Row(_component(feature), untold, feature.use, Status.UNKNOWN) for feature in features]
     taken = None if examined.engines is None else examined.engines.taken
     return [_row(feature, processor.flags, taken) for feature in features]
 
@@ -92,8 +109,15 @@ def instructions(examined: Examined) -> list[Row]:
 def _row(feature: Feature, flags: frozenset[str], taken: str | None) -> Row:
     there = sorted(feature.flags & flags)
     if there:
-        return Row(f"CPU: {feature.name}", f"yes ({', '.join(there)})", feature.use)
+        return Row(_component(feature), Sentence("yes ({flags})", flags=", ".join(there)), feature.use)
     if feature.wanted_by is not None and feature.wanted_by == taken:
-        how = f"echo BOTBRIDGE_INFERENCE__ENGINE=transformers >> .env; or {HOST_PROCESSOR}"
-        return Row(f"CPU: {feature.name}", "no", feature.use, Status.UPGRADE, f"{taken} cannot compute here", how)
-    return Row(f"CPU: {feature.name}", "no", feature.use, Status.OPTIONAL, "slower without", HOST_PROCESSOR)
+        command = "echo BOTBRIDGE_INFERENCE__ENGINE=transformers >> .env"
+        how = Sentence("{command}; or {other}", command=command, other=HOST_PROCESSOR)
+        upgrade = Sentence("{engine} cannot compute here", engine=taken)
+        return Row(_component(feature), Sentence("no"), feature.use, Status.UPGRADE, upgrade, how)
+    upgrade = Sentence("slower without")
+    return Row(_component(feature), Sentence("no"), feature.use, Status.OPTIONAL, upgrade, HOST_PROCESSOR)
+
+
+def _component(feature: Feature) -> Sentence:
+    return Sentence("CPU: {feature}", feature=feature.name)

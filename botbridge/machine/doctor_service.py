@@ -6,11 +6,19 @@ from typing import Final
 
 from botbridge.accounts import Account, Unanswered
 from botbridge.machine.doctor_facts import ChosenModel, Examined, Licence, ModelState, Row, Status
+from botbridge.sentences import Sentence
 
 CLOCK_TOLERANCE_S: Final = 60.0
 """Our own bound: certificates and the 30 minutes after which a message on Discord is too old go by the clock."""
 
-NO_NETWORK: Final = "try again with a network"
+NO_NETWORK: Final = Sentence("try again with a network")
+
+MODEL: Final = Sentence("Model")
+LICENCE: Final = Sentence("Licence")
+DATABASE: Final = Sentence("Database")
+PORT: Final = Sentence("Port")
+CLOCK: Final = Sentence("Clock")
+NO_TOKEN: Final = Sentence("off: no token")
 
 SET_CLOCK: Final = {
     "Linux": "sudo timedatectl set-ntp true",
@@ -25,65 +33,70 @@ def model(examined: Examined) -> Row:
     """Judge whether the model is here and is what was pulled."""
     chosen = examined.model
     if chosen is None:
-        return Row("Model", "not looked at", "a model", Status.UNKNOWN)
-    found, needed = f"{chosen.name}: {chosen.detail}", "here, every file as it was pulled"
+        return Row(MODEL, Sentence("not looked at"), Sentence("a model"), Status.UNKNOWN)
+    found = Sentence("{model}: {detail}", model=chosen.name, detail=chosen.detail)
+    needed = Sentence("here, every file as it was pulled")
     match chosen.state:
         case ModelState.MISSING if chosen.comes_unasked:
-            how = f"botbridge run, or {chosen.pull_command}"
-            return Row("Model", found, needed, Status.OPTIONAL, "it is fetched at the first start", how)
+            how = Sentence("{command}, or {other}", command="botbridge run", other=chosen.pull_command)
+            return Row(MODEL, found, needed, Status.OPTIONAL, Sentence("it is fetched at the first start"), how)
         case ModelState.MISSING:
-            return Row("Model", found, needed, Status.UPGRADE, "fetch it", chosen.pull_command)
+            return Row(MODEL, found, needed, Status.UPGRADE, Sentence("fetch it"), chosen.pull_command)
         case ModelState.DAMAGED:
-            return Row("Model", found, needed, Status.UPGRADE, "fetch it again", chosen.pull_command)
+            return Row(MODEL, found, needed, Status.UPGRADE, Sentence("fetch it again"), chosen.pull_command)
         case ModelState.HERE:
-            return Row("Model", found, needed)
+            return Row(MODEL, found, needed)
         case ModelState.REMOTE | ModelState.NONE:
-            return Row("Model", found, "nothing on this machine")
+            return Row(MODEL, found, Sentence("nothing on this machine"))
 
 
 def licence(examined: Examined) -> Row:
     """Show what was found of the licence; nobody looked unless somebody says so."""
-    needed = "one that allows the use in question, accepted where it wants that"
+    needed = Sentence("one that allows the use in question, accepted where it wants that")
     match examined.licence, examined.model:
         case Licence(found, status, upgrade, how), _:
-            return Row("Licence", found, needed, status, upgrade, how)
+            return Row(LICENCE, found, needed, status, upgrade, how)
         case None, ChosenModel(name=name, state=ModelState.HERE | ModelState.MISSING | ModelState.DAMAGED):
-            how = f"botbridge models licence {name}"
-            return Row("Licence", "not checked", needed, Status.UNKNOWN, "look at it", how)
+            found, upgrade = Sentence("not checked"), Sentence("look at it")
+            return Row(LICENCE, found, needed, Status.UNKNOWN, upgrade, f"botbridge models licence {name}")
         case _:
-            return Row("Licence", "not checked", "that of whoever runs the model", Status.UNKNOWN)
+            return Row(LICENCE, Sentence("not checked"), Sentence("that of whoever runs the model"), Status.UNKNOWN)
 
 
 def database(examined: Examined) -> Row:
     """Judge the database: sound, and of a schema that this version can use."""
     facts = examined.database
     if facts is None:
-        return Row("Database", "not looked at", "a file of ours", Status.UNKNOWN)
-    needed = f"sound, schema {facts.head}"
+        return Row(DATABASE, Sentence("not looked at"), Sentence("a file of ours"), Status.UNKNOWN)
+    needed = Sentence("sound, schema {schema}", schema=facts.head)
     if facts.obstacle:
-        how = "botbridge db check; a backup comes back with: botbridge db restore FILE"
-        return Row("Database", str(facts.path), needed, Status.UPGRADE, facts.obstacle, how)
+        how = Sentence(
+            "{command}; a backup comes back with: {other}",
+            command="botbridge db check",
+            other="botbridge db restore FILE",
+        )
+        return Row(DATABASE, str(facts.path), needed, Status.UPGRADE, facts.obstacle, how)
     if facts.revision is None:
-        return Row("Database", f"{facts.path}: none yet, the first start makes it", needed)
-    found = f"{facts.path}: sound, schema {facts.revision}"
+        return Row(DATABASE, Sentence("{path}: none yet, the first start makes it", path=facts.path), needed)
+    found = Sentence("{path}: sound, schema {schema}", path=facts.path, schema=facts.revision)
     if facts.revision == facts.head:
-        return Row("Database", found, needed)
-    upgrade = f"schema {facts.head}; the next start brings it there after a backup"
-    return Row("Database", found, needed, Status.OPTIONAL, upgrade, "botbridge db upgrade")
+        return Row(DATABASE, found, needed)
+    upgrade = Sentence("schema {schema}; the next start brings it there after a backup", schema=facts.head)
+    return Row(DATABASE, found, needed, Status.OPTIONAL, upgrade, "botbridge db upgrade")
 
 
 def port(examined: Examined) -> Row:
     """Judge the port of the webhook; polling needs none."""
     hook = examined.webhook
     if hook is None:
-        return Row("Port", "none is opened", "only with TELEGRAM__MODE=webhook")
-    place, needed = f"{hook.host}:{hook.port}", "free, for Telegram's deliveries"
+        return Row(PORT, Sentence("none is opened"), Sentence("only with {setting}", setting="TELEGRAM__MODE=webhook"))
+    place, needed = f"{hook.host}:{hook.port}", Sentence("free, for Telegram's deliveries")
+    if not hook.obstacle:
+        return Row(PORT, Sentence("{place}: free", place=place), needed)
     if examined.running_model is not None:
-        return Row("Port", f"{place}: the running bot has it" if hook.obstacle else f"{place}: free", needed)
-    if hook.obstacle:
-        how = "echo BOTBRIDGE_WEB__PORT=8081 >> .env, and tell the proxy"
-        return Row("Port", f"{place}: {hook.obstacle}", needed, Status.UPGRADE, "a free port", how)
-    return Row("Port", f"{place}: free", needed)
+        return Row(PORT, Sentence("{place}: the running bot has it", place=place), needed)
+    how = Sentence("{command}, and tell the proxy", command="echo BOTBRIDGE_WEB__PORT=8081 >> .env")
+    return Row(PORT, f"{place}: {hook.obstacle}", needed, Status.UPGRADE, Sentence("a free port"), how)
 
 
 def clock(examined: Examined) -> Row:
@@ -93,69 +106,90 @@ def clock(examined: Examined) -> Row:
         for name, account in (("Telegram", examined.telegram), ("Discord", examined.discord))
         if isinstance(account, Account) and account.clock_ahead_s is not None
     }
-    needed = f"right within {CLOCK_TOLERANCE_S:.0f} s"
+    needed = Sentence("right within {seconds} s", seconds=f"{CLOCK_TOLERANCE_S:.0f}")
     if not told:
-        return Row("Clock", "nobody told the time", needed, Status.UNKNOWN, "", "set a token, and have a network")
+        found, how = Sentence("nobody told the time"), Sentence("set a token, and have a network")
+        return Row(CLOCK, found, needed, Status.UNKNOWN, "", how)
     name, ahead_s = max(told.items(), key=lambda one: abs(one[1]))
-    found = f"{abs(ahead_s):.0f} s {'ahead of' if ahead_s >= 0 else 'behind'} {name}"
+    apart = f"{abs(ahead_s):.0f}"
+    if ahead_s >= 0:
+        found = Sentence("{seconds} s ahead of {platform}", seconds=apart, platform=name)
+    else:
+        found = Sentence("{seconds} s behind {platform}", seconds=apart, platform=name)
     if abs(ahead_s) <= CLOCK_TOLERANCE_S:
-        return Row("Clock", found, needed)
+        return Row(CLOCK, found, needed)
     machine = examined.machine
-    how = SET_CLOCK_WSL if machine.wsl else SET_CLOCK.get(machine.system, "set the clock by a time server")
-    return Row("Clock", found, needed, Status.UPGRADE, "the right time", how)
+    by_hand = Sentence("set the clock by a time server")
+    setting = SET_CLOCK_WSL if machine.wsl else SET_CLOCK.get(machine.system, by_hand)
+    return Row(CLOCK, found, needed, Status.UPGRADE, Sentence("the right time"), setting)
 
 
 def telegram(examined: Examined) -> list[Row]:
     """Judge token and privacy mode."""
-    needed = "a token that Telegram knows"
+    needed = Sentence("a token that Telegram knows")
     match examined.telegram:
         case None:
-            how = "echo BOTBRIDGE_TELEGRAM__TOKEN=... >> .env, with the token of @BotFather's /newbot"
-            return [Row("Telegram", "off: no token", needed, Status.OPTIONAL, "a token", how)]
+            command = "echo BOTBRIDGE_TELEGRAM__TOKEN=... >> .env"
+            how = Sentence("{command}, with the token of @BotFather's /newbot", command=command)
+            return [Row("Telegram", NO_TOKEN, needed, Status.OPTIONAL, Sentence("a token"), how)]
         case Unanswered(reason, True):
-            how = "take the token that @BotFather shows with /mybots into BOTBRIDGE_TELEGRAM__TOKEN"
-            return [Row("Telegram", reason, needed, Status.UPGRADE, "the right token", how)]
+            how = Sentence("take the token that @BotFather shows with /mybots into BOTBRIDGE_TELEGRAM__TOKEN")
+            return [Row("Telegram", reason, needed, Status.UPGRADE, Sentence("the right token"), how)]
         case Unanswered(reason, _):
-            return [Row("Telegram", reason, needed, Status.UNKNOWN, "Telegram could not be asked", NO_NETWORK)]
+            upgrade = Sentence("Telegram could not be asked")
+            return [Row("Telegram", reason, needed, Status.UNKNOWN, upgrade, NO_NETWORK)]
         case Account() as account:
             return [Row("Telegram", account.name, needed), _privacy(account)]
 
 
 def _privacy(account: Account) -> Row:
-    component, needed = "Telegram privacy mode", "either: what is meant for the bot comes in both"
+    component = Sentence("Telegram privacy mode")
+    needed = Sentence("either: what is meant for the bot comes in both")
     if not account.joins_groups:
-        found, how = "the bot cannot be added to groups", "@BotFather: /setjoingroups"
-        return Row(component, found, needed, Status.OPTIONAL, "only for groups", how)
+        found, upgrade = Sentence("the bot cannot be added to groups"), Sentence("only for groups")
+        return Row(component, found, needed, Status.OPTIONAL, upgrade, "@BotFather: /setjoingroups")
     if account.reads_everything:
-        found = "off: Telegram sends every message of a group; only those meant for the bot are read"
-        how = "@BotFather: /setprivacy; then remove the bot from its groups and add it again"
-        return Row(component, found, needed, Status.OPTIONAL, "on, so that Telegram sends less", how)
-    return Row(component, "on: commands, replies to the bot and mentions of it come", needed)
+        found = Sentence("off: Telegram sends every message of a group; only those meant for the bot are read")
+        upgrade = Sentence("on, so that Telegram sends less")
+        how = Sentence("@BotFather: /setprivacy; then remove the bot from its groups and add it again")
+        return Row(component, found, needed, Status.OPTIONAL, upgrade, how)
+    return Row(component, Sentence("on: commands, replies to the bot and mentions of it come"), needed)
 
 
 def discord(examined: Examined) -> list[Row]:
     """Judge token and intents."""
-    needed = "a token that Discord knows"
+    needed = Sentence("a token that Discord knows")
     match examined.discord:
         case None:
-            how = f"echo BOTBRIDGE_DISCORD__TOKEN=... >> .env, with the bot token of {PORTAL}"
-            return [Row("Discord", "off: no token", needed, Status.OPTIONAL, "a token", how)]
+            command = "echo BOTBRIDGE_DISCORD__TOKEN=... >> .env"
+            how = Sentence("{command}, with the bot token of {portal}", command=command, portal=PORTAL)
+            return [Row("Discord", NO_TOKEN, needed, Status.OPTIONAL, Sentence("a token"), how)]
         case Unanswered(reason, True):
-            how = f"reset the token on the Bot page of {PORTAL}, and put it into BOTBRIDGE_DISCORD__TOKEN"
-            return [Row("Discord", reason, needed, Status.UPGRADE, "the right token", how)]
+            how = Sentence(
+                "reset the token on the Bot page of {portal}, and put it into BOTBRIDGE_DISCORD__TOKEN", portal=PORTAL
+            )
+            return [Row("Discord", reason, needed, Status.UPGRADE, Sentence("the right token"), how)]
         case Unanswered(reason, _):
-            return [Row("Discord", reason, needed, Status.UNKNOWN, "Discord could not be asked", NO_NETWORK)]
+            upgrade = Sentence("Discord could not be asked")
+            return [Row("Discord", reason, needed, Status.UNKNOWN, upgrade, NO_NETWORK)]
         case Account() as account:
             return [Row("Discord", account.name, needed), _intents(account, wanted=examined.wants_message_content)]
 
 
 def _intents(account: Account, *, wanted: bool) -> Row:
-    component = "Discord intents"
-    found = f"Message Content is {'granted' if account.reads_everything else 'not granted'}"
+    component = Sentence("Discord intents")
+    if account.reads_everything:
+        found = Sentence("Message Content is granted")
+    else:
+        found = Sentence("Message Content is not granted")
     if not wanted:
-        return Row(component, found, "none that is privileged: mentions, replies with a ping and private messages")
-    needed = "Message Content, because DISCORD__MESSAGE_CONTENT is on"
+        needed = Sentence("none that is privileged: mentions, replies with a ping and private messages")
+        return Row(component, found, needed)
+    needed = Sentence("Message Content, because DISCORD__MESSAGE_CONTENT is on")
     if account.reads_everything:
         return Row(component, found, needed)
-    how = f"switch on Message Content Intent on the Bot page of {PORTAL}, or unset BOTBRIDGE_DISCORD__MESSAGE_CONTENT"
-    return Row(component, found, needed, Status.UPGRADE, "the intent", how)
+    how = Sentence(
+        "switch on Message Content Intent on the Bot page of {portal}, or unset BOTBRIDGE_DISCORD__MESSAGE_CONTENT",
+        portal=PORTAL,
+    )
+    return Row(component, found, needed, Status.UPGRADE, Sentence("the intent"), how)

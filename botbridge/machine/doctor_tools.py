@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from botbridge.inference.choice import ADDED_BY, FASTEST_FIRST
-from botbridge.machine.doctor_facts import Engines, Examined, ModelState, Row, Status
+from botbridge.machine.doctor_facts import ChosenModel, Engines, Examined, ModelState, Row, Status
 from botbridge.machine.probe import Tool
+from botbridge.sentences import Sentence, clauses, either
 
 CPU_INDEX: Final = "https://download.pytorch.org/whl/cpu"
 """PyTorch's own index of builds for processors. Source: https://pytorch.org/get-started/locally"""
@@ -23,6 +24,10 @@ ADD_PACKAGE: Final = {
 COMPILER: Final = {"apt-get": "g++", "dnf": "gcc-c++", "apk": "g++ linux-headers"}
 APPLE_TOOLS: Final = "xcode-select --install"
 
+COMPILERS: Final = Sentence("C/C++ compiler")
+ENGINES: Final = Sentence("Engines")
+NO: Final = Sentence("no")
+
 FETCHES_REMOTE: Final = "pip install 'botbridge[remote]'"
 
 
@@ -30,83 +35,103 @@ def compiler(examined: Examined) -> Row:
     """Judge the compilers, which only `make native` needs."""
     tools = examined.machine.tools
     found = _found({"C": tools.c_compiler, "C++": tools.cxx_compiler})
-    needed = "only for `make native`, which compiles the engine llamacpp"
+    needed = Sentence("only for `make native`, which compiles the engine llamacpp")
     if tools.c_compiler is not None and tools.cxx_compiler is not None:
-        return Row("C/C++ compiler", found, needed)
+        return Row(COMPILERS, found, needed)
     how = _add(examined, "gcc", COMPILER)
     engines = examined.engines
     if engines is not None and engines.wanted == "llamacpp" and "llamacpp" not in engines.installed:
-        return Row("C/C++ compiler", found, needed, Status.UPGRADE, "a C and a C++ compiler", how)
+        return Row(COMPILERS, found, needed, Status.UPGRADE, Sentence("a C and a C++ compiler"), how)
     if engines is not None and "llamacpp" in engines.installed:
-        return Row("C/C++ compiler", found, f"{needed}, and that is here already")
-    return Row("C/C++ compiler", found, needed, Status.OPTIONAL, "a C and a C++ compiler for the fastest engine", how)
+        needed = Sentence("only for `make native`, which compiles the engine llamacpp, and that is here already")
+        return Row(COMPILERS, found, needed)
+    upgrade = Sentence("a C and a C++ compiler for the fastest engine")
+    return Row(COMPILERS, found, needed, Status.OPTIONAL, upgrade, how)
 
 
 def make(examined: Examined) -> Row:
     """Judge make, which starts everything by a short verb and does nothing else."""
     tool = examined.machine.tools.make
-    needed = "only for the verbs `make run`, `make native` and the like; the command botbridge does without"
+    needed = Sentence("only for the verbs `make run`, `make native` and the like; the command botbridge does without")
     if tool is not None:
         return Row("make", _shown(tool), needed)
-    return Row("make", "no", needed, Status.OPTIONAL, "make, for the verbs", _add(examined, "make"))
+    return Row("make", NO, needed, Status.OPTIONAL, Sentence("make, for the verbs"), _add(examined, "make"))
 
 
 def cmake(examined: Examined) -> Row:
     """Judge cmake, which nobody has to install."""
     tool = examined.machine.tools.cmake
-    needed = "not needed: where there is none, pip fetches one for `make native`"
+    needed = Sentence("not needed: where there is none, pip fetches one for `make native`")
     # Source: scikit-build-core, which asks for the wheel of cmake when it finds no program of that name.
-    return Row("cmake", "no" if tool is None else _shown(tool), needed)
+    return Row("cmake", NO if tool is None else _shown(tool), needed)
 
 
 def torch(examined: Examined) -> Row:
     """Judge which torch is installed; a build for CUDA is several times the size and of no use without a GPU."""
     build, engines = examined.machine.torch, examined.engines
-    needed = "for the engine transformers and to read a GGUF once when it is pulled"
+    needed = Sentence("for the engine transformers and to read a GGUF once when it is pulled")
     if build is None:
         status = Status.UPGRADE if engines is not None and engines.wanted == "transformers" else Status.OPTIONAL
-        return Row("torch", "no", needed, status, "torch, built for processors", "make setup")
+        return Row("torch", NO, needed, status, Sentence("torch, built for processors"), "make setup")
     if build.cuda is None or examined.machine.has_cuda_device:
         return Row("torch", _build_text(build.version, build.cuda), needed)
-    found = f"{_build_text(build.version, build.cuda)}, and no GPU"
+    found = Sentence("{build}, and no GPU", build=_build_text(build.version, build.cuda))
     how = f"pip install --force-reinstall --no-deps torch=={build.version.partition('+')[0]} --index-url {CPU_INDEX}"
-    return Row("torch", found, needed, Status.OPTIONAL, "the build for processors: gigabytes less", how)
+    return Row("torch", found, needed, Status.OPTIONAL, Sentence("the build for processors: gigabytes less"), how)
 
 
 def engine(examined: Examined) -> Row:
     """Judge whether an engine is here that computes the chosen model, and whether a faster one could be."""
     engines, model = examined.engines, examined.model
     if engines is None or model is None:
-        return Row("Engines", "not looked at", "one that computes the model", Status.UNKNOWN)
-    found = f"{', '.join(sorted(engines.installed)) or 'none'}; taken: {engines.taken or 'none'}"
+        return Row(ENGINES, Sentence("not looked at"), Sentence("one that computes the model"), Status.UNKNOWN)
+    found = _engines_found(engines)
     if model.state is ModelState.NONE:
-        return Row("Engines", found, "echo, which is always here")
+        return Row(ENGINES, found, Sentence("echo, which is always here"))
     if model.state is ModelState.REMOTE:
         if "remote" in engines.installed:
-            return Row("Engines", found, "remote")
-        return Row("Engines", found, "remote", Status.UPGRADE, "the package for servers elsewhere", FETCHES_REMOTE)
-    forms = " or ".join((["GGUF"] if model.has_gguf else []) + (["safetensors"] if model.has_safetensors else []))
-    needed = f"one that computes {forms or 'the model'}"
+            return Row(ENGINES, found, "remote")
+        upgrade = Sentence("the package for servers elsewhere")
+        return Row(ENGINES, found, "remote", Status.UPGRADE, upgrade, FETCHES_REMOTE)
+    forms = _forms(model)
+    needed = Sentence("one that computes {forms}", forms=forms)
     if engines.taken is None:
-        upgrade, how = _missing_engine(engines, forms)
-        return Row("Engines", found, needed, Status.UPGRADE, upgrade, how)
+        return Row(ENGINES, found, needed, Status.UPGRADE, *_missing_engine(engines, forms))
     fastest = FASTEST_FIRST[0]
     if engines.wanted == "auto" and model.has_gguf and fastest not in engines.installed:
-        return Row("Engines", found, needed, Status.OPTIONAL, f"{fastest} would be faster", ADDED_BY[fastest])
-    return Row("Engines", found, needed)
+        upgrade = Sentence("{engine} would be faster", engine=fastest)
+        return Row(ENGINES, found, needed, Status.OPTIONAL, upgrade, ADDED_BY[fastest])
+    return Row(ENGINES, found, needed)
+
+
+def _engines_found(engines: Engines) -> Sentence:
+    none = Sentence("none")
+    return Sentence(
+        "{installed}; taken: {taken}",
+        installed=", ".join(sorted(engines.installed)) or none,
+        taken=engines.taken or none,
+    )
+
+
+def _forms(model: ChosenModel) -> str:
+    forms = (["GGUF"] if model.has_gguf else []) + (["safetensors"] if model.has_safetensors else [])
+    return either(forms) if forms else Sentence("the model")
 
 
 def _missing_engine(engines: Engines, forms: str) -> tuple[str, str]:
     """Return what is missing when nothing computes the model, and what adds it."""
     if engines.wanted == "auto":
-        return f"an engine that computes {forms or 'the model'}", "make setup"
+        return Sentence("an engine that computes {forms}", forms=forms), "make setup"
     if engines.wanted in engines.installed:
-        return f"{engines.wanted} does not compute {forms}", "echo BOTBRIDGE_INFERENCE__ENGINE=auto >> .env"
-    return f"the engine {engines.wanted} is not installed", ADDED_BY.get(engines.wanted, "make setup")
+        upgrade = Sentence("{engine} does not compute {forms}", engine=engines.wanted, forms=forms)
+        return upgrade, "echo BOTBRIDGE_INFERENCE__ENGINE=auto >> .env"
+    upgrade = Sentence("the engine {engine} is not installed", engine=engines.wanted)
+    return upgrade, ADDED_BY.get(engines.wanted, "make setup")
 
 
 def _found(tools: Mapping[str, Tool | None]) -> str:
-    return "; ".join(f"{name}: {'no' if tool is None else _shown(tool)}" for name, tool in tools.items())
+    found = (NO if tool is None else _shown(tool) for tool in tools.values())
+    return clauses(Sentence("{name}: {found}", name=name, found=each) for name, each in zip(tools, found, strict=True))
 
 
 def _shown(tool: Tool) -> str:
@@ -114,7 +139,9 @@ def _shown(tool: Tool) -> str:
 
 
 def _build_text(version: str, cuda: str | None) -> str:
-    return f"{version}, for processors alone" if cuda is None else f"{version}, for CUDA {cuda}"
+    if cuda is None:
+        return Sentence("{version}, for processors alone", version=version)
+    return Sentence("{version}, for CUDA {cuda}", version=version, cuda=cuda)
 
 
 def _add(examined: Examined, package: str, elsewhere: Mapping[str, str] | None = None) -> str:
@@ -123,5 +150,5 @@ def _add(examined: Examined, package: str, elsewhere: Mapping[str, str] | None =
     if examined.machine.system == "Darwin":
         return APPLE_TOOLS
     if tool is None:
-        return f"add {package} with the system's package tool"
+        return Sentence("add {package} with the system's package tool", package=package)
     return f"{ADD_PACKAGE[tool]} {(elsewhere or {}).get(tool, package)}"

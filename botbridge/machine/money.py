@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from botbridge.sentences import Sentence
+
 WHOLE_UNITS: Final = 100.0
 CENTS: Final = 0.1
 """From the one on amounts are written without cents, below the other with hundredths of them."""
@@ -46,8 +48,14 @@ class Money:
         rate = usd_for_eur if currency == "USD" else 1.0 / usd_for_eur
         return Money(currency, self.low * rate, self.high * rate)
 
+    @property
+    def sentence(self) -> Sentence:
+        """The amount, rounded as prices are."""
+        amount = ranged(self.low, self.high, _decimals(self.high))
+        return Sentence("{amount} {currency}", amount=amount, currency=self.currency)
+
     def __str__(self) -> str:
-        return f"{ranged(self.low, self.high, _decimals(self.high))} {self.currency}"
+        return self.sentence
 
 
 def ranged(low: float, high: float, decimals: int) -> str:
@@ -57,7 +65,7 @@ def ranged(low: float, high: float, decimals: int) -> str:
     ('3 to 10', '5.49')
     """
     first, last = f"{low:,.{decimals}f}", f"{high:,.{decimals}f}"
-    return first if first == last else f"{first} to {last}"
+    return first if first == last else Sentence("{first} to {last}", first=first, last=last)
 
 
 def _decimals(amount: float) -> int:

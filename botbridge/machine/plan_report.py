@@ -10,6 +10,7 @@ from botbridge.machine.criteria import criteria, seconds
 from botbridge.machine.money import Money
 from botbridge.machine.plan import Plan, PlannedMemory
 from botbridge.models.facts import Source
+from botbridge.sentences import Sentence, clauses
 from botbridge.sizes import size_text
 
 SECONDS_AN_HOUR: Final = 3600.0
@@ -18,55 +19,76 @@ SECONDS_AN_HOUR: Final = 3600.0
 def summary(plan: Plan) -> Iterator[str]:
     """Yield what a reader wants to know first: speed, load, waits, people served, memory; a line each."""
     speed, service, load = plan.measured.speed, plan.service, plan.load
-    known = "as you say; the rest from usual ratios" if plan.measured.engine is None else "measured here"
-    engine = "" if plan.measured.engine is None else f" with {plan.measured.engine}"
-    yield (
-        f"{plan.model}{engine}, {known}: {speed.together_tokens_s(1):,.0f} tokens/s for one answer, "
-        f"{speed.together_tokens_s(service.slots):,.0f} for {service.slots} at once, "
-        f"prompts {speed.prefill_tokens_s:,.0f} tokens/s"
+    engine = plan.measured.engine
+    if engine is None:
+        how = Sentence("{model}, as you say; the rest from usual ratios", model=plan.model)
+    else:
+        how = Sentence("{model} with {engine}, measured here", model=plan.model, engine=engine)
+    yield Sentence(
+        "{how}: {one} tokens/s for one answer, {together} for {slots} at once, prompts {prompts} tokens/s",
+        how=how,
+        one=f"{speed.together_tokens_s(1):,.0f}",
+        together=f"{speed.together_tokens_s(service.slots):,.0f}",
+        slots=service.slots,
+        prompts=f"{speed.prefill_tokens_s:,.0f}",
     )
-    yield (
-        f"load: {load.users:,} people with {load.messages_per_day:g} messages a day each, "
-        f"{load.messages_a_day:,.0f} in all, {load.peak_messages_s * SECONDS_AN_HOUR:,.0f} in the busiest hour; "
-        f"answers of {service.talk.reply_tokens:g} tokens"
+    yield Sentence(
+        "load: {users} people with {messages} messages a day each, {all} in all, {peak} in the busiest hour; "
+        "answers of {tokens} tokens",
+        users=f"{load.users:,}",
+        messages=f"{load.messages_per_day:g}",
+        all=f"{load.messages_a_day:,.0f}",
+        peak=f"{load.peak_messages_s * SECONDS_AN_HOUR:,.0f}",
+        tokens=f"{service.talk.reply_tokens:g}",
     )
+    yield _waits_line(plan)
+    yield Sentence(
+        "people served so that 95 of 100 have their first word within {wait}: {users}, or {messages} messages a day",
+        wait=seconds(plan.limit.wait_s),
+        users=f"{plan.limit.users:,}",
+        messages=f"{plan.limit.messages_a_day:,}",
+    )
+    yield Sentence("memory: {memory}", memory=_memory_line(plan.memory))
+
+
+def _waits_line(plan: Plan) -> Sentence:
     waits = plan.waits
     if waits is None:
-        yield (
-            "waits in the busiest hour: without end, the load is "
-            f"{load.peak_messages_s / service.most_s:.1f} times what this machine can answer"
+        return Sentence(
+            "waits in the busiest hour: without end, the load is {times} times what this machine can answer",
+            times=f"{plan.load.peak_messages_s / plan.service.most_s:.1f}",
         )
-    else:
-        yield (
-            f"waits in the busiest hour, {waits.busy:.0%} busy: first word {seconds(waits.first_word_s)} in the mean, "
-            f"95 of 100 within {seconds(waits.first_word_p95_s)}; whole answer {seconds(waits.answer_s)}, "
-            f"95 of 100 within {seconds(waits.answer_p95_s)}"
-        )
-    yield (
-        f"people served so that 95 of 100 have their first word within {seconds(plan.limit.wait_s)}: "
-        f"{plan.limit.users:,}, or {plan.limit.messages_a_day:,} messages a day"
+    return Sentence(
+        "waits in the busiest hour, {busy} busy: first word {first} in the mean, 95 of 100 within {first_p95}; "
+        "whole answer {answer}, 95 of 100 within {answer_p95}",
+        busy=f"{waits.busy:.0%}",
+        first=seconds(waits.first_word_s),
+        first_p95=seconds(waits.first_word_p95_s),
+        answer=seconds(waits.answer_s),
+        answer_p95=seconds(waits.answer_p95_s),
     )
-    yield f"memory: {_memory_line(plan.memory)}"
 
 
 def cited(source: Source | None) -> str:
     """Write where a figure was read; nothing for what the operator said."""
     if source is None:
         return ""
-    date = "" if source.date is None else f", {source.date.isoformat()}"
-    return f"{source.title}{date}{' (third party)' if source.third_party else ''}"
+    cited = source.title if source.date is None else f"{source.title}, {source.date.isoformat()}"
+    return Sentence("{source} (third party)", source=cited) if source.third_party else cited
 
 
 def _memory_line(memory: PlannedMemory) -> str:
     parts = []
     if memory.judgement is not None:
-        parts.append(f"{memory.judgement} ({memory.judgement.need})")
+        judgement = memory.judgement
+        parts.append(Sentence("{judgement} ({parts})", judgement=judgement.sentence, parts=judgement.need.sentence))
     else:
-        parts.append("what the model needs is not known")
-        parts += [] if memory.has_bytes is None else [f"has {size_text(memory.has_bytes)}"]
+        parts.append(Sentence("what the model needs is not known"))
+        parts += [] if memory.has_bytes is None else [Sentence("has {has}", has=size_text(memory.has_bytes))]
     if memory.resident_bytes is not None:
-        parts.append(f"the worker took {size_text(memory.resident_bytes)} when it was measured")
-    return "; ".join(parts)
+        took = size_text(memory.resident_bytes)
+        parts.append(Sentence("the worker took {took} when it was measured", took=took))
+    return clauses(parts)
 
 
 def as_facts(plan: Plan) -> dict[str, Any]:

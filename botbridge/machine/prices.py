@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from botbridge.errors import ConfigError
 from botbridge.machine.money import Money
 from botbridge.models.facts import Id, Source, Text
+from botbridge.sentences import Sentence
 
 PRICES_FILE: Final = Path(__file__).with_name("prices.toml")
 OWN_FILE: Final = "prices.toml"
@@ -48,6 +49,13 @@ class Per(StrEnum):
     TOKENS = "million tokens"
 
 
+PER_WORDS: Final = {
+    Per.MONTH: Sentence("month"),
+    Per.HOUR: Sentence("hour"),
+    Per.TOKENS: Sentence("million tokens"),
+}
+
+
 class Price(BaseModel):
     """One offer.
 
@@ -80,8 +88,12 @@ class Price(BaseModel):
     @property
     def quoted(self) -> str:
         """As the source has it, in words."""
-        prices = f"{self.low:g}" if self.low == self.high else f"{self.low:g} to {self.high:g}"
-        return f"{prices} {self.currency} a {self.per}{f' ({self.note})' if self.note else ''}"
+        prices = f"{self.low:g}"
+        if self.low != self.high:
+            prices = Sentence("{first} to {last}", first=f"{self.low:g}", last=f"{self.high:g}")
+        amount = Sentence("{amount} {currency}", amount=prices, currency=self.currency)
+        quoted = Sentence("{amount} a {unit}", amount=amount, unit=PER_WORDS[self.per])
+        return Sentence("{price} ({note})", price=quoted, note=Sentence.of(self.note)) if self.note else quoted
 
     def month(self, tokens: float) -> Money:
         """Return what it costs a month.

@@ -21,6 +21,7 @@ from botbridge.models.licence import Verdict, decide
 from botbridge.models.licences import Condition, Licence, Licences, Permission, load_licences
 from botbridge.models.names import HubSource, NamedModel
 from botbridge.models.uses import Use
+from botbridge.sentences import Sentence, clauses
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,26 +98,45 @@ def refusal(
     if not (licence.needs_acceptance or gate is not None):
         return None
     command = f"botbridge models licence {entry.id} --use {use or Use.PERSONAL} --accept"
-    how = f"read it{'' if licence.url is None else f' at {licence.url}'}, then accept it with: {command}"
+    how = Sentence("read it, then accept it with: {command}", command=command)
+    if licence.url is not None:
+        how = Sentence("read it at {address}, then accept it with: {command}", address=licence.url, command=command)
+    named = named_licence(licence)
     if accepted is None:
-        others = "" if use is not None else "; --use saas or embed, if others use it or get it"
-        return f"{entry.id} is under the {named_licence(licence)}, which was not accepted here: {how}{others}"
+        reason = Sentence(
+            "{model} is under the {licence}, which was not accepted here: {how}", model=entry.id, licence=named, how=how
+        )
+        others = Sentence("--use saas or embed, if others use it or get it")
+        return reason if use is not None else clauses([reason, others])
     if not accepted.is_of(licence):
-        return (
-            f"the licence of {entry.id} was accepted as {accepted.licence} ({accepted.version}) and is now the "
-            f"{named_licence(licence)}: {how}"
+        return Sentence(
+            "the licence of {model} was accepted as {accepted} and is now the {licence}: {how}",
+            model=entry.id,
+            accepted=f"{accepted.licence} ({accepted.version})",
+            licence=named,
+            how=how,
         )
     if use is not None and not accepted.use.includes(use):
-        return f"the {named_licence(licence)} of {entry.id} was accepted for {accepted.use} alone: {how}"
+        return Sentence(
+            "the {licence} of {model} was accepted for {use} alone: {how}",
+            licence=named,
+            model=entry.id,
+            use=accepted.use,
+            how=how,
+        )
     return None
 
 
 def forbidden(entry: CatalogueEntry, verdict: Verdict) -> str:
     """Say which clause forbids a use."""
     clause = verdict.broken[0]
-    return (
-        f"{entry.id} must not be used for {verdict.use}: {named_licence(verdict.licence)}, clause {clause.clause}: "
-        f"{clause.sentence}"
+    return Sentence(
+        "{model} must not be used for {use}: {licence}, clause {clause}: {text}",
+        model=entry.id,
+        use=verdict.use,
+        licence=named_licence(verdict.licence),
+        clause=clause.clause,
+        text=Sentence.of(clause.sentence),
     )
 
 
@@ -133,8 +153,9 @@ def unknown_licence(named: NamedModel, endpoint: str) -> str:
     'org/name@v1: licence unknown to botbridge; read https://hub.example.org/org/name'
     """
     if isinstance(named.source, HubSource):
-        return f"{named.name}: licence unknown to botbridge; read {endpoint}/{named.source.repo}"
-    return f"{named.name}: licence unknown to botbridge; read the one that its files came with"
+        address = f"{endpoint}/{named.source.repo}"
+        return Sentence("{model}: licence unknown to botbridge; read {address}", model=named.name, address=address)
+    return Sentence("{model}: licence unknown to botbridge; read the one that its files came with", model=named.name)
 
 
 def _own_names(entry: CatalogueEntry) -> set[str]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from botbridge.sentences import Sentence
 from botbridge.sizes import at_most_text, enough_text, size_text
 
 SERVICE_BYTES: Final = 128_000_000
@@ -60,6 +61,13 @@ class Verdict(StrEnum):
     FITS = "fits"
     DOES_NOT_FIT = "does not fit"
     UNKNOWN = "not known whether it fits"
+
+
+VERDICT_WORDS: Final = {
+    Verdict.FITS: Sentence("fits"),
+    Verdict.DOES_NOT_FIT: Sentence("does not fit"),
+    Verdict.UNKNOWN: Sentence("not known whether it fits"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,17 +146,30 @@ class MemoryNeed:
         """All that is needed; None where the cache's size is not known."""
         return None if self.cache_bytes is None else self.least_bytes
 
+    @property
+    def sentence(self) -> Sentence:
+        """What it is made of."""
+        copies = COPIES[self.engine]
+        held = self.form if copies == 1 else Sentence("{form}, held {copies} times", form=self.form, copies=copies)
+        answers = Sentence("one answer")
+        if self.conversations > 1:
+            answers = Sentence("{number} answers side by side", number=self.conversations)
+        return Sentence(
+            "weights {weights} ({held}), cache {cache} for {answers} of {tokens} tokens, kept between turns {kept}, "
+            "botbridge with {engine} {overhead}",
+            weights=size_text(self.weights_bytes),
+            held=held,
+            cache=Sentence("of unknown size") if self.cache_bytes is None else size_text(self.cache_bytes),
+            answers=answers,
+            tokens=self.conversation_tokens,
+            kept=size_text(self.kept_bytes),
+            engine=self.engine,
+            overhead=size_text(self.overhead_bytes),
+        )
+
     def __str__(self) -> str:
         """Say what it is made of."""
-        copies = COPIES[self.engine]
-        times = "" if copies == 1 else f", held {copies} times"
-        cache = "of unknown size" if self.cache_bytes is None else size_text(self.cache_bytes)
-        answers = "one answer" if self.conversations == 1 else f"{self.conversations} answers side by side"
-        return (
-            f"weights {size_text(self.weights_bytes)} ({self.form}{times}), cache {cache} for {answers} of "
-            f"{self.conversation_tokens} tokens, kept between turns {size_text(self.kept_bytes)}, "
-            f"botbridge with {self.engine} {size_text(self.overhead_bytes)}"
-        )
+        return self.sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,18 +195,26 @@ class Judgement:
         """What is known to be lacking; 0 where nothing is."""
         return 0 if self.has_bytes is None else max(self.need.least_bytes - self.has_bytes, 0)
 
-    def __str__(self) -> str:
-        """Say it, with what is needed and what there is.
+    @property
+    def sentence(self) -> Sentence:
+        """The verdict, with what is needed and what there is.
 
         Where it does not fit what is needed is rounded up and what there is down, so that the two always differ.
         """
         fails = self.verdict is Verdict.DOES_NOT_FIT
         needs = (enough_text if fails else size_text)(self.need.least_bytes)
         if self.need.cache_bytes is None:
-            needs = f"{needs} and a cache of unknown size"
+            needs = Sentence("{size} and a cache of unknown size", size=needs)
         if self.has_bytes is None:
-            return f"needs {needs}"
-        return f"{self.verdict}: needs {needs}, has {(at_most_text if fails else size_text)(self.has_bytes)}"
+            return Sentence("needs {needs}", needs=needs)
+        has = (at_most_text if fails else size_text)(self.has_bytes)
+        return Sentence(
+            "{verdict}: needs {needs}, has {has}", verdict=VERDICT_WORDS[self.verdict], needs=needs, has=has
+        )
+
+    def __str__(self) -> str:
+        """Say it."""
+        return self.sentence
 
 
 def computes_bfloat16(flags: Collection[str]) -> bool:

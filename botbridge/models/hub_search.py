@@ -79,6 +79,8 @@ class Found:
 
     Attributes:
         gated: The hub gives its files only to accounts that accepted something.
+        not_verified: Which of these facts the catalogue has from memory; the hub has none so.
+        parameters_are_round: They are the publisher's round number.
     """
 
     id: str
@@ -88,6 +90,8 @@ class Found:
     gated: bool | None
     downloads: int | None
     likes: int | None
+    not_verified: tuple[str, ...] = ()
+    parameters_are_round: bool = False
 
 
 def hub_task(task: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from botbridge.errors import ModelDamaged
+from botbridge.sentences import Sentence
 
 MANIFEST_NAME: Final = "manifest.json"
 
@@ -136,11 +137,15 @@ def check_files(directory: Path, manifest: Manifest, *, thorough: bool) -> None:
         try:
             size_bytes = path.stat().st_size
             if size_bytes != facts.size_bytes:
-                raise ModelDamaged(f"{path} holds {size_bytes} bytes, not {facts.size_bytes}")
+                raise ModelDamaged(
+                    Sentence(
+                        "{path} holds {found} bytes, not {wanted}", path=path, found=size_bytes, wanted=facts.size_bytes
+                    )
+                )
             if (thorough or size_bytes <= QUICK_LIMIT_BYTES) and sha256_of(path) != facts.sha256:
-                raise ModelDamaged(f"{path} does not have the SHA-256 that it was pulled with")
+                raise ModelDamaged(Sentence("{path} does not have the SHA-256 that it was pulled with", path=path))
         except OSError as error:
-            raise ModelDamaged(f"{path} cannot be read: {error.strerror}") from error
+            raise ModelDamaged(Sentence("{path} cannot be read: {error}", path=path, error=error.strerror)) from error
 
 
 def _json(manifest: Manifest) -> str:

@@ -14,7 +14,8 @@ A model that writes no conversation (sequence to sequence) is no match for anyth
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -23,7 +24,9 @@ from botbridge.models.fitting import Judgement, Verdict
 from botbridge.models.licences import Permission
 from botbridge.models.match_facts import (
     MOST_EXACT_FIRST,
+    PERMISSION_WORDS,
     QUANTIZED,
+    TASK_WORDS,
     Answer,
     Match,
     Offer,
@@ -34,6 +37,7 @@ from botbridge.models.match_facts import (
 )
 from botbridge.models.match_offers import offers, runtimes_of
 from botbridge.models.match_scores import choose_yardstick, measured, needs_of, other_score
+from botbridge.sentences import Sentence, clauses, either, listed
 from botbridge.sizes import at_most_text, enough_text
 
 ARABIC_CODE: Final = "ar"
@@ -58,6 +62,7 @@ class _Candidate:
 
 def _ranked(entries: Sequence[CatalogueEntry], wish: Wish) -> Answer:
     candidates, refusals = [], []
+    known = _known_for(entries, wish)
     for entry in entries:
         found = _look(entry, wish)
         if isinstance(found, _Candidate):
@@ -66,18 +71,29 @@ def _ranked(entries: Sequence[CatalogueEntry], wish: Wish) -> Answer:
             refusals.append(Refusal(entry, found))
     yardstick = choose_yardstick([each.entry for each in candidates], wish.needs)
     percents = {} if yardstick is None else measured([each.entry for each in candidates], yardstick)
-    needs_measured = () if yardstick is None else needs_of(yardstick)
     fit = []
     for each in candidates:
-        shown = {*each.entry.tasks, *(needs_measured if each.entry.id in percents else ())}
-        if missing := [need for need in wish.needs if need not in shown]:
-            refusals.append(Refusal(each.entry, f"its tasks do not name {', '.join(missing)}"))
+        if missing := [need for need in wish.needs if need not in known[each.entry.id]]:
+            refusals.append(Refusal(each.entry, Sentence("its tasks do not name {tasks}", tasks=_tasks(missing))))
         else:
             fit.append(each)
     matches = [_match(each, wish, yardstick, percents) for each in _ordered(fit, wish, percents)]
     return Answer(
         tuple(matches), tuple(refusals), yardstick if any(each.percent is not None for each in matches) else None
     )
+
+
+def _known_for(entries: Sequence[CatalogueEntry], wish: Wish) -> Mapping[str, AbstractSet[Task]]:
+    """Return what each model is known for: by its tasks, or because one source measured it beside others.
+
+    On no machine is a model known for more or for less than on another.
+    """
+    able = [entry for entry in entries if _objection(entry, wish) is None]
+    yardstick = choose_yardstick(able, wish.needs)
+    if yardstick is None:
+        return {entry.id: {*entry.tasks} for entry in able}
+    percents, needs = measured(able, yardstick), needs_of(yardstick)
+    return {entry.id: {*entry.tasks, *(needs if entry.id in percents else ())} for entry in able}
 
 
 def _look(entry: CatalogueEntry, wish: Wish) -> _Candidate | str:
@@ -91,25 +107,39 @@ def _look(entry: CatalogueEntry, wish: Wish) -> _Candidate | str:
     for offer in ways:
         if _lacking(offer, wish.room) is None:
             return _Candidate(entry, offer)
-    return str(_lacking(min(ways, key=lambda offer: offer.need.least_bytes), wish.room))
+    lacking = _lacking(min(ways, key=lambda offer: offer.need.least_bytes), wish.room)
+    assert lacking is not None, "else it had been taken"
+    return lacking
 
 
 def _objection(entry: CatalogueEntry, wish: Wish) -> str | None:
     """Return what speaks against a model on any machine."""
     if entry.kind is not Kind.CAUSAL:
-        return "it turns one text into another and holds no conversation"
+        return Sentence("it turns one text into another and holds no conversation")
     if wish.most_billions is not None and entry.nominal_b > wish.most_billions:
-        return f"it is a {entry.nominal_b:g}B, with {entry.parameters:,} parameters"
+        return Sentence("it is a {size}, with {count} parameters", size=f"{entry.nominal_b:g}B", count=_count(entry))
     if wish.use and wish.permit(entry) is Permission.NOT_ALLOWED:
-        return f"its licence, {entry.licence}, does not allow {wish.use}"
+        return Sentence("its licence, {licence}, does not allow {use}", licence=entry.licence, use=wish.use)
     if Task.ARABIC in wish.needs and entry.arabic not in {Arabic.FIRST, Arabic.LISTED}:
-        return "its publisher does not name Arabic"
+        return Sentence("its publisher does not name Arabic")
     if missing := [code for code in wish.languages if not _knows(entry, code)]:
-        return f"its publisher does not name {', '.join(missing)}, as far as the catalogue has the list"
+        return Sentence(
+            "its publisher does not name {codes}, as far as the catalogue has the list", codes=", ".join(missing)
+        )
     count = _language_count(entry)
     if count < wish.language_count:
-        return f"languages that its publisher names: {count}"
+        return Sentence("languages that its publisher names: {count}", count=count)
     return None
+
+
+def _count(entry: CatalogueEntry) -> str:
+    """Return how many parameters a model has, as exactly as that is known."""
+    exact = f"{entry.parameters:,}"
+    return Sentence("about {count}", count=exact) if entry.parameters_are_round else exact
+
+
+def _tasks(tasks: Iterable[Task]) -> str:
+    return listed(TASK_WORDS[task] for task in tasks)
 
 
 def _knows(entry: CatalogueEntry, code: str) -> bool:
@@ -123,19 +153,34 @@ def _language_count(entry: CatalogueEntry) -> int:
 def _no_way(entry: CatalogueEntry, wish: Wish) -> str:
     able = runtimes_of(entry)
     if wish.runtime is not None and wish.runtime not in able:
-        return f"{wish.runtime} does not compute {entry.architecture}"
-    return f"{' and '.join(able) or 'nothing here'} cannot have it as {' or '.join(sorted(wish.forms))}"
+        return Sentence(
+            "{runtime} does not compute {architecture}", runtime=wish.runtime, architecture=entry.architecture
+        )
+    forms = either(sorted(wish.forms))
+    if not able:
+        return Sentence("nothing here can have it as {forms}", forms=forms)
+    return Sentence("{runtimes} cannot have it as {forms}", runtimes=listed(able), forms=forms)
 
 
 def _lacking(offer: Offer, room: Room) -> str | None:
     """Return what a machine lacks for an offer; a cache of unknown size speaks against none."""
     judgement = Judgement(offer.need, room.memory_bytes)
     if judgement.verdict is Verdict.DOES_NOT_FIT:
-        return f"as {offer.form} on {offer.runtime} it {judgement}: {enough_text(judgement.short_bytes)} more"
+        return Sentence(
+            "as {form} on {runtime} it {judgement}: {lacking} more",
+            form=offer.form,
+            runtime=offer.runtime,
+            judgement=judgement.sentence,
+            lacking=enough_text(judgement.short_bytes),
+        )
     if room.disk_bytes is not None and offer.disk_bytes is not None and offer.disk_bytes > room.disk_bytes:
-        lacking = enough_text(offer.disk_bytes - room.disk_bytes)
-        needs, has = enough_text(offer.disk_bytes), at_most_text(room.disk_bytes)
-        return f"as {offer.form} it does not fit on the disk: needs {needs}, has {has}: {lacking} more"
+        return Sentence(
+            "as {form} it does not fit on the disk: needs {needs}, has {has}: {lacking} more",
+            form=offer.form,
+            needs=enough_text(offer.disk_bytes),
+            has=at_most_text(room.disk_bytes),
+            lacking=enough_text(offer.disk_bytes - room.disk_bytes),
+        )
     return None
 
 
@@ -173,10 +218,10 @@ def _match(each: _Candidate, wish: Wish, yardstick: Yardstick | None, percents: 
     reasons = [
         *_need_reasons(entry, wish.needs, yardstick, percents),
         *_language_reasons(entry, wish),
-        f"{entry.parameters:,} parameters, a {entry.nominal_b:g}B",
+        Sentence("{count} parameters, a {size}", count=_count(entry), size=f"{entry.nominal_b:g}B"),
         *_size_reasons(each, wish),
-        *([] if permit is None else [f"licence {entry.licence}: {permit} for {wish.use}"]),
-        *(["gated: accept its terms on the hub first"] if entry.gated else []),
+        *([] if permit is None else [_licence_reason(entry, permit, wish.use)]),
+        *([Sentence("gated: accept its terms on the hub first")] if entry.gated else []),
     ]
     return Match(entry, offer, percents.get(entry.id), permit, tuple(reasons))
 
@@ -185,16 +230,26 @@ def _need_reasons(
     entry: CatalogueEntry, needs: Sequence[Task], yardstick: Yardstick | None, percents: Mapping[str, float]
 ) -> list[str]:
     named = [need for need in needs if need in entry.tasks]
-    reasons = [f"{', '.join(named)}: among its tasks"] if named else []
+    reasons: list[str] = [Sentence("{tasks}: among its tasks", tasks=_tasks(named))] if named else []
     if yardstick is not None and entry.id in percents:
-        place = sorted(percents.values(), reverse=True).index(percents[entry.id]) + 1
-        return [*reasons, f"{percents[entry.id]:.1f} % by {yardstick}, place {place} of {len(percents)} compared there"]
+        compared = Sentence(
+            "{percent} % by {yardstick}, place {place} of {count} compared there",
+            percent=f"{percents[entry.id]:.1f}",
+            yardstick=yardstick.sentence,
+            place=sorted(percents.values(), reverse=True).index(percents[entry.id]) + 1,
+            count=len(percents),
+        )
+        return [*reasons, compared]
     for need in needs:
         score = other_score(entry, need)
         if score is not None:
-            whose = f", {score.of}" if score.of else ""
             reasons.append(
-                f"{score.benchmark} {score.percent:g} % by {score.source}{whose}: another source, not compared"
+                Sentence(
+                    "{benchmark} {percent} % by {source}: another source, not compared",
+                    benchmark=score.benchmark,
+                    percent=f"{score.percent:g}",
+                    source=f"{score.source}, {score.of}" if score.of else score.source,
+                )
             )
     return reasons
 
@@ -202,44 +257,86 @@ def _need_reasons(
 def _language_reasons(entry: CatalogueEntry, wish: Wish) -> list[str]:
     if not (wish.languages or wish.language_count or {Task.MULTILINGUAL, Task.ARABIC} & set(wish.needs)):
         return []
-    return [f"languages: {_language_count(entry) or 'not counted'}"]
+    count = _language_count(entry)
+    return [Sentence("languages: {count}", count=count) if count else Sentence("languages: not counted")]
+
+
+def _licence_reason(entry: CatalogueEntry, permit: Permission, use: str) -> str:
+    return Sentence(
+        "licence {licence}: {permission} for {use}",
+        licence=entry.licence,
+        permission=PERMISSION_WORDS[permit],
+        use=use,
+    )
 
 
 def _size_reasons(each: _Candidate, wish: Wish) -> Iterator[str]:
     """Say whether it fits, what that is made of, and where to get it if nobody is known to offer it so."""
     offer, has_bytes = each.offer, wish.room.memory_bytes
-    known = "" if offer.footprint.measured else "; the size of the weights is computed"
-    yield f"{offer.form} on {offer.runtime}: {Judgement(offer.need, has_bytes)}"
-    yield f"{offer.need}{known}"
+    judgement = Judgement(offer.need, has_bytes).sentence
+    yield Sentence("{form} on {runtime}: {judgement}", form=offer.form, runtime=offer.runtime, judgement=judgement)
+    parts = offer.need.sentence
+    yield parts if offer.footprint.measured else clauses([parts, Sentence("the size of the weights is computed")])
     if offer.is_offered:
         return
-    yield f"nobody is known to offer it as {offer.form}: it has to be found first"
+    yield Sentence("nobody is known to offer it as {form}: it has to be found first", form=offer.form)
     every_form = replace(wish, forms=frozenset(MOST_EXACT_FIRST), runtime=None)
     for other in offers(each.entry, every_form):
         if other.is_offered:
-            yield f"{other.command} brings {other.form}, on {other.runtime}: {Judgement(other.need, has_bytes)}"
+            yield Sentence(
+                "{command} brings {form}, on {runtime}: {judgement}",
+                command=other.command,
+                form=other.form,
+                runtime=other.runtime,
+                judgement=Judgement(other.need, has_bytes).sentence,
+            )
             return
 
 
 def _advice(entries: Sequence[CatalogueEntry], wish: Wish) -> Iterator[str]:
     """Say what would help where nothing fits: another form, more memory or disk, less of the wish."""
     if quantized := _ranked(entries, replace(wish, forms=wish.forms | QUANTIZED)).matches:
-        offer = quantized[0].offer
-        found = "" if offer.is_offered else ", if somebody offers that"
-        yield f"{quantized[0].entry.id} would fit as {offer.form}{found}"
+        yield _other_form(quantized[0])
     wanted = _ranked(entries, replace(wish, room=Room())).matches
     if wanted:
-        yield f"of what you want the smallest is {_smallest(wanted, wish)}"
+        yield Sentence("of what you want the smallest is {model}", model=_smallest(wanted, wish))
     else:
-        yield "no model of the catalogue is all that: ask for less, or look on the hub: botbridge models search"
+        yield Sentence(
+            "no model of the catalogue is all that: ask for less, or look on the hub: {command}",
+            command="botbridge models search",
+        )
+    if quantized:
+        return
     if held := _ranked(entries, replace(wish, needs=(), languages=(), language_count=0)).matches:
-        yield f"this machine holds {held[0].entry.id}, which is not known for what you need"
-    elif not wanted and (anything := _ranked(entries, Wish(holding=wish.holding)).matches):
-        yield f"of all models the smallest is {_smallest(anything, Wish(holding=wish.holding, room=wish.room))}"
+        yield Sentence("this machine holds {model}, which is not known for what you need", model=held[0].entry.id)
+    elif not wanted:
+        yield from _of_all(entries, wish)
 
 
-def _smallest(matches: Sequence[Match], wish: Wish) -> str:
+def _other_form(found: Match) -> Sentence:
+    model, form = found.entry.id, found.offer.form
+    if found.offer.is_offered:
+        return Sentence("{model} would fit as {form}", model=model, form=form)
+    return Sentence("{model} would fit as {form}, if somebody offers that", model=model, form=form)
+
+
+def _of_all(entries: Sequence[CatalogueEntry], wish: Wish) -> Iterator[str]:
+    """Say what this machine could hold if nothing were asked of a model, or what it lacks for the least of them."""
+    anything = Wish(
+        forms=frozenset(MOST_EXACT_FIRST),
+        holding=wish.holding,
+        room=wish.room,
+        engines_for=wish.engines_for,
+        installed=wish.installed,
+    )
+    if held := _ranked(entries, anything).matches:
+        yield Sentence("this machine holds {model}, which is not all that you ask for", model=held[0].entry.id)
+    elif unbound := _ranked(entries, replace(anything, room=Room())).matches:
+        yield Sentence("of all models the smallest is {model}", model=_smallest(unbound, anything))
+
+
+def _smallest(matches: Sequence[Match], wish: Wish) -> Sentence:
     """Name the model that takes the least memory in any form that will do, with what is lacking for it."""
     ways = [(offer, each.entry) for each in matches for offer in offers(each.entry, wish)]
     offer, entry = min(ways, key=lambda way: way[0].need.least_bytes)
-    return f"{entry.id}: {_lacking(offer, wish.room) or 'it fits'}"
+    return Sentence("{model}: {lacking}", model=entry.id, lacking=_lacking(offer, wish.room))

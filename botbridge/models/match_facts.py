@@ -12,9 +12,27 @@ from botbridge.models.facts import CatalogueEntry, Task, WeightsFile
 from botbridge.models.fitting import Holding, MemoryNeed
 from botbridge.models.footprint import Footprint
 from botbridge.models.licences import Permission
+from botbridge.sentences import Sentence
 
 NEEDS: Final = (Task.LOGIC, Task.MATHS, Task.MULTILINGUAL, Task.ARABIC, Task.CODE, Task.CHAT)
 """What can be asked for; translation alone is no conversation."""
+
+TASK_WORDS: Final = {
+    Task.LOGIC: Sentence("logic"),
+    Task.MATHS: Sentence("maths"),
+    Task.MULTILINGUAL: Sentence("multilingual"),
+    Task.ARABIC: Sentence("arabic"),
+    Task.CODE: Sentence("code"),
+    Task.CHAT: Sentence("chat"),
+    Task.TRANSLATION: Sentence("translation"),
+}
+
+PERMISSION_WORDS: Final = {
+    Permission.ALLOWED: Sentence("allowed"),
+    Permission.CONDITIONAL: Sentence("conditional"),
+    Permission.UNKNOWN: Sentence("unknown"),
+    Permission.NOT_ALLOWED: Sentence("not allowed"),
+}
 
 MOST_EXACT_FIRST: Final = ("F32", "BF16", "F16", "Q8_0", "Q5_K_M", "Q4_1", "Q4_K_M", "Q4_0")
 """Forms that are offered, from the largest to the smallest."""
@@ -138,14 +156,19 @@ class Yardstick:
     source: str
     benchmarks: tuple[tuple[str, str | None], ...]
 
-    def __str__(self) -> str:
-        """Name both.
+    @property
+    def sentence(self) -> Sentence:
+        """Both.
 
-        >>> str(Yardstick("tii", (("GSM8K", "5, strict"), ("MMLU", None))))
+        >>> Yardstick("tii", (("GSM8K", "5, strict"), ("MMLU", None))).sentence
         'GSM8K (5, strict), MMLU of tii'
         """
         named = (name if shots is None else f"{name} ({shots})" for name, shots in self.benchmarks)
-        return f"{', '.join(named)} of {self.source}"
+        return Sentence("{benchmarks} of {source}", benchmarks=", ".join(named), source=self.source)
+
+    def __str__(self) -> str:
+        """Name both."""
+        return self.sentence
 
 
 @dataclass(frozen=True, slots=True)

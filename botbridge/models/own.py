@@ -10,6 +10,7 @@ from typing import Final
 from botbridge.errors import ModelDamaged, ModelNotFound
 from botbridge.models.choosing import is_language_gguf, is_part
 from botbridge.models.gguf_header import read_gguf_header
+from botbridge.sentences import Sentence
 
 MODEL_CONFIG: Final = "config.json"
 
@@ -42,7 +43,7 @@ def check_gguf_file(path: Path) -> str:
         ModelDamaged: It cannot be read.
     """
     if not path.is_file():
-        raise ModelNotFound(f"there is no file {path}")
+        raise ModelNotFound(Sentence("there is no file {path}", path=path))
     _refuse_part(path)
     return fingerprint([path])
 
@@ -56,7 +57,8 @@ def files_of(directory: Path) -> list[Path]:
     try:
         return sorted(path for path in directory.iterdir() if path.is_file() and path.suffix != ".lock")
     except OSError as error:
-        raise ModelNotFound(f"{directory} is no directory with a model: {error.strerror}") from error
+        reason = Sentence("{path} is no directory with a model: {error}", path=directory, error=error.strerror)
+        raise ModelNotFound(reason) from error
 
 
 def fingerprint(paths: Sequence[Path]) -> str:
@@ -75,7 +77,7 @@ def fingerprint(paths: Sequence[Path]) -> str:
                 file.seek(max(size_bytes - FINGERPRINT_BYTES, 0))
                 ends.update(file.read())
         except OSError as error:
-            raise ModelDamaged(f"{path} cannot be read: {error.strerror}") from error
+            raise ModelDamaged(Sentence("{path} cannot be read: {error}", path=path, error=error.strerror)) from error
         digest.update(f"{path.name}\0{size_bytes}\0".encode() + ends.digest())
     return digest.hexdigest()
 
@@ -84,13 +86,22 @@ def _check_gguf(directory: Path, paths: Sequence[Path], names: set[str]) -> None
     gguf = next((path for path in paths if is_language_gguf(path.name)), None)
     if gguf is None:
         raise ModelNotFound(
-            f"{directory} holds no model: it takes {MODEL_CONFIG} with *.safetensors, or a *.gguf with tokenizer.json"
+            Sentence(
+                "{path} holds no model: it takes config.json with *.safetensors, or a *.gguf with tokenizer.json",
+                path=directory,
+            )
         )
     _refuse_part(gguf)
     if "tokenizer.json" not in names:
         raise ModelNotFound(
-            f"{directory} holds {gguf.name} but no tokenizer.json: name the file itself as the model, {gguf}, "
-            f"and prepare it once with: botbridge models pull {gguf}"
+            Sentence(
+                "{path} holds {file} but no tokenizer.json: name the file itself as the model, {model}, "
+                "and prepare it once with: {command}",
+                path=directory,
+                file=gguf.name,
+                model=gguf,
+                command=f"botbridge models pull {gguf}",
+            )
         )
     read_gguf_header(gguf)
 
@@ -98,6 +109,9 @@ def _check_gguf(directory: Path, paths: Sequence[Path], names: set[str]) -> None
 def _refuse_part(path: Path) -> None:
     if is_part(path.name):
         raise ModelNotFound(
-            f"{path} is one part of a split GGUF file, and such are not read: "
-            "join the parts with `llama-gguf-split --merge`"
+            Sentence(
+                "{path} is one part of a split GGUF file, and such are not read: join the parts with {command}",
+                path=path,
+                command="`llama-gguf-split --merge`",
+            )
         )

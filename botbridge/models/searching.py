@@ -25,4 +25,6 @@ def _found(entry: CatalogueEntry) -> Found:
         gated=entry.gated,
         downloads=None,
         likes=None,
+        not_verified=entry.not_verified,
+        parameters_are_round=entry.parameters_are_round,
     )

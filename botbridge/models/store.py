@@ -46,6 +46,7 @@ from botbridge.models.names import (
     parse_name,
 )
 from botbridge.models.own import MODEL_CONFIG, check_directory, check_gguf_file, files_of, fingerprint
+from botbridge.sentences import Sentence
 
 STAGING_PREFIX: Final = ".staging-"
 REPLACED_PREFIX: Final = ".replaced-"
@@ -143,7 +144,9 @@ class ModelStore:
         """
         found = self.find_any(named, thorough=thorough)
         if isinstance(found, AdapterFiles):
-            raise ModelNotFound(f"{named.name} is an adapter for {found.base.model}, not a model")
+            raise ModelNotFound(
+                Sentence("{name} is an adapter for {model}, not a model", name=named.name, model=found.base.model)
+            )
         return found
 
     def find_with_adapters(self, named: NamedModel) -> ModelFiles:
@@ -173,13 +176,15 @@ class ModelStore:
         revision = self._revision(named)
         directory = None if revision is None else self._folder(named.model) / revision
         if revision is None or directory is None or not directory.is_dir():
-            state = "prepared yet" if isinstance(named.source, GgufSource) else "on this machine"
-            raise ModelNotFound(f"{named.name} is not {state}; fetch it with: {named.pull_command}")
+            raise ModelNotFound(_absent(named))
         try:
             manifest = read_manifest(directory)
             check_files(directory, manifest, thorough=thorough)
         except ModelDamaged as error:
-            raise ModelDamaged(f"{error}; fetch it again with: {named.pull_command}") from error
+            again = Sentence(
+                "{reason}; fetch it again with: {command}", reason=error.reason, command=named.pull_command
+            )
+            raise ModelDamaged(again) from error
         return _files(manifest, named, directory)
 
     def adapters(self, base: ModelFiles) -> list[AdapterFiles]:
@@ -369,6 +374,13 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ModelDamaged(f"{error.filename or path} cannot be read: {error.strerror or error}") from error
+
+
+def _absent(named: NamedModel) -> Sentence:
+    name, command = named.name, named.pull_command
+    if isinstance(named.source, GgufSource):
+        return Sentence("{model} is not prepared yet; fetch it with: {command}", model=name, command=command)
+    return Sentence("{model} is not on this machine; fetch it with: {command}", model=name, command=command)
 
 
 def _own(directory: Path) -> ModelFiles | AdapterFiles:

@@ -11,23 +11,35 @@ from babel.messages.pofile import read_po
 from botbridge.cli.model_words import CLAUSES_DOMAIN, DOMAIN, conditions, language_of
 from botbridge.cli.tongue import Tongue
 from botbridge.conversation.texts import load_texts
+from botbridge.machine.prices import load_prices
 from botbridge.models.facts import Score
 from botbridge.models.licences import load_licences, unread
 
 PACKAGE = Path(__file__).parents[2] / "botbridge"
-SAYING = ("model_words.py", "model_pages.py", "compare_page.py", "openness_page.py", "licence_page.py")
 
 
 def sentences_in_code() -> set[str]:
-    """Every literal that these pages say; clauses, which `clauses` says, are told of in `licences.toml`."""
+    """Every literal that pages say; clauses, which `clauses` says, are told of in `licences.toml`.
+
+    What other parts say stands in a `Sentence`.
+    """
     return {
-        said
-        for name in SAYING
-        for node in ast.walk(ast.parse((PACKAGE / "cli" / name).read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "say"
-        if ast.unparse(node.func.value) == "words"
-        for said in [ast.literal_eval(node.args[0])]
+        ast.literal_eval(node.args[0])
+        for path in [*PACKAGE.rglob("*.py")]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and is_saying(node, in_cli=path.parent.name == "cli")
     }
+
+
+def is_saying(call: ast.Call, *, in_cli: bool) -> bool:
+    function = ast.unparse(call.func)
+    return function == "Sentence" or (in_cli and function == "words.say")
+
+
+def sentences_of_prices() -> set[str]:
+    prices = load_prices()
+    titles = {each.title for each in (*prices.prices, *prices.powers)}
+    return titles | {price.note for price in prices.prices if price.note is not None}
 
 
 def arabic(domain: str = DOMAIN) -> dict[str, str]:
@@ -36,7 +48,7 @@ def arabic(domain: str = DOMAIN) -> dict[str, str]:
 
 
 def test_every_sentence_has_an_arabic_one_and_no_other_is_left_over() -> None:
-    assert set(arabic()) == sentences_in_code()
+    assert set(arabic()) == sentences_in_code() | sentences_of_prices()
 
 
 def sentences_of_licences() -> set[str]:

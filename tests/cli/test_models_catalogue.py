@@ -235,6 +235,13 @@ def test_search_without_a_hub_is_answered_by_the_catalogue_which_says_so() -> No
     assert printed["why"]
 
 
+def test_what_nobody_looked_up_is_marked_where_the_catalogue_answers_a_search() -> None:
+    told = run("search", "--text", "falcon-h1-arabic-3b")
+    assert re.search(r"about 3 B .*falcon-llm-license \(not verified\).*\(not verified\)", told)
+    (found,) = facts("search", "search", "--text", "falcon-h1-arabic-3b")["models"]
+    assert (found["not_verified"], found["parameters_are_round"]) == (["gated", "licence", "openness"], True)
+
+
 def test_a_hub_that_is_switched_off_is_not_asked(hub: FakeHub, home: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "botbridge", "models", "search", "--text", "phi-2", "--json"],

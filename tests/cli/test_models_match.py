@@ -131,4 +131,4 @@ def test_what_nobody_looked_up_of_a_match_is_told_with_it() -> None:
 def test_people_read_it_below_the_reasons() -> None:
     told = run("--languages", "ar", "--top", "100").stdout
     assert "not verified: gated, licence, openness\n" in told
-    assert "the publisher's round one\n" in told
+    assert "about 3,000,000,000 parameters, a 3B\n" in told

@@ -70,17 +70,31 @@ def test_elsewhere_a_row_is_a_line() -> None:
     ]
 
 
-@pytest.mark.parametrize("shown", [drawn(TABLE, AR, 30), plain(TABLE, AR)])
+SENTENCE = "الذاكرة \u2068\u2068smollm2-135m\u2069 مع \u2068llama.cpp and more\u2069\u2069"
+NESTED = Table(("",), ((SENTENCE,),), ruled=True)
+"""An Arabic sentence in which isolates hold others, and which is wrapped inside of them."""
+
+
+@pytest.mark.parametrize("shown", [drawn(TABLE, AR, 30), plain(TABLE, AR), drawn(NESTED, AR, 20), plain(NESTED, AR)])
 def test_in_arabic_columns_keep_their_places(shown: str) -> None:
     """Each line begins from the left, and no cell reaches into its neighbour, also where it was wrapped."""
     for line in shown.split("\n"):
         assert line.startswith("\u200e")
-        outside, inside = [], False
+        outside, depth = [], 0
         for char in line:
-            inside = char == "\u2068" or (inside and char != "\u2069")
-            if not inside:
+            depth += (char in "\u2066\u2067\u2068") - (char == "\u2069")
+            if depth == 0:
                 outside.append(char)
+            assert depth >= 0
+        assert depth == 0
         assert set("".join(outside)) <= {"\u200e", "\u2069", " ", "─"}
+
+
+def test_a_wrapped_arabic_cell_is_set_from_the_right_on_each_of_its_lines() -> None:
+    """Also where a line begins with a Latin name."""
+    lines = [line for line in drawn(NESTED, AR, 20).split("\n") if "─" not in line]
+    assert len(lines) > 2
+    assert all("\u2067" in line for line in lines[1:])
 
 
 def test_a_long_name_is_folded_and_not_cut() -> None:

@@ -369,6 +369,50 @@ def test_on_a_machine_below_every_need_the_smallest_of_all_is_told() -> None:
     )
 
 
+@pytest.mark.parametrize("need", [LOGIC, MATHS, MULTILINGUAL, ARABIC, CHAT])
+def test_a_model_is_known_for_the_same_on_every_machine(need: Task, catalogue: Catalogue) -> None:
+    """Else what is too small for all but one would not know what that one was measured to know."""
+
+    def unknown(room: Room) -> set[str]:
+        refusals = ask(Wish(needs=(need,), room=room), catalogue).refusals
+        return {each.entry.id for each in refusals if "its tasks do not name" in each.reason}
+
+    everywhere = unknown(Room())
+    for tenths_gb in range(3, 80):
+        assert unknown(Room(tenths_gb * GB // 10)) <= everywhere
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        Wish(needs=(MATHS,)),
+        Wish(languages=("xx",)),
+        Wish(needs=(LOGIC,), forms=forms_called("16-bit")),
+        Wish(needs=(CHAT,), most_billions=0.05),
+        Wish(runtime=Runtime.OPENVINO, needs=(ARABIC,)),
+    ],
+)
+def test_advice_never_says_that_what_was_asked_for_fits(wish: Wish, catalogue: Catalogue) -> None:
+    for tenths_gb in range(3, 80):
+        answer = ask(replace(wish, room=Room(tenths_gb * GB // 10)), catalogue)
+        told = "; ".join(answer.advice)
+        assert "it fits" not in told
+        assert "None" not in told
+        assert not ("would fit" in told and "this machine holds" in told)
+        assert bool(answer.advice) is not bool(answer.matches)
+
+
+def test_where_the_class_is_too_small_for_any_what_the_machine_holds_is_told() -> None:
+    answer = ask(Wish(needs=(CHAT,), most_billions=0.05))
+    assert answer.advice[1] == "this machine holds qwen3-4b, which is not all that you ask for"
+
+
+def test_a_round_number_of_parameters_is_told_as_such() -> None:
+    found = ask(Wish(languages=("ar",)), load_catalogue(CATALOGUE_FILE))
+    assert "about 3,000,000,000 parameters, a 3B" in the("falcon-h1-arabic-3b-instruct", found).reasons
+    assert "1,720,574,976 parameters, a 1.7B" in the("qwen3-1.7b", found).reasons
+
+
 def test_where_something_fits_no_advice_is_given() -> None:
     assert ask(Wish(needs=(CHAT,))).advice == ()
 

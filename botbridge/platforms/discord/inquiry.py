@@ -12,6 +12,7 @@ from botbridge.accounts import Account, clock_ahead_s
 from botbridge.errors import BadToken
 from botbridge.platforms.discord.endpoint import point_at
 from botbridge.platforms.discord.failures import translated
+from botbridge.sentences import Sentence
 
 
 async def inquire(token: str, api_base_url: str, patience_s: float) -> Account:
@@ -40,7 +41,7 @@ async def inquire(token: str, api_base_url: str, patience_s: float) -> Account:
         try:
             await client.login(token)
         except discord.LoginFailure as error:
-            raise BadToken("Discord does not know this token") from error
+            raise BadToken(Sentence("Discord does not know this token")) from error
         user, application = client.user, client.application
     assert user is not None
     assert application is not None, "discord.py asks for it when it logs in"

@@ -26,6 +26,7 @@ from botbridge.errors import (
     RateLimited,
     ReplyRejected,
 )
+from botbridge.sentences import Sentence
 
 DEFAULT_RETRY_AFTER_S = 5.0
 
@@ -77,7 +78,7 @@ def _from_network_error(error: TelegramError) -> PlatformError:
 
 
 _TABLE: tuple[tuple[type[TelegramError], Callable[[TelegramError], PlatformError]], ...] = (
-    (InvalidToken, lambda _error: BadToken("Telegram does not know this token")),
+    (InvalidToken, lambda _error: BadToken(Sentence("Telegram does not know this token"))),
     (FloodWait, lambda error: RateLimited(getattr(error, "retry_after_s", DEFAULT_RETRY_AFTER_S))),
     (Forbidden, lambda error: ChatClosed(error.message)),
     (ChatMigrated, lambda error: ReplyRejected(error.message)),

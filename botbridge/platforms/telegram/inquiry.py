@@ -12,6 +12,7 @@ from botbridge.accounts import Account, clock_ahead_s
 from botbridge.errors import PlatformUnavailable
 from botbridge.platforms.telegram.errors import platform_errors
 from botbridge.platforms.telegram.request import BotRequest
+from botbridge.sentences import Sentence
 
 
 async def inquire(token: str, api_base_url: str, patience_s: float) -> Account:
@@ -39,7 +40,8 @@ async def inquire(token: str, api_base_url: str, patience_s: float) -> Account:
             with platform_errors(repeatable=True):
                 user = await bot.get_me()
     except TimeoutError as error:
-        raise PlatformUnavailable(f"Telegram did not answer within {patience_s:g} s") from error
+        reason = Sentence("Telegram did not answer within {seconds} s", seconds=f"{patience_s:g}")
+        raise PlatformUnavailable(reason) from error
     finally:
         await request.shutdown()
     return Account(
