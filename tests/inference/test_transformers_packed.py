@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,20 @@ def test_a_shape_that_comes_out_wrong_keeps_its_plain_layers() -> None:
     model = nn.ModuleDict({"a": random_linear(torch.float32), "b": random_linear(torch.float32)})
     assert replace_linears(model, _Wrong, 0.05) == 0
     assert {type(layer) for layer in model.children()} == {nn.Linear}
+
+
+def test_no_more_than_one_layer_lies_in_memory_twice() -> None:
+    """A model that was widened while it was read has no file behind it that the kernel could drop."""
+    blocks = nn.ModuleList(nn.ModuleDict({"a": random_linear(torch.float32)}) for _ in range(4))
+    plain = [weakref.ref(layer) for block in blocks for layer in block.children()]
+    kept: list[int] = []
+
+    def make(weight: Tensor, bias: Tensor | None) -> nn.Module:
+        kept.append(sum(layer() is not None for layer in plain))
+        return PackedLinear(weight, bias)
+
+    assert replace_linears(nn.ModuleDict({"blocks": blocks}), make, 0.05) == 4
+    assert kept == [4, 3, 2, 1]
 
 
 @needs_vnni

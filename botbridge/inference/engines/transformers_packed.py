@@ -64,6 +64,7 @@ def can_pack(dtype: torch.dtype) -> bool:
 def replace_linears(model: nn.Module, make: Make, most: float) -> int:
     """Put other layers in the place of a model's linear ones; how many were replaced.
 
+    Each is let go of before the next is made: a model that was widened to float32 would else lie in memory twice.
     What is left is copied out of the mapped weights file, so that nothing holds
     the file in memory any longer.
 
@@ -75,11 +76,10 @@ def replace_linears(model: nn.Module, make: Make, most: float) -> int:
     """
     fit: dict[torch.Size, bool] = {}
     replaced = 0
-    for path, parent in list(model.named_modules()):
-        if path.rpartition(".")[2] in ADAPTER_PARTS:
-            continue
-        for name, child in list(parent.named_children()):
-            weight, bias = weight_and_bias(child)
+    for path in [path for path, _ in model.named_modules() if path.rpartition(".")[2] not in ADAPTER_PARTS]:
+        parent = model.get_submodule(path)
+        for name in [name for name, _ in parent.named_children()]:
+            weight, bias = weight_and_bias(parent.get_submodule(name))
             if weight is None or weight.numel() < LEAST_NUMBERS or not fit.get(weight.shape, True):
                 continue
             layer = make(weight, bias)
