@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 from botbridge.app import engine_options, named_model
 from botbridge.errors import ModelDamaged, ModelNotFound
 from botbridge.inference.adapters import has_peft, known_adapters
-from botbridge.inference.choice import AUTO, engine_order, installed_engines
+from botbridge.inference.choice import AUTO, CUDA, engine_order, faster_engine, installed_engines
 from botbridge.inference.engines.safetensors_files import WeightsDamaged, count_numbers
 from botbridge.machine.doctor_facts import ChosenModel, Engines, Licence, ModelState, Status
 from botbridge.machine.figures import read_report
@@ -18,7 +18,16 @@ from botbridge.models.acceptance import read_acceptance
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.clearance import entry_of, named_licence, refusal, unknown_licence
 from botbridge.models.facts import CatalogueEntry
-from botbridge.models.fitting import Holding, MemoryNeed, StoredWeights, computes_bfloat16, memory_need
+from botbridge.models.fitting import (
+    Holding,
+    Judgement,
+    MemoryNeed,
+    StoredWeights,
+    Verdict,
+    computes_bfloat16,
+    first_that_fits,
+    memory_need,
+)
 from botbridge.models.licences import load_licences
 from botbridge.models.listing import names_of
 from botbridge.models.match_facts import Room
@@ -40,16 +49,30 @@ def look_at_model(
         ConfigError: no model can have the name that the settings give.
     """
     inference = settings.inference
-    installed = installed_engines() | ({"remote"} if find_spec("openai") is not None else set())
+    remote = {"remote"} if find_spec("openai") is not None else set()
+    installed = installed_engines()
     if inference.engine in {"remote", "echo"}:
-        return _without_files(settings), Engines(inference.engine, installed, (inference.engine,))
+        return _without_files(settings), Engines(inference.engine, installed | remote, (inference.engine,))
     named = named_model(settings)
     state, detail, files = _files(named, ModelStore(settings.home), told)
     entry = entry_of(load_catalogue(home=settings.home), named)
     found = _arrival(named, entry) if files is None else _here(files)
-    able = _engines_for(settings, found.weights, files, installed)
-    order = tuple(engine for engine in able if inference.engine in {AUTO, engine})
-    engines = Engines(inference.engine, installed, order)
+    serving = _serving(
+        settings, found.weights, files, entry, holding=holding_of(settings, machine), room=room_of(machine)
+    )
+    engines = Engines(
+        inference.engine,
+        installed | remote,
+        serving.order,
+        faster=faster_engine(
+            installed,
+            inference.slots,
+            has_gguf=found.weights.has_gguf,
+            has_adapters=_has_adapters(files),
+            device=inference.device,
+        ),
+        passed_over=serving.passed_over,
+    )
     chosen = ChosenModel(
         name=named.name,
         model=named.model,
@@ -57,7 +80,7 @@ def look_at_model(
         detail=detail,
         has_gguf=found.weights.has_gguf,
         has_safetensors=found.weights.has_safetensors,
-        need=_need(found.weights, engines.taken, entry, holding_of(settings, machine)),
+        need=serving.need,
         fetch_bytes=found.disk_bytes,
         pull_command=named.pull_command,
         comes_unasked=inference.model == DEFAULT_MODEL,
@@ -74,7 +97,14 @@ def holding_of(settings: Settings, machine: MachineFacts) -> Holding:
         kept_bytes=inference.cache_bytes,
         dtype=inference.dtype,
         computes_bfloat16=computes_bfloat16(machine.processor.flags),
+        on_gpu=_computes_on_gpu(inference.device, machine),
     )
+
+
+def _computes_on_gpu(device: str, machine: MachineFacts) -> bool:
+    """Tell where the engine transformers computes; `auto` is the GPU where there is one that torch was built for."""
+    has_gpu = machine.has_cuda_device and machine.torch is not None and machine.torch.cuda is not None
+    return device == CUDA or (device == AUTO and has_gpu)
 
 
 def room_of(machine: MachineFacts) -> Room:
@@ -85,23 +115,31 @@ def room_of(machine: MachineFacts) -> Room:
 def engines_for(settings: Settings, entry: CatalogueEntry) -> tuple[str, ...]:
     """Return the installed engines in the order in which they would be tried for a model, whatever its form."""
     inference = settings.inference
+    catalogue = load_catalogue(home=settings.home)
+    here = (_files_here(settings, catalogue.resolve(name)) for name in names_of(entry))
     reports = (read_report(settings.home, name) for name in names_of(entry))
     measured = next((report.order_for(inference.slots) for report in reports if report is not None), ())
     wanted = () if inference.engine == AUTO else (inference.engine,)
     return engine_order(
-        (*wanted, *measured), installed_engines(), has_gguf=True, has_safetensors=True, slots=inference.slots
+        (*wanted, *measured),
+        installed_engines(),
+        has_gguf=True,
+        has_safetensors=True,
+        slots=inference.slots,
+        has_adapters=not wanted and any(_has_adapters(files) for files in here),
+        device=inference.device,
     )
 
 
 def need_at_hand(
-    settings: Settings, holding: Holding, *, engine: str = AUTO, quantization: str | None = None
+    settings: Settings, machine: MachineFacts, *, engine: str | None = None, quantization: str | None = None
 ) -> MemoryNeed | None:
     """Return what the chosen model takes as it is here, or would come; None where its size is not known.
 
     Args:
         settings: The operator's decisions; their model is the chosen one.
-        holding: How it is held.
-        engine: What computes it, or `auto`.
+        machine: What the machine is.
+        engine: What computes it; None for what would serve with these settings.
         quantization: Another form than the one that is here, or would come.
 
     Raises:
@@ -119,16 +157,83 @@ def need_at_hand(
         if entry is None and not isinstance(named.source, GgufSource):
             raise
         files = None
-    found = _arrival(named, entry) if files is None else _here(files)
-    weights = found.weights
+    weights = (_arrival(named, entry) if files is None else _here(files)).weights
+    holding = holding_of(settings, machine)
     if quantization is not None:
         if entry is None:
             raise KeyError(quantization)
         weights = arrival_of(entry, quantization).weights
         holding = replace(holding, dtype="float32") if quantization == "F32" else holding
-        files = None
+    return _serving(settings, weights, files, entry, holding=holding, room=room_of(machine), engine=engine).need
+
+
+def serving_engine(settings: Settings, machine: MachineFacts) -> str | None:
+    """Return the engine that would serve the chosen model on this machine; None where none would, or none is known of.
+
+    Raises:
+        ConfigError: No model can have the name that the settings give.
+    """
+    try:
+        need = need_at_hand(settings, machine)
+    except ModelNotFound:
+        return None
+    return None if need is None or need.engine not in installed_engines() else need.engine
+
+
+@dataclass(frozen=True, slots=True)
+class _Serving:
+    """Which engine serves.
+
+    Attributes:
+        order: The engines that would be tried, the one that serves first.
+        need: What the model takes with that; None where its size is not known.
+        passed_over: What it would take with an engine that is tried before and does not fit; None where none is.
+    """
+
+    order: tuple[str, ...]
+    need: MemoryNeed | None
+    passed_over: MemoryNeed | None = None
+
+
+def _serving(
+    settings: Settings,
+    weights: StoredWeights,
+    files: ModelFiles | None,
+    entry: CatalogueEntry | None,
+    *,
+    holding: Holding,
+    room: Room,
+    engine: str | None = None,
+) -> _Serving:
+    """Find the engine that serves: of those that the worker tries the first for which there is memory.
+
+    Args:
+        engine: None for that of the settings.
+    """
+    wanted = engine or settings.inference.engine
     able = _engines_for(settings, weights, files, installed_engines())
-    return _need(weights, next((each for each in able if engine in {AUTO, each}), None), entry, holding)
+    order = tuple(each for each in able if wanted in {AUTO, each})
+    needs = [need for each in order if (need := _need(weights, each, entry, holding)) is not None]
+    need = first_that_fits(needs, room.memory_bytes)
+    if need is None:
+        return _Serving(order, _need(weights, next(iter(order), None), entry, holding))
+    first, ordered = needs[0], (need.engine, *(each for each in order if each != need.engine))
+    does_fit = Judgement(need, room.memory_bytes).verdict is not Verdict.DOES_NOT_FIT
+    return _Serving(ordered, need, first if does_fit and first is not need else None)
+
+
+def _files_here(settings: Settings, named: NamedModel) -> ModelFiles | None:
+    """Return a model's files with the adapters beside them; None where it is not here as it was pulled."""
+    try:
+        return ModelStore(settings.home).find_with_adapters(named)
+    except (ModelNotFound, ModelDamaged):
+        return None
+
+
+def _has_adapters(files: ModelFiles | None) -> bool:
+    """Tell whether an adapter can be computed with these files."""
+    known = () if files is None else known_adapters(files, has_peft=has_peft())
+    return any(not adapter.obstacle for adapter in known)
 
 
 def _need(
@@ -148,14 +253,14 @@ def _engines_for(
     settings: Settings, weights: StoredWeights, files: ModelFiles | None, installed: Collection[str]
 ) -> tuple[str, ...]:
     """Return the engines that the worker would try, best first."""
-    adapters = () if files is None else known_adapters(files, has_peft=has_peft())
     return engine_order(
         engine_options(settings).fastest_engines,
         installed,
         has_gguf=weights.has_gguf,
         has_safetensors=weights.has_safetensors,
         slots=settings.inference.slots,
-        has_adapters=any(not adapter.obstacle for adapter in adapters),
+        has_adapters=_has_adapters(files),
+        device=settings.inference.device,
     )
 
 

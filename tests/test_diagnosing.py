@@ -21,6 +21,7 @@ from botbridge.errors import ConfigError, PlatformUnavailable
 from botbridge.examining import ask, has_address
 from botbridge.machine.doctor_facts import Row, Status
 from botbridge.machine.probe import MachineFacts
+from botbridge.model_at_hand import engines_for, need_at_hand, serving_engine
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.hub import Hub
 from botbridge.models.manifest import QUICK_LIMIT_BYTES
@@ -143,9 +144,10 @@ async def test_a_processor_without_bfloat16_needs_twice_the_memory(pulled: Path)
 async def test_an_adapter_for_the_model_decides_the_engine_and_one_for_another_does_not(
     pulled: Path, hub: FakeHub
 ) -> None:
-    """As in the worker: transformers alone computes adapters."""
+    """As in the worker: transformers alone computes adapters. `plan` and `models match` take the same."""
     (config,) = (pulled / "models").rglob("config.json")
     config.with_name("model.gguf").write_bytes(b"GGUF")
+    entry = load_catalogue().find("qwen3-0.6b").model_copy(update={"source": load_catalogue().resolve(MODEL).source})
     for base, is_taken in (("org/other", False), (MODEL, True)):
         name = f"org/adapter-for-{base.rpartition('/')[2]}"
         hub.repository(name).commit(adapter_files(base))
@@ -153,6 +155,13 @@ async def test_an_adapter_for_the_model_decides_the_engine_and_one_for_another_d
         found = await doctor(pulled, INFERENCE__MODEL=MODEL)
         assert row("Engines", found).found.endswith("taken: transformers") is is_taken
         assert ("botbridge with transformers" in row("Memory (RAM)", found).needed) is is_taken
+        options = {"HOME": str(pulled), "INFERENCE__MODEL": MODEL}
+        settings = load_settings(options, env_file=pulled / ".env", secrets_dir=pulled / "secrets")
+        need = need_at_hand(settings, SERVER)
+        assert need is not None
+        assert (need.engine == "transformers") is is_taken
+        assert (serving_engine(settings, SERVER) == "transformers") is is_taken
+        assert (engines_for(settings, entry)[0] == "transformers") is is_taken
 
 
 async def test_weights_of_32_bits_are_seen_before_they_are_fetched(tmp_path: Path) -> None:

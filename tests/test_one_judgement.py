@@ -15,7 +15,7 @@ from botbridge.machine.doctor_machine import memory
 from botbridge.machine.figures import write_report
 from botbridge.machine.plan import Measured, measured_speed
 from botbridge.machine.plan_report import as_facts
-from botbridge.machine.probe import MachineFacts
+from botbridge.machine.probe import MachineFacts, TorchBuild
 from botbridge.machine.queueing import Speed
 from botbridge.model_at_hand import engines_for, holding_of, look_at_model, room_of
 from botbridge.models.catalogue import load_catalogue
@@ -61,10 +61,15 @@ SETTINGS: tuple[dict[str, str], ...] = (
 
 def said_by_doctor(settings: Settings, machine: MachineFacts) -> tuple[Verdict, str, str]:
     """Its verdict, the sentence that it is told in, and what all is made of."""
-    model, _ = look_at_model(settings, machine, lambda _: None)
+    model, engines = look_at_model(settings, machine, lambda _: None)
     assert model.need is not None
-    row = memory(Examined(machine, model))
-    verdict = {Status.OK: Verdict.FITS, Status.UPGRADE: Verdict.DOES_NOT_FIT, Status.UNKNOWN: Verdict.UNKNOWN}
+    row = memory(Examined(machine, model, engines))
+    verdict = {
+        Status.OK: Verdict.FITS,
+        Status.OPTIONAL: Verdict.FITS,
+        Status.UPGRADE: Verdict.DOES_NOT_FIT,
+        Status.UNKNOWN: Verdict.UNKNOWN,
+    }
     return verdict[row.status], row.upgrade.partition("; ")[0], row.needed.partition(": ")[2]
 
 
@@ -126,6 +131,55 @@ def test_all_three_say_the_same(tmp_path: Path, model: str, machine: MachineFact
         assert doctor[1] == plan[1]
     if doctor[0] is not Verdict.DOES_NOT_FIT:
         assert asked[2] == plan[2]
+
+
+needs_both = pytest.mark.skipif(
+    not {"llamacpp", "openvino"} <= installed_engines(), reason="`make setup` adds openvino, `make native` llamacpp"
+)
+
+
+@needs_both
+def test_where_the_engine_that_is_tried_first_does_not_fit_the_next_is_judged(tmp_path: Path) -> None:
+    """OpenVINO, the first for many, holds the weights twice; the worker goes on to llama.cpp."""
+    model, options = "mistral-7b-instruct-v0.1-gguf", {"INFERENCE__SLOTS": "8", "INFERENCE__CONTEXT_TOKENS": "512"}
+    settings = load_settings(
+        {"HOME": str(tmp_path), "INFERENCE__MODEL": model, **options}, env_file=tmp_path / ".env", secrets_dir=tmp_path
+    )
+    told = {}
+    for has_gb in (20, 8, 2):
+        machine = replace(SERVER, memory=replace(SERVER.memory, available_bytes=has_gb * GB))
+        doctor, plan = said_by_doctor(settings, machine), said_by_plan(settings, machine)
+        assert doctor[0] == plan[0] == said_by_match(settings, machine, model)[0]
+        assert doctor[2] == plan[2]
+        _, engines = look_at_model(settings, machine, lambda _: None)
+        told[has_gb] = doctor[0], engines.taken, engines.passed_over is not None
+    assert told == {
+        20: (Verdict.FITS, "openvino", False),
+        8: (Verdict.FITS, "llamacpp", True),
+        2: (Verdict.DOES_NOT_FIT, "llamacpp", False),
+    }
+
+
+def test_on_cuda_all_three_judge_the_engine_that_computes_there(tmp_path: Path) -> None:
+    """Of a GPU's memory nobody knows; what has to be there is told, and the rest is judged."""
+    settings = load_settings(
+        {"HOME": str(tmp_path), "INFERENCE__MODEL": "qwen3-1.7b", "INFERENCE__DEVICE": "cuda"},
+        env_file=tmp_path / ".env",
+        secrets_dir=tmp_path,
+    )
+    doctor, plan = said_by_doctor(settings, SERVER), said_by_plan(settings, SERVER)
+    assert doctor == plan == said_by_match(settings, SERVER, "qwen3-1.7b")
+    assert plan[0] is Verdict.UNKNOWN
+    assert "needs 1.1 GB and 5.5 GB of a GPU's, has 20.0 GB" in plan[1]
+    assert "botbridge with transformers" in plan[2]
+    assert said_by_doctor(settings, RELIC)[0] is Verdict.DOES_NOT_FIT
+
+
+def test_a_gpu_that_torch_is_built_for_is_computed_on_unasked(tmp_path: Path) -> None:
+    settings = load_settings({"HOME": str(tmp_path)}, env_file=tmp_path / ".env", secrets_dir=tmp_path)
+    with_gpu = replace(SERVER, has_cuda_device=True, torch=TorchBuild("2.13.0", "13.0"))
+    assert [holding_of(settings, machine).on_gpu for machine in (SERVER, with_gpu)] == [False, True]
+    assert not holding_of(settings, replace(with_gpu, torch=SERVER.torch)).on_gpu
 
 
 @pytest.mark.parametrize("engine", ["openvino", "transformers", "llamacpp"])

@@ -15,8 +15,10 @@ from botbridge.models.uses import Use
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from botbridge.models import match_facts
     from botbridge.models.catalogue import Catalogue
     from botbridge.models.match_facts import Answer, Match, Wish
+    from botbridge.settings import Settings
 
 SHOWN: Final = 10
 
@@ -85,7 +87,7 @@ def match(
         language_count=count,
         most_billions=_read(class_b, max_params),
         forms=_read(match_facts.forms_called, quantization) or any_form,
-        runtime=None if runtime is None else match_facts.Runtime(runtime),
+        runtime=_runtime(runtime, settings),
         use=use or "",
         permit=partial(permission, use=use or Use.PERSONAL, licences=load_licences()),
         holding=match_facts.low_end(holding) if low_end else holding,
@@ -100,6 +102,16 @@ def match(
     else:
         typer.echo("\n".join(match_page(answer, top, catalogue, language_of(lang))))
     raise typer.Exit(0 if answer.matches else 1)
+
+
+def _runtime(asked: Runtime | None, settings: Settings) -> match_facts.Runtime | None:
+    """Return what has to compute a model: what was asked for, else on a GPU the one engine that does."""
+    from botbridge.inference.choice import CUDA
+    from botbridge.models import match_facts
+
+    if asked is not None:
+        return match_facts.Runtime(asked)
+    return match_facts.Runtime.TRANSFORMERS if settings.inference.device == CUDA else None
 
 
 def facts_of(answer: Answer, wish: Wish, catalogue: Catalogue) -> dict[str, Any]:

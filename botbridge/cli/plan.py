@@ -73,11 +73,11 @@ def plan(
     options = {"INFERENCE__MODEL": model, "INFERENCE__SLOTS": None if slots is None else str(slots)}
     settings = prepare(options, quiet=True)
     prices = load_prices(settings.home)
-    measured = _measured(settings, engine, tokens_per_s)
+    machine = LocalProbe().look(settings.home)
+    measured = measure_of(settings, machine, engine=engine, tokens_per_s=tokens_per_s)
     load = Load(users, messages_per_day, peak_share, history_tokens)
     talk = Talk(prompt_tokens, reply_tokens, reply_variation)
     service = Service(measured.speed, talk, settings.inference.slots)
-    machine = LocalProbe().look(settings.home)
     memory = planned_memory(settings, machine, measured, engine=engine, quantization=quantization)
     made = make_plan(
         settings.inference.model, measured, load, service, memory=memory, prices=prices, terms=terms, wait_s=wait_s
@@ -90,17 +90,35 @@ def plan(
         draw_plot(wait_chart(made), plot)
 
 
-def _measured(settings: Settings, engine: str | None, tokens_per_s: float | None) -> Measured:
+def measure_of(
+    settings: Settings, machine: MachineFacts, *, engine: str | None, tokens_per_s: float | None
+) -> Measured:
+    """Return how fast the chosen model is with the engine that serves it here, or with another that is named.
+
+    Args:
+        settings: The operator's decisions.
+        machine: What the machine is.
+        engine: None for the one that would serve.
+        tokens_per_s: Of one answer alone: nothing that was measured counts.
+
+    Raises:
+        NotMeasured: Nothing was measured of this model with this engine.
+    """
     from botbridge.app import named_model
+    from botbridge.inference.choice import AUTO
     from botbridge.machine.figures import read_report
     from botbridge.machine.plan import Measured, measured_speed
     from botbridge.machine.queueing import Speed
+    from botbridge.model_at_hand import serving_engine
 
     if tokens_per_s is not None:
         return Measured(Speed.guessed(tokens_per_s))
     name = named_model(settings).model
-    inference = settings.inference
-    return measured_speed(read_report(settings.home, name), engine or inference.engine, name, inference.slots)
+    inference, report = settings.inference, read_report(settings.home, name)
+    wanted = engine or inference.engine
+    if wanted == AUTO and report is not None:
+        wanted = serving_engine(settings, machine) or AUTO
+    return measured_speed(report, wanted, name, inference.slots)
 
 
 def planned_memory(
@@ -127,13 +145,13 @@ def planned_memory(
     from botbridge.errors import ModelNotFound
     from botbridge.inference.choice import AUTO
     from botbridge.machine.plan import NO_MODEL_HERE, PlannedMemory
-    from botbridge.model_at_hand import holding_of, need_at_hand
+    from botbridge.model_at_hand import need_at_hand
     from botbridge.models.fitting import Judgement
 
     wanted = measured.engine or engine or settings.inference.engine
     computing = AUTO if wanted in NO_MODEL_HERE else wanted
     try:
-        need = need_at_hand(settings, holding_of(settings, machine), engine=computing, quantization=quantization)
+        need = need_at_hand(settings, machine, engine=computing, quantization=quantization)
     except ModelNotFound:
         if wanted not in NO_MODEL_HERE:
             raise

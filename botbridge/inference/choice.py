@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import Final
 
 AUTO: Final = "auto"
+CUDA: Final = "cuda"
 
 NEEDED_MODULES: Final = {"transformers": "torch", "llamacpp": "llama_cpp", "openvino": "openvino"}
 """What each engine that computes needs to be installed."""
@@ -41,6 +42,7 @@ def engine_order(
     has_safetensors: bool,
     slots: int,
     has_adapters: bool = False,
+    device: str = AUTO,
 ) -> tuple[str, ...]:
     """Return the engines to try, best first.
 
@@ -52,6 +54,7 @@ def engine_order(
         has_safetensors: It is here as safetensors.
         slots: How many answers are to run side by side.
         has_adapters: Adapters for it are here, which only transformers computes; that counts for more than speed.
+        device: The setting: only transformers computes on `cuda`.
 
     >>> engine_order((), {"transformers", "openvino"}, has_gguf=True, has_safetensors=True, slots=4)
     ('openvino', 'transformers')
@@ -63,9 +66,12 @@ def engine_order(
     ('transformers',)
     >>> engine_order((), {"transformers", "llamacpp"}, has_gguf=True, has_safetensors=True, slots=4, has_adapters=True)
     ('transformers', 'llamacpp')
+    >>> engine_order((), {"transformers", "llamacpp"}, has_gguf=True, has_safetensors=True, slots=4, device="cuda")
+    ('transformers',)
     """
     first = ("transformers",) if has_adapters else ()
-    able = {"transformers": has_safetensors, "llamacpp": has_gguf, "openvino": has_gguf}
+    reads_gguf = has_gguf and device != CUDA
+    able = {"transformers": has_safetensors, "llamacpp": reads_gguf, "openvino": reads_gguf}
     return tuple(
         engine
         for engine in dict.fromkeys((*first, *measured, *unmeasured_order(slots)))
@@ -78,12 +84,17 @@ def unmeasured_order(slots: int) -> tuple[str, ...]:
     return FASTEST_FOR_MANY if slots >= MANY_SLOTS else FASTEST_FIRST
 
 
-def unreadable(*, has_gguf: bool) -> str:
+def unreadable(*, has_gguf: bool, device: str = AUTO) -> str:
     """Say why no engine was tried, with the commands that add one.
 
     >>> unreadable(has_gguf=True)
     'no engine that is installed reads a GGUF; `make setup` adds openvino, `make native` llamacpp'
     """
+    if has_gguf and device == CUDA:
+        return (
+            "on the device cuda only the engine transformers computes, and of this model there are no safetensors, "
+            "which it reads; BOTBRIDGE_INFERENCE__DEVICE=auto lets the others compute on the CPU"
+        )
     if not has_gguf:
         return "no engine reads this model: there is neither a GGUF nor safetensors of it"
     return (
@@ -92,13 +103,27 @@ def unreadable(*, has_gguf: bool) -> str:
     )
 
 
-def missing_note(installed: Collection[str], slots: int, *, has_gguf: bool) -> str | None:
-    """Tell the operator of a faster engine that this model could have; None when there is none.
+def faster_engine(
+    installed: Collection[str], slots: int, *, has_gguf: bool, has_adapters: bool = False, device: str = AUTO
+) -> str | None:
+    """Return the engine that is not installed and would be faster than those that are; None where there is none.
 
-    >>> missing_note({"transformers", "openvino"}, 4, has_gguf=True)
-    'The engine llamacpp is not installed and would be faster; `make native` adds it.'
+    On `cuda`, and where adapters are here, transformers is the only one that serves.
+
+    >>> faster_engine({"openvino"}, 4, has_gguf=True), faster_engine({"openvino"}, 4, has_gguf=True, device="cuda")
+    ('llamacpp', None)
     """
     fastest = unmeasured_order(slots)[0]
-    if not has_gguf or fastest in installed:
+    is_bound = has_adapters or device == CUDA
+    return None if is_bound or not has_gguf or fastest in installed else fastest
+
+
+def missing_note(fastest: str | None) -> str | None:
+    """Tell the operator of a faster engine that this model could have; None when there is none.
+
+    >>> missing_note("llamacpp")
+    'The engine llamacpp is not installed and would be faster; `make native` adds it.'
+    """
+    if fastest is None:
         return None
     return f"The engine {fastest} is not installed and would be faster; `{ADDED_BY[fastest]}` adds it."

@@ -23,7 +23,7 @@ from multiprocessing.connection import wait
 from multiprocessing.queues import Queue
 
 from botbridge.inference.adapters import adapters_without, has_peft, known_adapters
-from botbridge.inference.choice import AUTO, engine_order, installed_engines, missing_note, unreadable
+from botbridge.inference.choice import AUTO, engine_order, faster_engine, installed_engines, missing_note, unreadable
 from botbridge.inference.engines.base import Engine, EngineInfo, describe
 from botbridge.inference.loop import WorkerLoop
 from botbridge.inference.options import EngineOptions
@@ -110,6 +110,7 @@ def load_engine(
         raise ValueError("there is no model to choose an engine for")
     installed = installed_engines()
     has_gguf = files.gguf is not None
+    has_adapters = any(not adapter.obstacle for adapter in known_adapters(files, has_peft=has_peft()))
     fatal = dict(assignment.fatal_engines)
     notes = [f"The engine {name} is left out: with it, {fate}." for name, fate in fatal.items()]
     for name in engine_order(
@@ -118,7 +119,8 @@ def load_engine(
         has_gguf=has_gguf,
         has_safetensors=files.has_safetensors,
         slots=options.slots,
-        has_adapters=any(not adapter.obstacle for adapter in known_adapters(files, has_peft=has_peft())),
+        has_adapters=has_adapters,
+        device=options.device,
     ):
         tell(Loading(assignment.generation, name))
         try:
@@ -127,10 +129,13 @@ def load_engine(
         except Exception as error:  # noqa: BLE001 - whatever one engine cannot do, the next may
             notes.append(f"The engine {name} could not load the model: {describe(error)}.")
         else:
-            if note := missing_note(installed, options.slots, has_gguf=has_gguf):
+            faster = faster_engine(
+                installed, options.slots, has_gguf=has_gguf, has_adapters=has_adapters, device=options.device
+            )
+            if note := missing_note(faster):
                 notes.append(note)
             return engine, replace(info, notes=(*info.notes, *notes))
-    raise ValueError(" ".join(notes) or unreadable(has_gguf=has_gguf))
+    raise ValueError(" ".join(notes) or unreadable(has_gguf=has_gguf, device=options.device))
 
 
 def create_engine(name: str, assignment: Assignment, results: Queue[FromWorker]) -> Engine:

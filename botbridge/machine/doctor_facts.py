@@ -91,12 +91,17 @@ class Engines:
     Attributes:
         wanted: The setting: `auto`, or one by name.
         installed: Those that are here, `remote` among them.
-        order: What would be tried for the chosen model, best first.
+        order: What would be tried for the chosen model, the one that serves first.
+        faster: One that is not here and would be faster; None where there is none.
+        passed_over: What the model would take with an engine that is tried before the one that serves, and for which
+            there is no memory; None where none is.
     """
 
     wanted: str
     installed: Collection[str]
     order: Sequence[str]
+    faster: str | None = None
+    passed_over: MemoryNeed | None = None
 
     @property
     def taken(self) -> str | None:

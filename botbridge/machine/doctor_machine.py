@@ -42,6 +42,8 @@ def memory(examined: Examined) -> Row:
         return Row(MEMORY, found, needed, Status.UNKNOWN, upgrade, model.pull_command)
     judgement = Judgement(model.need, has_bytes)
     match judgement.verdict:
+        case Verdict.FITS if examined.engines is not None and examined.engines.passed_over is not None:
+            return _memory_with_another(found, judgement, examined.engines.passed_over)
         case Verdict.FITS:
             return Row(MEMORY, found, _memory_needed(model.need))
         case Verdict.UNKNOWN:
@@ -51,6 +53,18 @@ def memory(examined: Examined) -> Row:
             more, how = _more_memory(machine, model.need.kept_bytes, judgement.short_bytes)
             lacking = clauses([judgement.sentence, more])
             return Row(MEMORY, found, _memory_needed(model.need), Status.UPGRADE, lacking, how)
+
+
+def _memory_with_another(found: str, judgement: Judgement, tried: MemoryNeed) -> Row:
+    """Say that it fits with one engine, and how the one that does not is kept from being tried."""
+    upgrade = Sentence(
+        "with {engine}, which is tried first, it {judgement}; it fits with {other}",
+        engine=tried.engine,
+        judgement=Judgement(tried, judgement.has_bytes).sentence,
+        other=judgement.need.engine,
+    )
+    how = f"echo BOTBRIDGE_INFERENCE__ENGINE={judgement.need.engine} >> .env"
+    return Row(MEMORY, found, _memory_needed(judgement.need), Status.OPTIONAL, upgrade, how)
 
 
 def _memory_of_the_service(machine: MachineFacts, found: str) -> Row:

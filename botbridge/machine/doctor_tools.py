@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from botbridge.inference.choice import ADDED_BY, FASTEST_FIRST
+from botbridge.inference.choice import ADDED_BY
 from botbridge.machine.doctor_facts import ChosenModel, Engines, Examined, ModelState, Row, Status
 from botbridge.machine.probe import Tool
 from botbridge.sentences import Sentence, clauses, either
@@ -97,10 +97,9 @@ def engine(examined: Examined) -> Row:
     needed = Sentence("one that computes {forms}", forms=forms)
     if engines.taken is None:
         return Row(ENGINES, found, needed, Status.UPGRADE, *_missing_engine(engines, forms))
-    fastest = FASTEST_FIRST[0]
-    if engines.wanted == "auto" and model.has_gguf and fastest not in engines.installed:
-        upgrade = Sentence("{engine} would be faster", engine=fastest)
-        return Row(ENGINES, found, needed, Status.OPTIONAL, upgrade, ADDED_BY[fastest])
+    if engines.wanted == "auto" and engines.faster is not None:
+        upgrade = Sentence("{engine} would be faster", engine=engines.faster)
+        return Row(ENGINES, found, needed, Status.OPTIONAL, upgrade, ADDED_BY[engines.faster])
     return Row(ENGINES, found, needed)
 
 

@@ -7,13 +7,13 @@ say what the machine can hold beside other programs (`machine.probe.Memory`).
 
 Covered: engines that hold the weights twice, number formats that the processor
 does not compute with, a cache of unknown size, which leaves the answer open.
-Not covered: the memory of a GPU; what loading takes for a moment; what
-INFERENCE__QUANTIZE=int8 saves.
+Not covered: the memory of a GPU, of which it is said how much has to be there; what INFERENCE__QUANTIZE=int8 saves.
+What loading takes for a moment is less than what is reckoned (docs/performance.md, "What a worker takes").
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -99,6 +99,7 @@ class Holding:
         kept_bytes: What conversations may keep between turns.
         dtype: `auto`, `float32` or `bfloat16`.
         computes_bfloat16: Whether the processor does.
+        on_gpu: The engine transformers computes on a GPU, which always does.
     """
 
     conversations: int = 1
@@ -106,11 +107,12 @@ class Holding:
     kept_bytes: int = 0
     dtype: str = "auto"
     computes_bfloat16: bool = True
+    on_gpu: bool = False
 
     @property
     def widens(self) -> bool:
         """Whether the engine transformers takes float32, at twice the memory of 16 bits."""
-        return self.dtype == "float32" or (self.dtype == "auto" and not self.computes_bfloat16)
+        return self.dtype == "float32" or (self.dtype == "auto" and not (self.computes_bfloat16 or self.on_gpu))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,8 @@ class MemoryNeed:
         overhead_bytes: Service, worker and engine by themselves.
         conversations: So many answers run side by side.
         conversation_tokens: So long each of them may be by this reckoning.
+        on_gpu: Weights, cache and what is kept lie in a GPU's memory, which nobody looks at; the machine's own holds
+            the rest.
     """
 
     engine: str
@@ -135,16 +139,23 @@ class MemoryNeed:
     overhead_bytes: int
     conversations: int
     conversation_tokens: int
+    on_gpu: bool = False
+
+    @property
+    def gpu_bytes(self) -> int:
+        """What is known to be needed of a GPU's memory."""
+        return self.weights_bytes + (self.cache_bytes or 0) + self.kept_bytes if self.on_gpu else 0
 
     @property
     def least_bytes(self) -> int:
-        """All that is known to be needed."""
-        return self.weights_bytes + (self.cache_bytes or 0) + self.kept_bytes + self.overhead_bytes
+        """All that is known to be needed of the machine's memory."""
+        computed = 0 if self.on_gpu else self.weights_bytes + (self.cache_bytes or 0) + self.kept_bytes
+        return computed + self.overhead_bytes
 
     @property
     def needed_bytes(self) -> int | None:
-        """All that is needed; None where the cache's size is not known."""
-        return None if self.cache_bytes is None else self.least_bytes
+        """All that is needed of it; None where the cache's size is not known, or a GPU's memory is needed, too."""
+        return None if self.cache_bytes is None or self.on_gpu else self.least_bytes
 
     @property
     def sentence(self) -> Sentence:
@@ -188,7 +199,7 @@ class Judgement:
         """Whether it fits."""
         if self.has_bytes is not None and self.need.least_bytes > self.has_bytes:
             return Verdict.DOES_NOT_FIT
-        return Verdict.UNKNOWN if self.need.cache_bytes is None or self.has_bytes is None else Verdict.FITS
+        return Verdict.UNKNOWN if self.need.needed_bytes is None or self.has_bytes is None else Verdict.FITS
 
     @property
     def short_bytes(self) -> int:
@@ -203,6 +214,8 @@ class Judgement:
         """
         fails = self.verdict is Verdict.DOES_NOT_FIT
         needs = (enough_text if fails else size_text)(self.need.least_bytes)
+        if self.need.on_gpu:
+            needs = Sentence("{size} and {more} of a GPU's", size=needs, more=size_text(self.need.gpu_bytes))
         if self.need.cache_bytes is None:
             needs = Sentence("{size} and a cache of unknown size", size=needs)
         if self.has_bytes is None:
@@ -263,7 +276,19 @@ def memory_need(
         overhead_bytes=SERVICE_BYTES + worker_bytes(engine, weights_bytes),
         conversations=holding.conversations,
         conversation_tokens=tokens,
+        on_gpu=holding.on_gpu and engine == "transformers",
     )
+
+
+def first_that_fits(needs: Sequence[MemoryNeed], has_bytes: int | None) -> MemoryNeed | None:
+    """Return what serves of several engines, best first: the first that fits, else the one that lacks the least.
+
+    Args:
+        needs: What a model takes with each engine.
+        has_bytes: What the machine can hold; None for no bound that is known.
+    """
+    fitting = (need for need in needs if Judgement(need, has_bytes).verdict is not Verdict.DOES_NOT_FIT)
+    return next(fitting, None) or min(needs, key=lambda need: need.least_bytes, default=None)
 
 
 def worker_bytes(engine: str, weights_bytes: int) -> int:

@@ -61,10 +61,10 @@ SEARCH: Final = "botbridge models search"
 
 
 def offers(entry: CatalogueEntry, wish: Wish) -> list[Offer]:
-    """Return the ways to run a model that a wish allows: each form by the engine that would be taken for it.
+    """Return the ways to run a model that a wish allows: each form with each engine that computes it.
 
     What can be pulled comes first, then what an installed engine computes, then the quantized before the whole, then
-    the most exact.
+    the most exact, then the engine that is tried first.
     """
     installed = list(wish.engines_for(entry))
     found = [
@@ -74,11 +74,8 @@ def offers(entry: CatalogueEntry, wish: Wish) -> list[Offer]:
         for form in _forms(entry, runtime)
         if form in wish.forms and (offer := _offer(entry, runtime, form, wish)) is not None
     ]
-    by_form: dict[str, Offer] = {}
-    for offer in found:
-        by_form.setdefault(offer.form, offer)
     return sorted(
-        by_form.values(),
+        found,
         key=lambda offer: (
             not offer.is_offered,
             offer.runtime.engine not in installed,

@@ -90,6 +90,14 @@ def test_the_engine_of_the_settings_is_the_one_that_is_offered(monkeypatch: pyte
     )
 
 
+def test_on_cuda_the_engine_that_computes_there_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOTBRIDGE_INFERENCE__DEVICE", "cuda")
+    found = printed("--need", "chat", "--max-params", "0.6B")["matches"]
+    assert {each["runtime"] for each in found} == {"transformers"}
+    assert {each["memory_verdict"] for each in found} == {"not known whether it fits"}
+    assert complaints("match", printed("--need", "chat", "--max-params", "0.6B")) == []
+
+
 def test_where_nothing_fits_the_exit_code_is_1_and_advice_is_given() -> None:
     done = run("--languages", "xx")
     assert done.exit_code == 1

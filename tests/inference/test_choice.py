@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from botbridge.inference.choice import ADDED_BY, engine_order, installed_engines, missing_note
+from botbridge.inference.choice import (
+    ADDED_BY,
+    engine_order,
+    faster_engine,
+    installed_engines,
+    missing_note,
+    unreadable,
+)
 from botbridge.inference.engines.base import EngineInfo
 from botbridge.inference.engines.echo import EchoEngine
 from botbridge.inference.engines.loaders import LLAMACPP_SPINS, loader
@@ -69,10 +76,23 @@ def test_transformers_is_always_installed() -> None:
 
 
 def test_a_faster_engine_that_is_missing_is_named_with_its_command() -> None:
-    assert "make native" in (missing_note(ALL - {"llamacpp"}, 4, has_gguf=True) or "")
-    assert "make setup" in (missing_note(ALL - {"openvino"}, 8, has_gguf=True) or "")
-    assert missing_note(ALL, 4, has_gguf=True) is None
-    assert missing_note(ALL - {"llamacpp"}, 4, has_gguf=False) is None
+    assert "make native" in (missing_note(faster_engine(ALL - {"llamacpp"}, 4, has_gguf=True)) or "")
+    assert "make setup" in (missing_note(faster_engine(ALL - {"openvino"}, 8, has_gguf=True)) or "")
+    assert missing_note(faster_engine(ALL, 4, has_gguf=True)) is None
+    assert faster_engine(ALL - {"llamacpp"}, 4, has_gguf=False) is None
+
+
+def test_where_only_one_engine_serves_no_other_would_be_faster() -> None:
+    alone = ALL - {"llamacpp"}
+    assert faster_engine(alone, 4, has_gguf=True, device="cuda") is None
+    assert faster_engine(alone, 4, has_gguf=True, has_adapters=True) is None
+
+
+def test_on_cuda_transformers_is_tried_alone_whatever_was_measured_on_the_processor() -> None:
+    order = engine_order(("llamacpp",), ALL, has_gguf=True, has_safetensors=True, slots=4, device="cuda")
+    assert order == ("transformers",)
+    assert engine_order((), ALL, has_gguf=True, has_safetensors=False, slots=4, device="cuda") == ()
+    assert "BOTBRIDGE_INFERENCE__DEVICE=auto" in unreadable(has_gguf=True, device="cuda")
 
 
 def load(

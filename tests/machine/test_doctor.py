@@ -291,7 +291,8 @@ def test_torch_is_missed_by_the_engine_that_computes_with_it() -> None:
     ("engines", "status", "how"),
     [
         (ALL_ENGINES, OK, ""),
-        (Engines("auto", {"openvino"}, ("openvino",)), OPTIONAL, "make native"),
+        (Engines("auto", {"openvino"}, ("openvino",), faster="llamacpp"), OPTIONAL, "make native"),
+        (Engines("auto", {"transformers"}, ("transformers",)), OK, ""),
         (Engines("openvino", {"openvino"}, ("openvino",)), OK, ""),
         (Engines("auto", {"transformers"}, ()), UPGRADE, "make setup"),
         (Engines("llamacpp", {"openvino"}, ()), UPGRADE, "make native"),
@@ -302,6 +303,19 @@ def test_an_engine_is_here_that_computes_the_model(engines: Engines, status: Sta
     found = row("Engines", examined(engines=engines))
     assert found.status is status
     assert how in found.how
+
+
+def test_an_engine_that_is_tried_first_and_does_not_fit_is_told_with_what_keeps_it_from_being_tried() -> None:
+    assert SEVEN_B.need is not None
+    twice = replace(SEVEN_B.need, engine="openvino", weights_bytes=2 * SEVEN_B.need.weights_bytes)
+    engines = replace(ALL_ENGINES, passed_over=twice)
+    machine = replace(SERVER, memory=replace(SERVER.memory, available_bytes=8 * GB))
+    found = row("Memory (RAM)", examined(machine, SEVEN_B, engines=engines))
+    assert found.status is OPTIONAL
+    assert found.upgrade == (
+        "with openvino, which is tried first, it does not fit: needs 10.1 GB, has 8.0 GB; it fits with llamacpp"
+    )
+    assert found.how == "echo BOTBRIDGE_INFERENCE__ENGINE=llamacpp >> .env"
 
 
 def test_the_model_is_here_or_the_command_that_fetches_it_is_told() -> None:
