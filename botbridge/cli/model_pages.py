@@ -23,7 +23,7 @@ from botbridge.cli.model_words import (
     task_word,
     yes_or_no,
 )
-from botbridge.cli.tables import Page, Table
+from botbridge.cli.tables import Page, Table, fits
 from botbridge.conversation.texts import Language
 from botbridge.logs import escape
 from botbridge.models.facts import SOURCED, CatalogueEntry, Source
@@ -40,21 +40,31 @@ _NUMBERS: Final = frozenset({"parameters", "class", "context", "languages", "spe
 
 
 def list_page(
-    listed: Sequence[Listed], columns: Sequence[str], total: int, words: Language, *, on_terminal: bool
+    listed: Sequence[Listed],
+    columns: Sequence[str],
+    total: int,
+    words: Language,
+    *,
+    width: int | None = None,
+    optional: Sequence[str] = (),
 ) -> Page:
     """Return the table of `models list` and what its signs mean.
 
     Args:
         total: Of the catalogue.
-        on_terminal: Lines are short; elsewhere each model that is not here has the command that fetches it.
+        width: Of a terminal's line, in columns; None where no person reads: there each model that is not here has the
+            command that fetches it.
+        optional: Columns that are left out, one after the other, until no word has to be broken.
     """
     if not listed:
         return (words.say("No model of the catalogue fits; it holds {number}.", number=total),)
-    table = Table(
-        tuple(column_word(name, words) for name in columns),
-        tuple(tuple(_listed_cell(each, name, words, on_terminal=on_terminal) for name in columns) for each in listed),
-        frozenset(place for place, name in enumerate(columns) if name in _NUMBERS),
-    )
+    going = [name for name in optional if name in columns]
+    left_out: list[str] = []
+    table = _listed_table(listed, columns, words, on_terminal=width is not None)
+    while width is not None and going and not fits(table, width):
+        left_out.append(going.pop(0))
+        columns = [name for name in columns if name not in left_out]
+        table = _listed_table(listed, columns, words, on_terminal=True)
     legend = [words.say("{number} of {total} models; {sign}: not known", number=len(listed), total=total, sign=UNKNOWN)]
     if "speed" in columns:
         legend.append(words.say("speed here: what `botbridge bench` has measured, one person being answered"))
@@ -62,7 +72,18 @@ def list_page(
         legend.append(
             words.say("scores come from different sources: `botbridge models compare` tells which go together")
         )
+    if left_out:
+        named = ", ".join(column_word(name, words) for name in left_out)
+        legend.append(words.say("left out for want of width: {columns}; --columns names what is shown", columns=named))
     return (table, *legend)
+
+
+def _listed_table(listed: Sequence[Listed], columns: Sequence[str], words: Language, *, on_terminal: bool) -> Table:
+    return Table(
+        tuple(column_word(name, words) for name in columns),
+        tuple(tuple(_listed_cell(each, name, words, on_terminal=on_terminal) for name in columns) for each in listed),
+        frozenset(place for place, name in enumerate(columns) if name in _NUMBERS),
+    )
 
 
 def _listed_cell(each: Listed, column: str, words: Language, *, on_terminal: bool) -> str:

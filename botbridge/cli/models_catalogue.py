@@ -68,9 +68,17 @@ def list_models(
     from botbridge.cli.model_pages import list_page
     from botbridge.cli.model_words import language_of
     from botbridge.cli.printing import note
-    from botbridge.cli.tables import is_terminal, print_page
+    from botbridge.cli.tables import is_terminal, print_page, width_of_lines
     from botbridge.models.catalogue import load_catalogue
-    from botbridge.models.listing import COLUMNS, USUAL_COLUMNS, Filter, names_more_languages, ordered, wanted
+    from botbridge.models.listing import (
+        COLUMNS,
+        FIRST_TO_GO,
+        USUAL_COLUMNS,
+        Filter,
+        names_more_languages,
+        ordered,
+        wanted,
+    )
     from botbridge.models.reports import entry_facts, source_facts
     from botbridge.models.store import ModelStore
     from botbridge.settings import load_settings
@@ -100,7 +108,9 @@ def list_models(
         typer.echo(json.dumps(facts, indent=2))
         return
     words = language_of(lang)
-    print_page(list_page(found, names, len(everything), words, on_terminal=is_terminal()), words)
+    width = width_of_lines() if is_terminal() else None
+    optional = () if columns else FIRST_TO_GO
+    print_page(list_page(found, names, len(everything), words, width=width, optional=optional), words)
     for manifest, at in installed:
         typer.echo(_installed_line(manifest, at))
     if language and (more := names_more_languages(everything, language)):

@@ -12,7 +12,7 @@ import io
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 from unicodedata import bidirectional
 
 import typer
@@ -104,13 +104,60 @@ def drawn(part: Table | str, language: Language, width: int) -> str:
         return "\n".join(balanced(lines) if language.is_right_to_left else lines)
     form = box.HORIZONTALS if part.ruled else box.SIMPLE_HEAD
     table = RichTable(box=form, padding=(0, 1), pad_edge=False, show_lines=part.ruled)
+    widths = column_widths(part, width)
     for place, name in enumerate(part.columns):
-        table.add_column(_cell(name, language), justify="right" if place in part.numbers else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if place in part.numbers else "left"
+        table.add_column(_cell(name, language), justify=justify, overflow="fold", width=widths[place])
     for row in part.rows:
         table.add_row(*(_cell(text, language) for text in row))
     console.print(table)
     # Rich begins and ends a table of this form with a line of blanks.
     return "\n".join(_line(line, language) for line in written.getvalue().split("\n") if line.strip())
+
+
+def fits(part: Table, width: int) -> bool:
+    """Tell whether a table can be drawn without breaking a word, or anything in its first column, which is copied."""
+    return sum(_least_widths(part)) <= _room(part, width)
+
+
+def column_widths(part: Table, width: int) -> Sequence[int | None]:
+    """Return how wide each column is drawn so that no word is broken; None leaves it to Rich where that cannot be.
+
+    >>> column_widths(Table(("model", "use"), (("gpt2", "a first try of it all"),)), 20)
+    [5, 10]
+    """
+    least, most = _least_widths(part), _most_widths(part)
+    spare = _room(part, width) - sum(least)
+    if spare < 0:
+        return [None] * len(part.columns)
+    widths = list(least)
+    for place in sorted(range(len(widths)), key=lambda place: most[place] - least[place]):
+        more = min(spare, most[place] - least[place])
+        widths[place] += more
+        spare -= more
+    return widths
+
+
+def _room(part: Table, width: int) -> int:
+    """Return what is left for cells: Rich puts a blank before and after a line, and three between two cells."""
+    return width - 2 - 3 * (len(part.columns) - 1)
+
+
+def _most_widths(part: Table) -> list[int]:
+    from rich.cells import cell_len
+
+    return [max(cell_len(line) for cell in cells for line in cell.split("\n")) for cells in _by_column(part)]
+
+
+def _least_widths(part: Table) -> list[int]:
+    from rich.cells import cell_len
+
+    words = [max((cell_len(word) for cell in cells for word in cell.split()), default=0) for cells in _by_column(part)]
+    return [_most_widths(part)[0], *words[1:]]
+
+
+def _by_column(part: Table) -> Iterator[tuple[str, ...]]:
+    return zip(part.columns, *part.rows, strict=True)
 
 
 def plain(part: Table | str, language: Language) -> str:

@@ -186,6 +186,9 @@ COLUMNS: Final[Mapping[str, Column]] = {
 """Every column, by the name that --columns and --sort take."""
 
 USUAL_COLUMNS: Final = ("model", "parameters", "context", "licence", "open", "arabic", "speed", "here")
+FIRST_TO_GO: Final = ("open", "context", "arabic", "here")
+"""Of the usual columns those that a narrow terminal does without, the first of them before the others."""
+
 SCORES: Final = {"mmlu": "MMLU", "hellaswag": "HellaSwag", "gsm8k": "GSM8K", "arc-c": "ARC-C"}
 """The columns that are published scores."""
 

@@ -13,7 +13,7 @@ from botbridge.cli.tables import Page, Table, drawn, plain
 from botbridge.cli.tongue import Tongue
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.comparing import compare
-from botbridge.models.listing import USUAL_COLUMNS, Listed
+from botbridge.models.listing import FIRST_TO_GO, USUAL_COLUMNS, Listed
 
 CATALOGUE = load_catalogue()
 LISTED = tuple(Listed(entry) for entry in CATALOGUE.entries)
@@ -34,12 +34,27 @@ def lines(page: Page, tongue: Tongue) -> list[str]:
 @pytest.mark.parametrize("tongue", list(Tongue))
 def test_every_page_fits_80_columns(tongue: Tongue) -> None:
     words = language_of(tongue)
-    pages = [list_page(LISTED, USUAL_COLUMNS, len(LISTED), words, on_terminal=True)]
+    pages = [list_page(LISTED, USUAL_COLUMNS, len(LISTED), words, width=TERMINAL)]
     pages += [show_page(each, CATALOGUE.sources, {}, words) for each in LISTED]
     chosen = [CATALOGUE.find(model) for model in COMPARED]
     pages.append(compare_page([Listed(each) for each in chosen], compare(chosen), CATALOGUE.sources, words, TERMINAL))
     for page in pages:
         assert [line for line in lines(page, tongue) if cell_len(line) > TERMINAL] == []
+
+
+@pytest.mark.parametrize("tongue", list(Tongue))
+def test_in_the_list_every_name_stands_whole_and_what_had_no_room_is_told(tongue: Tongue) -> None:
+    """A name that is broken in two cannot be copied."""
+    words = language_of(tongue)
+    page = list_page(LISTED, USUAL_COLUMNS, len(LISTED), words, width=TERMINAL, optional=FIRST_TO_GO)
+    shown = lines(page, tongue)
+    assert [line for line in shown if cell_len(line) > TERMINAL] == []
+    for entry in CATALOGUE.entries:
+        assert any(entry.id in line for line in shown), entry.id
+    assert "--columns" in str(page[-1])
+    wide = list_page(LISTED, USUAL_COLUMNS, len(LISTED), words, width=200, optional=FIRST_TO_GO)
+    assert isinstance(wide[0], Table)
+    assert len(wide[0].columns) == len(USUAL_COLUMNS)
 
 
 @pytest.mark.parametrize("tongue", list(Tongue))
