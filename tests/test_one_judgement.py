@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from botbridge.cli.plan import planned_memory
+from botbridge.cli.plan import measure_of, planned_memory
+from botbridge.errors import NotMeasured
 from botbridge.inference.choice import installed_engines
 from botbridge.machine.doctor_facts import Examined, Status
 from botbridge.machine.doctor_machine import memory
@@ -173,6 +174,18 @@ def test_on_cuda_all_three_judge_the_engine_that_computes_there(tmp_path: Path) 
     assert "needs 1.1 GB and 5.5 GB of a GPU's, has 20.0 GB" in plan[1]
     assert "botbridge with transformers" in plan[2]
     assert said_by_doctor(settings, RELIC)[0] is Verdict.DOES_NOT_FIT
+
+
+def test_a_plan_goes_by_the_speed_of_the_engine_that_serves(tmp_path: Path) -> None:
+    """And not by that of a faster one that the worker passes over; what was not measured is not guessed."""
+    write_report(tmp_path, replace(REPORT, model=DEFAULT_MODEL))
+    settings = load_settings(
+        {"HOME": str(tmp_path), "INFERENCE__DEVICE": "cuda"}, env_file=tmp_path / ".env", secrets_dir=tmp_path
+    )
+    assert measure_of(settings, SERVER, engine=None, tokens_per_s=None).engine == "transformers"
+    write_report(tmp_path, replace(REPORT, model=DEFAULT_MODEL, engines=(FAST,)))
+    with pytest.raises(NotMeasured, match="the engine transformers was not measured"):
+        measure_of(settings, SERVER, engine=None, tokens_per_s=None)
 
 
 def test_a_gpu_that_torch_is_built_for_is_computed_on_unasked(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,7 @@ from botbridge.cli.plotting import Plot, check_plot, draw_plot
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from botbridge.cli.tables import Table
     from botbridge.inference.options import EngineOptions
     from botbridge.machine.figures import EngineFigures, Report
     from botbridge.models.store import ModelFiles
@@ -71,7 +72,9 @@ def bench(
     if not report.fastest_first:
         raise typer.Exit(1)  # what was measured earlier stays
     if engine is None:
-        note(f"kept for engine=auto: {write_report(settings.home, report)}")
+        note(f"kept for engine=auto and plan: {write_report(settings.home, report)}")
+    else:
+        note("not kept: engine=auto and plan go by a measurement of all engines, `botbridge bench` without --engine")
     if plot is not None:
         draw_plot(bench_chart(report), plot)
 
@@ -144,15 +147,34 @@ def _one_figure(model: str, asked: int, made: int, seconds: float) -> str:
 
 
 def _print(report: Report) -> None:
-    """Print a table, one engine a row."""
-    from rich.console import Console
-    from rich.table import Table
-
+    """Print a table, one engine a row, or a column where a line has no room for a row."""
+    from botbridge.cli.model_words import language_of
+    from botbridge.cli.tables import PIPED_COLUMNS, drawn, fits, is_terminal, turned, width_of_lines
+    from botbridge.cli.tongue import Tongue
     from botbridge.machine.figures import history_text
 
+    width = width_of_lines() if is_terminal() else PIPED_COLUMNS
+    table = speed_table(report)
+    words = language_of(Tongue.EN)
+    typer.echo(f"{report.model}: tokens per second, {report.threads} threads")
+    typer.echo(drawn(table if fits(table, width) else turned(table), words, width))
+    for figures in report.engines:
+        if figures.failure:
+            typer.echo(f"{figures.engine}: {figures.failure}")
+    legend = (
+        f"first token: seconds after {history_text(report.engines)}, unknown / known from the turn before. limit: "
+        f"share of what reading memory allows ({report.bandwidth_bytes_s / 1e9:.0f} GB/s)."
+    )
+    typer.echo(drawn(legend, words, width))
+
+
+def speed_table(report: Report) -> Table:
+    """Return what was measured of each engine, one a row."""
+    from botbridge.cli.tables import Table
+
     streams = sorted({count for figures in report.engines for count in figures.decode_tokens_s})
-    table = Table(title=f"{report.model}: tokens per second, {report.threads} threads", title_justify="left")
-    for name in (
+    with_quality = any(figures.quality for figures in report.engines)
+    columns = (
         "engine",
         "prompt",
         *(f"{count} at once" for count in streams),
@@ -160,28 +182,13 @@ def _print(report: Report) -> None:
         "known",
         "MiB",
         "limit",
-    ):
-        table.add_column(name, justify="left" if name == "engine" else "right")
-    with_quality = any(figures.quality for figures in report.engines)
-    if with_quality:
-        table.add_column("perplexity", justify="right")
-        table.add_column("agrees", justify="right")
-    for figures in report.engines:
-        if not figures.failure:
-            table.add_row(*_row(figures, streams, with_quality=with_quality))
-    console = Console(width=None if Console().is_terminal else 160)
-    console.print(table)
-    for figures in report.engines:
-        if figures.failure:
-            console.print(f"{figures.engine}: {figures.failure}", markup=False, highlight=False)
-    console.print(
-        f"first token: seconds after {history_text(report.engines)}, unknown / known from the turn before. limit: "
-        f"share of what reading memory allows ({report.bandwidth_bytes_s / 1e9:.0f} GB/s).",
-        highlight=False,
+        *(("perplexity", "agrees") if with_quality else ()),
     )
+    rows = (_row(figures, streams, with_quality=with_quality) for figures in report.engines if not figures.failure)
+    return Table(columns, tuple(map(tuple, rows)), frozenset(range(1, len(columns))))
 
 
-def _row(figures: EngineFigures, streams: Sequence[int], *, with_quality: bool) -> list[Any]:
+def _row(figures: EngineFigures, streams: Sequence[int], *, with_quality: bool) -> list[str]:
     limit = "" if figures.bandwidth_share is None else f"{figures.bandwidth_share:.2f}"
     cells = [
         figures.engine,

@@ -120,6 +120,16 @@ def fits(part: Table, width: int) -> bool:
     return sum(_least_widths(part)) <= _room(part, width)
 
 
+def turned(part: Table) -> Table:
+    """Return a table whose rows are columns.
+
+    >>> turned(Table(("engine", "prompt"), (("llamacpp", "384"),))).rows
+    (('prompt', '384'),)
+    """
+    heads, *rows = _by_column(part)
+    return Table(heads, tuple(rows), frozenset(range(1, len(heads))), part.title, part.ruled)
+
+
 def column_widths(part: Table, width: int) -> Sequence[int | None]:
     """Return how wide each column is drawn so that no word is broken; None leaves it to Rich where that cannot be.
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 
+from botbridge.cli.bench import speed_table
 from botbridge.cli.compare_page import compare_page
 from botbridge.cli.model_pages import list_page, show_page
 from botbridge.cli.model_words import language_of
 from botbridge.cli.openness_page import openness_page
-from botbridge.cli.tables import Page, Table, drawn, plain
+from botbridge.cli.tables import Page, Table, drawn, fits, plain, turned
 from botbridge.cli.tongue import Tongue
+from botbridge.machine.figures import EngineFigures, Report
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.comparing import compare
 from botbridge.models.listing import FIRST_TO_GO, USUAL_COLUMNS, Listed
@@ -110,6 +112,17 @@ def test_a_wrapped_arabic_cell_is_set_from_the_right_on_each_of_its_lines() -> N
     lines = [line for line in drawn(NESTED, AR, 20).split("\n") if "─" not in line]
     assert len(lines) > 2
     assert all("\u2067" in line for line in lines[1:])
+
+
+def test_what_bench_found_is_cut_nowhere_however_narrow_the_terminal() -> None:
+    """One engine a column where a row of them has no room."""
+    names = ("llamacpp", "openvino", "transformers")
+    engines = [EngineFigures(name, decode_tokens_s={1: 69.0, 16: 1192.0}, bandwidth_share=0.25) for name in names]
+    table = speed_table(Report("m", "r", 2, 3e10, tuple(engines)))
+    for width in (TERMINAL, 60):
+        shown = drawn(table if fits(table, width) else turned(table), EN, width)
+        assert all(cell in shown for cell in ("token", "16 at", "1192", "0.25", *names))
+        assert max(map(cell_len, shown.split("\n"))) <= width
 
 
 def test_a_long_name_is_folded_and_not_cut() -> None:
