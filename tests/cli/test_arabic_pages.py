@@ -129,6 +129,14 @@ def test_commands_stand_on_lines_of_their_own_as_in_english() -> None:
     assert "    botbridge models pull a-model" in list(remedies(diagnosis, AR))
 
 
+def test_what_could_not_be_found_out_has_its_remedy_below_the_table() -> None:
+    """A narrow table has no room for it."""
+    found = examined(telegram=None, discord=None)
+    told = list(remedies(Diagnosis("a-model", found.machine, judge(found)), EN))
+    place = told.index("What could not be found out:")
+    assert told[place + 1 : place + 3] == ["  Clock: nobody told the time", "    set a token, and have a network"]
+
+
 @pytest.mark.parametrize(
     "wish",
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -53,6 +54,13 @@ async def test_another_model_than_the_settings_can_be_asked_about(bridge: Bridge
     bridge.settings = {}
     code, out, _ = await bridge.command("doctor", "--model", "org/absent", "--json")
     assert (code, json.loads(out)["model"]) == (1, "org/absent")
+
+
+async def test_in_arabic_all_but_the_json_is_arabic(bridge: Bridge) -> None:
+    code, out, _ = await bridge.command("doctor", "--lang", "ar")
+    assert (code, out.endswith("جاهز.\n")) == (0, True)
+    _, printed, _ = await bridge.command("doctor", "--lang", "ar", "--json")
+    assert not re.search("[\u0600-\u06ff]", json.dumps(json.loads(printed), ensure_ascii=False))
 
 
 async def test_a_name_that_no_model_has_is_wrong_use(bridge: Bridge) -> None:

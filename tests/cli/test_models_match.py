@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,14 @@ def test_on_cuda_the_engine_that_computes_there_is_offered(monkeypatch: pytest.M
     assert {each["runtime"] for each in found} == {"transformers"}
     assert {each["memory_verdict"] for each in found} == {"not known whether it fits"}
     assert complaints("match", printed("--need", "chat", "--max-params", "0.6B")) == []
+
+
+def test_in_arabic_all_but_the_json_is_arabic() -> None:
+    assert "رياضيات" in run("--need", "maths", "--lang", "ar").stdout
+    plain, arabic = printed("--need", "maths"), printed("--need", "maths", "--lang", "ar")
+    assert [each["model"] for each in arabic["matches"]] == [each["model"] for each in plain["matches"]]
+    assert complaints("match", arabic) == []
+    assert not re.search("[\u0600-\u06ff]", json.dumps(arabic, ensure_ascii=False))
 
 
 def test_where_nothing_fits_the_exit_code_is_1_and_advice_is_given() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -89,6 +90,14 @@ def test_a_model_that_nobody_knows_and_that_is_not_here_is_refused_as_show_does(
     refused = run("plan", "--tokens-per-s", "5", "--model", "org/unheard-of")
     assert isinstance(refused.exception, ModelNotFound)
     assert str(refused.exception) == shown["detail"]
+
+
+def test_in_arabic_all_but_the_json_is_arabic(home: Path) -> None:
+    told = run("plan", "--tokens-per-s", "5", "--lang", "ar")
+    assert told.exit_code == 0
+    assert "ساعة الذروة" in told.stdout
+    printed = run("plan", "--tokens-per-s", "5", "--lang", "ar", "--json").stdout
+    assert not re.search("[\u0600-\u06ff]", json.dumps(json.loads(printed), ensure_ascii=False))
 
 
 def test_of_a_model_that_runs_elsewhere_nothing_is_known_here(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
