@@ -64,6 +64,7 @@ def look_at_model(
         inference.engine,
         installed | remote,
         serving.order,
+        device=inference.device,
         faster=faster_engine(
             installed,
             inference.slots,

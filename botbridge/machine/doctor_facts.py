@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from botbridge.accounts import Account, Unanswered
+from botbridge.inference.choice import AUTO
 from botbridge.machine.probe import MachineFacts
 from botbridge.models.fitting import MemoryNeed
 
@@ -92,6 +93,7 @@ class Engines:
         wanted: The setting: `auto`, or one by name.
         installed: Those that are here, `remote` among them.
         order: What would be tried for the chosen model, the one that serves first.
+        device: The setting: `auto`, `cpu` or `cuda`.
         faster: One that is not here and would be faster; None where there is none.
         passed_over: What the model would take with an engine that is tried before the one that serves, and for which
             there is no memory; None where none is.
@@ -100,6 +102,7 @@ class Engines:
     wanted: str
     installed: Collection[str]
     order: Sequence[str]
+    device: str = AUTO
     faster: str | None = None
     passed_over: MemoryNeed | None = None
 

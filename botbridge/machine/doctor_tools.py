@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from botbridge.inference.choice import ADDED_BY
+from botbridge.inference.choice import ADDED_BY, CUDA
 from botbridge.machine.doctor_facts import ChosenModel, Engines, Examined, ModelState, Row, Status
 from botbridge.machine.probe import Tool
 from botbridge.sentences import Sentence, clauses, either
@@ -27,6 +27,8 @@ APPLE_TOOLS: Final = "xcode-select --install"
 COMPILERS: Final = Sentence("C/C++ compiler")
 ENGINES: Final = Sentence("Engines")
 NO: Final = Sentence("no")
+
+ON_ANY_DEVICE: Final = "echo BOTBRIDGE_INFERENCE__DEVICE=auto >> .env"
 
 FETCHES_REMOTE: Final = "pip install 'botbridge[remote]'"
 
@@ -73,9 +75,16 @@ def torch(examined: Examined) -> Row:
     if build is None:
         status = Status.UPGRADE if engines is not None and engines.wanted == "transformers" else Status.OPTIONAL
         return Row("torch", NO, needed, status, Sentence("torch, built for processors"), "make setup")
-    if build.cuda is None or examined.machine.has_cuda_device:
+    has_gpu = examined.machine.has_cuda_device
+    if engines is not None and engines.device == CUDA and not (has_gpu and build.cuda is not None):
+        found, upgrade = (
+            _build_text(build.version, build.cuda),
+            Sentence("a GPU and the build of torch for it, or no cuda"),
+        )
+        return Row("torch", found if has_gpu else _without_gpu(found), needed, Status.UPGRADE, upgrade, ON_ANY_DEVICE)
+    if build.cuda is None or has_gpu:
         return Row("torch", _build_text(build.version, build.cuda), needed)
-    found = Sentence("{build}, and no GPU", build=_build_text(build.version, build.cuda))
+    found = _without_gpu(_build_text(build.version, build.cuda))
     how = f"pip install --force-reinstall --no-deps torch=={build.version.partition('+')[0]} --index-url {CPU_INDEX}"
     return Row("torch", found, needed, Status.OPTIONAL, Sentence("the build for processors: gigabytes less"), how)
 
@@ -119,6 +128,8 @@ def _forms(model: ChosenModel) -> str:
 
 def _missing_engine(engines: Engines, forms: str) -> tuple[str, str]:
     """Return what is missing when nothing computes the model, and what adds it."""
+    if engines.device == CUDA:
+        return Sentence("on cuda only the engine transformers computes, which takes safetensors"), ON_ANY_DEVICE
     if engines.wanted == "auto":
         return Sentence("an engine that computes {forms}", forms=forms), "make setup"
     if engines.wanted in engines.installed:
@@ -135,6 +146,10 @@ def _found(tools: Mapping[str, Tool | None]) -> str:
 
 def _shown(tool: Tool) -> str:
     return f"{tool.path} ({tool.version})" if tool.version else tool.path
+
+
+def _without_gpu(build: str) -> Sentence:
+    return Sentence("{build}, and no GPU", build=build)
 
 
 def _build_text(version: str, cuda: str | None) -> str:

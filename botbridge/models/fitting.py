@@ -13,7 +13,7 @@ What loading takes for a moment is less than what is reckoned (docs/performance.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -160,23 +160,34 @@ class MemoryNeed:
     @property
     def sentence(self) -> Sentence:
         """What it is made of."""
+        if self.on_gpu:
+            return Sentence(
+                "botbridge with {engine} {overhead}; on the GPU weights {weights} ({held}), "
+                "cache {cache} for {answers} of {tokens} tokens, kept between turns {kept}",
+                **self._parts(),
+            )
+        return Sentence(
+            "weights {weights} ({held}), cache {cache} for {answers} of {tokens} tokens, kept between turns {kept}, "
+            "botbridge with {engine} {overhead}",
+            **self._parts(),
+        )
+
+    def _parts(self) -> Mapping[str, object]:
         copies = COPIES[self.engine]
         held = self.form if copies == 1 else Sentence("{form}, held {copies} times", form=self.form, copies=copies)
         answers = Sentence("one answer")
         if self.conversations > 1:
             answers = Sentence("{number} answers side by side", number=self.conversations)
-        return Sentence(
-            "weights {weights} ({held}), cache {cache} for {answers} of {tokens} tokens, kept between turns {kept}, "
-            "botbridge with {engine} {overhead}",
-            weights=size_text(self.weights_bytes),
-            held=held,
-            cache=Sentence("of unknown size") if self.cache_bytes is None else size_text(self.cache_bytes),
-            answers=answers,
-            tokens=self.conversation_tokens,
-            kept=size_text(self.kept_bytes),
-            engine=self.engine,
-            overhead=size_text(self.overhead_bytes),
-        )
+        return {
+            "weights": size_text(self.weights_bytes),
+            "held": held,
+            "cache": Sentence("of unknown size") if self.cache_bytes is None else size_text(self.cache_bytes),
+            "answers": answers,
+            "tokens": self.conversation_tokens,
+            "kept": size_text(self.kept_bytes),
+            "engine": self.engine,
+            "overhead": size_text(self.overhead_bytes),
+        }
 
     def __str__(self) -> str:
         """Say what it is made of."""

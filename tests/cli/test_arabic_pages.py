@@ -93,6 +93,7 @@ UNUSUAL = (
     examined(engines=Engines("auto", set(), ())),
     examined(engines=Engines("llamacpp", {"openvino"}, ())),
     examined(engines=Engines("openvino", {"openvino"}, ())),
+    examined(engines=Engines("auto", {"openvino"}, (), device="cuda")),
     examined(replace(SERVER, torch=TorchBuild("2.13.0", "13.0"))),
     examined(replace(SERVER, torch=None, disk_free_bytes=None, tools=replace(SERVER.tools, cxx_compiler=None))),
     examined(replace(SERVER, processor=replace(SERVER.processor, flags=frozenset(), limit_cores=0.5))),

@@ -297,12 +297,24 @@ def test_torch_is_missed_by_the_engine_that_computes_with_it() -> None:
         (Engines("auto", {"transformers"}, ()), UPGRADE, "make setup"),
         (Engines("llamacpp", {"openvino"}, ()), UPGRADE, "make native"),
         (Engines("transformers", {"transformers"}, ()), UPGRADE, "BOTBRIDGE_INFERENCE__ENGINE=auto"),
+        (Engines("auto", {"llamacpp", "transformers"}, (), device="cuda"), UPGRADE, "BOTBRIDGE_INFERENCE__DEVICE=auto"),
     ],
 )
 def test_an_engine_is_here_that_computes_the_model(engines: Engines, status: Status, how: str) -> None:
     found = row("Engines", examined(engines=engines))
     assert found.status is status
     assert how in found.how
+
+
+@pytest.mark.parametrize(
+    ("cuda", "has_gpu", "status"),
+    [(None, False, UPGRADE), (None, True, UPGRADE), ("13.0", False, UPGRADE), ("13.0", True, OK)],
+)
+def test_cuda_that_is_asked_for_and_is_not_here_stops_a_start(cuda: str | None, has_gpu: bool, status: Status) -> None:
+    machine = replace(SERVER, torch=TorchBuild("2.13.0", cuda), has_cuda_device=has_gpu)
+    found = row("torch", examined(machine, engines=replace(ALL_ENGINES, device="cuda")))
+    assert found.status is status
+    assert found.how == ("" if status is OK else "echo BOTBRIDGE_INFERENCE__DEVICE=auto >> .env")
 
 
 def test_an_engine_that_is_tried_first_and_does_not_fit_is_told_with_what_keeps_it_from_being_tried() -> None:
