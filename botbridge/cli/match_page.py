@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from botbridge.cli.model_words import fact_word
+from botbridge.cli.tables import drawn
 from botbridge.conversation.texts import Language
 from botbridge.logs import escape
 from botbridge.models.catalogue import Catalogue
 from botbridge.models.match_facts import Answer, Match
 from botbridge.sentences import said
 
-REASON_INDENT = "     "
+REASON_INDENT: Final = "     "
 
 
-def match_page(answer: Answer, top: int, catalogue: Catalogue, words: Language) -> Iterator[str]:
+def match_page(
+    answer: Answer, top: int, catalogue: Catalogue, words: Language, width: int | None = None
+) -> Iterator[str]:
     """Yield the answer line by line; names, commands and numbers stay as they are.
 
     Args:
         top: So many models are shown.
+        width: Of a terminal's line, in columns; None wraps nothing.
     """
     for place, found in enumerate(answer.matches[:top], start=1):
         yield f"{place}. {found.entry.id}: {escape(found.entry.title)}"
-        yield from (f"{REASON_INDENT}{line}" for line in _reasons(found, words))
+        for reason in _reasons(found, words):
+            yield from _wrapped(reason, words, width, REASON_INDENT)
+        yield f"{REASON_INDENT}{found.offer.command}"
+    for line in _remarks(answer, top, catalogue, words):
+        yield from _wrapped(line, words, width)
+
+
+def _remarks(answer: Answer, top: int, catalogue: Catalogue, words: Language) -> Iterator[str]:
     hidden = len(answer.matches) - top
     if hidden > 0:
         yield words.say("{number} more fit; --top shows more of them.", number=hidden)
@@ -44,4 +56,8 @@ def _reasons(found: Match, words: Language) -> Iterator[str]:
     if unsure := found.entry.not_verified:
         facts = [fact_word(fact, words) for fact in unsure]
         yield words.say("not verified: {facts}", facts=", ".join(facts))
-    yield found.offer.command
+
+
+def _wrapped(text: str, words: Language, width: int | None, indent: str = "") -> Iterator[str]:
+    lines = [text] if width is None else drawn(text, words, width - len(indent)).split("\n")
+    yield from (f"{indent}{line}" for line in lines)

@@ -64,6 +64,7 @@ def match(
     from botbridge.cli.match_page import match_page
     from botbridge.cli.model_words import language_of
     from botbridge.cli.printing import prepare
+    from botbridge.cli.tables import is_terminal, width_of_lines
     from botbridge.machine.probe import LocalProbe
     from botbridge.model_at_hand import engines_for, holding_of, room_of
     from botbridge.models import match_facts
@@ -100,7 +101,8 @@ def match(
     if as_json:
         typer.echo(json.dumps(facts_of(answer, wish, catalogue), indent=2))
     else:
-        typer.echo("\n".join(match_page(answer, top, catalogue, language_of(lang))))
+        width = width_of_lines() if is_terminal() else None
+        typer.echo("\n".join(match_page(answer, top, catalogue, language_of(lang), width)))
     raise typer.Exit(0 if answer.matches else 1)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from rich.cells import cell_len
 
 from botbridge.accounts import Account, Unanswered
 from botbridge.cli.doctor_page import doctor_page, remedies
@@ -15,6 +16,7 @@ from botbridge.cli.model_words import language_of, language_with_clauses
 from botbridge.cli.plan_page import plan_page
 from botbridge.cli.tables import Table
 from botbridge.cli.tongue import Tongue
+from botbridge.conversation.texts import Language
 from botbridge.diagnosing import Diagnosis
 from botbridge.examining import ask
 from botbridge.machine.costs import Terms
@@ -159,6 +161,15 @@ def test_a_match_is_arabic_with_its_reasons_and_its_advice(wish: Wish) -> None:
         assert english_left(line) == [], line
     for left_out in answer.refusals:
         assert english_left(said(left_out.reason, AR)) == [], left_out
+
+
+@pytest.mark.parametrize("words", [EN, AR], ids=["en", "ar"])
+def test_on_a_terminal_reasons_are_wrapped_and_commands_are_not(words: Language) -> None:
+    answer = match(CATALOGUE.entries, Wish(needs=(Task.MATHS,), room=Room(20 * GB)))
+    shown = list(match_page(answer, 100, CATALOGUE, words, 80))
+    commands = {f"     {found.offer.command}" for found in answer.matches}
+    assert commands <= set(shown)
+    assert [line for line in shown if cell_len(line) > 80 and line not in commands] == []
 
 
 @pytest.mark.parametrize("users", [1, 50, 10**6])
