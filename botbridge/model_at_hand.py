@@ -57,9 +57,7 @@ def look_at_model(
     state, detail, files = _files(named, ModelStore(settings.home), told)
     entry = entry_of(load_catalogue(home=settings.home), named)
     found = _arrival(named, entry) if files is None else _here(files)
-    serving = _serving(
-        settings, found.weights, files, entry, holding=holding_of(settings, machine), room=room_of(machine)
-    )
+    serving = _serving(settings, found, files, entry, holding=holding_of(settings, machine), room=room_of(machine))
     engines = Engines(
         inference.engine,
         installed | remote,
@@ -158,14 +156,14 @@ def need_at_hand(
         if entry is None and not isinstance(named.source, GgufSource):
             raise
         files = None
-    weights = (_arrival(named, entry) if files is None else _here(files)).weights
+    found = _arrival(named, entry) if files is None else _here(files)
     holding = holding_of(settings, machine)
     if quantization is not None:
         if entry is None:
             raise KeyError(quantization)
-        weights = arrival_of(entry, quantization).weights
+        found = arrival_of(entry, quantization)
         holding = replace(holding, dtype="float32") if quantization == "F32" else holding
-    return _serving(settings, weights, files, entry, holding=holding, room=room_of(machine), engine=engine).need
+    return _serving(settings, found, files, entry, holding=holding, room=room_of(machine), engine=engine).need
 
 
 def serving_engine(settings: Settings, machine: MachineFacts) -> str | None:
@@ -198,7 +196,7 @@ class _Serving:
 
 def _serving(
     settings: Settings,
-    weights: StoredWeights,
+    found: Arrival,
     files: ModelFiles | None,
     entry: CatalogueEntry | None,
     *,
@@ -212,12 +210,12 @@ def _serving(
         engine: None for that of the settings.
     """
     wanted = engine or settings.inference.engine
-    able = _engines_for(settings, weights, files, installed_engines())
+    able = _engines_for(settings, found.weights, files, installed_engines())
     order = tuple(each for each in able if wanted in {AUTO, each})
-    needs = [need for each in order if (need := _need(weights, each, entry, holding)) is not None]
+    needs = [need for each in order if (need := _need(found, each, entry, holding)) is not None]
     need = first_that_fits(needs, room.memory_bytes)
     if need is None:
-        return _Serving(order, _need(weights, next(iter(order), None), entry, holding))
+        return _Serving(order, _need(found, next(iter(order), None), entry, holding))
     first, ordered = needs[0], (need.engine, *(each for each in order if each != need.engine))
     does_fit = Judgement(need, room.memory_bytes).verdict is not Verdict.DOES_NOT_FIT
     return _Serving(ordered, need, first if does_fit and first is not need else None)
@@ -237,17 +235,16 @@ def _has_adapters(files: ModelFiles | None) -> bool:
     return any(not adapter.obstacle for adapter in known)
 
 
-def _need(
-    weights: StoredWeights, engine: str | None, entry: CatalogueEntry | None, holding: Holding
-) -> MemoryNeed | None:
+def _need(found: Arrival, engine: str | None, entry: CatalogueEntry | None, holding: Holding) -> MemoryNeed | None:
     """Return what a model takes with an engine; None takes the one that would compute it if it were installed."""
-    return memory_need(
-        weights,
-        engine or ("llamacpp" if weights.has_gguf else "transformers"),
+    need = memory_need(
+        found.weights,
+        engine or ("llamacpp" if found.weights.has_gguf else "transformers"),
         holding,
         kv_bytes_per_token=None if entry is None else entry.kv_bytes_per_token,
         trained_tokens=None if entry is None else entry.context_tokens,
     )
+    return None if need is None else replace(need, fetching_bytes=found.fetching_bytes)
 
 
 def _engines_for(

@@ -176,6 +176,21 @@ def test_on_cuda_all_three_judge_the_engine_that_computes_there(tmp_path: Path) 
     assert said_by_doctor(settings, RELIC)[0] is Verdict.DOES_NOT_FIT
 
 
+def test_what_fetching_takes_is_judged_where_it_is_more_than_serving(tmp_path: Path) -> None:
+    """The embedded model is turned into safetensors once, by torch; serving it with llama.cpp takes half of that."""
+    options = {"INFERENCE__SLOTS": "1", "INFERENCE__CACHE_BYTES": "0", "INFERENCE__ENGINE": "llamacpp"}
+    settings = load_settings(
+        {"HOME": str(tmp_path), **options}, env_file=tmp_path / ".env", secrets_dir=tmp_path / "secrets"
+    )
+    machine = replace(SERVER, memory=replace(SERVER.memory, available_bytes=GB))
+    doctor, plan = said_by_doctor(settings, machine), said_by_plan(settings, machine)
+    asked = said_by_match(settings, machine, DEFAULT_MODEL)
+    assert doctor[0] == plan[0] == asked[0] == Verdict.DOES_NOT_FIT
+    assert doctor[1] == plan[1] == asked[1] == "does not fit: needs 1.1 GB, has 1.0 GB"
+    assert doctor[2] == plan[2]
+    assert plan[2].startswith("while it is fetched 1.0 GB; weights 118 MB")
+
+
 def test_a_plan_goes_by_the_speed_of_the_engine_that_serves(tmp_path: Path) -> None:
     """And not by that of a faster one that the worker passes over; what was not measured is not guessed."""
     write_report(tmp_path, replace(REPORT, model=DEFAULT_MODEL))

@@ -129,6 +129,8 @@ class MemoryNeed:
         conversation_tokens: So long each of them may be by this reckoning.
         on_gpu: Weights, cache and what is kept lie in a GPU's memory, which nobody looks at; the machine's own holds
             the rest.
+        fetching_bytes: What it takes before that, while it is fetched and turned into another form; 0 where it is
+            here, or needs no other form.
     """
 
     engine: str
@@ -140,6 +142,7 @@ class MemoryNeed:
     conversations: int
     conversation_tokens: int
     on_gpu: bool = False
+    fetching_bytes: int = 0
 
     @property
     def gpu_bytes(self) -> int:
@@ -149,6 +152,10 @@ class MemoryNeed:
     @property
     def least_bytes(self) -> int:
         """All that is known to be needed of the machine's memory."""
+        return max(self._serving_bytes, self.fetching_bytes)
+
+    @property
+    def _serving_bytes(self) -> int:
         computed = 0 if self.on_gpu else self.weights_bytes + (self.cache_bytes or 0) + self.kept_bytes
         return computed + self.overhead_bytes
 
@@ -160,6 +167,13 @@ class MemoryNeed:
     @property
     def sentence(self) -> Sentence:
         """What it is made of."""
+        if self.fetching_bytes <= self._serving_bytes:
+            return self._serving
+        fetching = Sentence("while it is fetched {size}", size=size_text(self.fetching_bytes))
+        return Sentence("{first}; {more}", first=fetching, more=self._serving)
+
+    @property
+    def _serving(self) -> Sentence:
         if self.on_gpu:
             return Sentence(
                 "botbridge with {engine} {overhead}; on the GPU weights {weights} ({held}), "
@@ -300,6 +314,21 @@ def first_that_fits(needs: Sequence[MemoryNeed], has_bytes: int | None) -> Memor
     """
     fitting = (need for need in needs if Judgement(need, has_bytes).verdict is not Verdict.DOES_NOT_FIT)
     return next(fitting, None) or min(needs, key=lambda need: need.least_bytes, default=None)
+
+
+def conversion_bytes(numbers: int) -> int:
+    """Return what is taken while a GGUF is turned into safetensors of 16 bits, which torch does in one go.
+
+    Source: docs/performance.md, "While it loads": 940 MB beside whoever pulls.
+
+    Args:
+        numbers: How many it holds.
+
+    >>> conversion_bytes(134_515_008)
+    1035351027
+    """
+    weights_bytes = SIXTEEN_BITS_BYTES * numbers
+    return SERVICE_BYTES + worker_bytes("transformers", weights_bytes) + weights_bytes
 
 
 def worker_bytes(engine: str, weights_bytes: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from botbridge.models.facts import CatalogueEntry
@@ -113,14 +114,15 @@ def _offer(entry: CatalogueEntry, runtime: Runtime, form: str, wish: Wish) -> Of
         return None
     name = name_of(entry, form)
     names = set(names_of(entry)) if name == entry.id else {name}
+    is_here = bool(names & wish.installed)
     search = f"{SEARCH} --tag gguf --text {entry.hub_id.rpartition('/')[2]}"
     return Offer(
         runtime=runtime,
         form=form,
         footprint=footprint(entry, form, context_tokens=need.conversation_tokens, conversations=need.conversations),
         file=next((file for file in entry.files if file.quantization == form), None),
-        need=need,
-        disk_bytes=0 if names & wish.installed else coming.disk_bytes,
+        need=need if is_here else replace(need, fetching_bytes=coming.fetching_bytes),
+        disk_bytes=0 if is_here else coming.disk_bytes,
         is_offered=name is not None,
         command=search if name is None else f"botbridge models pull {name}",
     )

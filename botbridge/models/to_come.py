@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from botbridge.models.facts import CatalogueEntry, WeightsFile
-from botbridge.models.fitting import StoredWeights
+from botbridge.models.fitting import StoredWeights, conversion_bytes
 from botbridge.models.footprint import BITS_PER_WEIGHT, WHOLE, footprint
 from botbridge.models.names import HubSource, WheelSource
 
@@ -20,10 +20,12 @@ class Arrival:
 
     Attributes:
         disk_bytes: What comes to the disk; None where nobody knows.
+        fetching_bytes: What turning it into another form takes of the memory; 0 where it comes as it is used.
     """
 
     weights: StoredWeights
     disk_bytes: int | None
+    fetching_bytes: int = 0
 
 
 def arrival(source: object, entry: CatalogueEntry | None) -> Arrival:
@@ -116,7 +118,8 @@ def _from_wheel(source: WheelSource, entry: CatalogueEntry | None) -> Arrival:
     if entry is None or gguf_bytes is None or used_bytes is None:
         return Arrival(weights, None)
     gguf_files_bytes = gguf_bytes + used_bytes + (source.llamacpp_bytes or 0)
-    return Arrival(weights, source.wheel_bytes + gguf_files_bytes + _in_bits(entry.parameters, USUAL_WHOLE))
+    disk_bytes = source.wheel_bytes + gguf_files_bytes + _in_bits(entry.parameters, USUAL_WHOLE)
+    return Arrival(weights, disk_bytes, conversion_bytes(entry.parameters))
 
 
 def _whole(entry: CatalogueEntry | None) -> Arrival:

@@ -106,6 +106,7 @@ UNUSUAL = (
     examined(chosen=replace(SMALL, state=ModelState.DAMAGED, need=None, fetch_bytes=None)),
     examined(chosen=model(1.0, fetch_gb=1.0, comes_unasked=True, has_safetensors=True)),
     examined(engines=Engines("auto", {"openvino"}, ("openvino",), faster="llamacpp", passed_over=model(99.0).need)),
+    examined(chosen=replace(SMALL, need=replace(SMALL.need, fetching_bytes=5 * GB))),
     examined(chosen=replace(SMALL, need=replace(SMALL.need, engine="transformers", on_gpu=True))),
 )
 
