@@ -297,12 +297,26 @@ def memory_need(
         form=form,
         weights_bytes=COPIES[engine] * weights_bytes,
         cache_bytes=cache_bytes,
-        kept_bytes=holding.kept_bytes,
+        kept_bytes=_kept_bytes(engine, holding.kept_bytes, cache_bytes),
         overhead_bytes=SERVICE_BYTES + worker_bytes(engine, weights_bytes),
         conversations=holding.conversations,
         conversation_tokens=tokens,
         on_gpu=holding.on_gpu and engine == "transformers",
     )
+
+
+def _kept_bytes(engine: str, kept_bytes: int, cache_bytes: int | None) -> int:
+    """Return what conversations may keep beside the answers in the making.
+
+    With llama.cpp these live in the same memory, and leave a quarter of it at
+    least. Source: inference/engines/prefix.py, LEAST_SHARE.
+
+    >>> _kept_bytes("llamacpp", 400, 100), _kept_bytes("llamacpp", 400, 1000), _kept_bytes("openvino", 400, 100)
+    (300, 100, 400)
+    """
+    if engine != "llamacpp" or cache_bytes is None:
+        return kept_bytes
+    return max(kept_bytes - cache_bytes, kept_bytes // 4)
 
 
 def first_that_fits(needs: Sequence[MemoryNeed], has_bytes: int | None) -> MemoryNeed | None:

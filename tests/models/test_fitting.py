@@ -104,7 +104,7 @@ def test_a_cache_in_float32_is_twice_as_large() -> None:
 
 def test_what_is_needed_is_weights_caches_and_what_botbridge_takes_by_itself() -> None:
     found = need(engine="llamacpp")
-    assert found.needed_bytes == 800 + 4 * 2048 * 10 + 100 + SERVICE_BYTES + WORKER_BYTES["llamacpp"]
+    assert found.needed_bytes == 800 + 4 * 2048 * 10 + 25 + SERVICE_BYTES + WORKER_BYTES["llamacpp"]
     assert need(engine="openvino").overhead_bytes == SERVICE_BYTES + WORKER_BYTES["openvino"] + 560
 
 
