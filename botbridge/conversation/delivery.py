@@ -82,6 +82,8 @@ class Delivery:
         self._holding = Tasks()
         self._held: Counter[Chat] = Counter()
         """For how many things on their way to a chat its parts have to wait."""
+        self._released: set[Chat] = set()
+        """Chats that were held while the outbox was read: what it said of them may have become an edit since."""
 
     def wake(self) -> None:
         """Say that there may be something to send."""
@@ -102,7 +104,8 @@ class Delivery:
 
     async def settled(self) -> None:
         """Return when all that was due has been sent; a chat that has to wait for its platform is waited for."""
-        while self._lanes or self._held or not self._has_all:  # noqa: ASYNC110 - a stop is rare, and no event tells of all of this
+        # A stop is rare, and no event tells of all of this.
+        while self._lanes or self._held or not self._has_all:  # noqa: ASYNC110
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def run(self) -> None:
@@ -120,8 +123,10 @@ class Delivery:
                     async with asyncio.timeout(SWEEP_EVERY_S):
                         await self._awake.wait()
                 self._awake.clear()
+                self._released.clear()
                 try:
-                    self._open_lanes(await self._outbox.due())
+                    due = await self._outbox.due()
+                    self._open_lanes([part for part in due if chat_of(part) not in self._released])
                 except StorageError as error:
                     log.error("outbox not readable", error=str(error))
                 else:
@@ -143,7 +148,8 @@ class Delivery:
         finally:
             self._held[chat] -= 1
             self._held = +self._held
-            # What is owed may be an edit now, which only the outbox knows.
+            # What is owed may be an edit now, which only a new reading of the outbox knows.
+            self._released.add(chat)
             self.wake()
 
     async def _settle_interrupted(self) -> None:

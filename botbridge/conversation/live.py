@@ -16,9 +16,11 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 
+from botbridge.conversation.stored import until_stored
 from botbridge.errors import BotBridgeError, ChatClosed, MessageGone, RateLimited
 from botbridge.faults import NO_FAULTS, Boundary, Faults, crossing
 from botbridge.messages import InboxRow, MessageId, PartState
@@ -160,7 +162,9 @@ class Live:
             except BotBridgeError:
                 await self._outbox.mark(status.id, PartState.UNDELIVERABLE, detail="status message not sent")
                 raise
-            await self._outbox.status_sent(status.id, self._message_id)
+            # What is owed takes its place only if it is known, so this waits for a database that is away.
+            sent = partial(self._outbox.status_sent, status.id, self._message_id)
+            await until_stored(sent, inbox_id=self._row.id)
         if self._closing.is_set() or text == self._placeholder:
             self._shown = text
             return

@@ -129,7 +129,6 @@ class Room:
         """Stop and forget messages that ended by somebody's order; returns when their work has stopped."""
         turns = [turn for inbox_id in inbox_ids if (turn := self._turns.get(inbox_id)) is not None]
         for turn in turns:
-            turn.live.stop()
             self.leave(turn.row.id)
             if turn.task is not None:
                 turn.task.cancel()

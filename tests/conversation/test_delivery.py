@@ -28,6 +28,7 @@ class WatchedOutbox(InMemoryOutbox):
         self._marked, self._asked = asyncio.Event(), asyncio.Event()
         self.looks = 0
         self.late: Sequence[OutboxPart] | None = None
+        self.gate: asyncio.Event | None = None
         self.bug: Exception | None = None
 
     async def mark(
@@ -50,6 +51,9 @@ class WatchedOutbox(InMemoryOutbox):
         self._asked.set()
         self.looks += 1
         late, self.late = self.late, None
+        gate, self.gate = self.gate, None
+        if gate is not None:
+            await gate.wait()
         return due if late is None else late
 
     async def asked(self) -> None:
@@ -243,6 +247,42 @@ async def test_a_limited_chat_delays_no_other() -> None:
         await post.ended("quick", user="2")
         await post.platform.until(lambda: post.platform.texts("2") == ["quick"])
     assert post.platform.texts("1") == []
+
+
+async def test_what_was_read_while_a_chat_was_held_is_read_again_before_it_is_sent() -> None:
+    """A message that was on its way there has arrived meanwhile, and what is owed takes its place."""
+    post = Post()
+    arrived = asyncio.Event()
+    async with post.running():
+        await _idle()
+        post.delivery.hold((post.platform.name, post.platform.message("").address.chat_id), arrived.wait)
+        (owed,) = await post.owed("last word")
+        read = asyncio.Event()
+        post.outbox.gate = read
+        post.delivery.wake()
+        await _idle()
+        post.store.parts[owed.id] = replace(post.store.parts[owed.id], part=replace(owed, edits=MessageId("7")))
+        arrived.set()
+        await _idle()
+        read.set()
+        await post.outbox.settled()
+    assert post.platform.tries[0].edits == MessageId("7")
+
+
+async def test_a_chat_for_which_two_things_are_on_their_way_waits_for_both() -> None:
+    post = Post()
+    first, second = asyncio.Event(), asyncio.Event()
+    chat = post.platform.name, post.platform.message("").address.chat_id
+    async with post.running():
+        for arrived in (first, second):
+            post.delivery.hold(chat, arrived.wait)
+        await post.ended("last word")
+        first.set()
+        await _idle()
+        assert post.platform.texts("1") == []
+        second.set()
+        await post.outbox.settled()
+    assert post.platform.texts("1") == ["last word"]
 
 
 async def test_what_may_have_been_delivered_is_not_sent_again_and_later_parts_still_go_out() -> None:

@@ -53,6 +53,15 @@ async def test_when_it_fails_the_last_word_still_comes_before_the_answer_to_the_
     await world.until(lambda: world.platform.texts("1") == ENDS[command])
 
 
+async def test_a_database_that_is_away_when_it_arrives_leaves_no_status_message_behind(world: World) -> None:
+    await asked(world)
+    await world.say("/cancel")
+    await world.until_stored(lambda: world.states() == STOPPED)
+    world.locked["status_sent"] = 1
+    world.platform.takes.set()
+    await world.until(lambda: world.platform.texts("1") == ENDS["/cancel"])
+
+
 async def test_a_service_that_stops_waits_for_what_hangs_and_then_says_the_last_word(world: World) -> None:
     await asked(world)
     assert world.service is not None

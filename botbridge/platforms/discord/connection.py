@@ -132,7 +132,11 @@ class Connection:
             await asyncio.wait([receiving], timeout=LAST_WORDS_S)
             for task in (receiving, writing, watching):
                 task.cancel()
-            await self._cursors.write()
+            try:
+                await self._cursors.write()
+            except Exception:
+                # To raise here would hide that this was cancelled, and whoever stops the service would wait for ever.
+                log.exception("where the channels were read to is not stored, what came last is looked through again")
 
     async def aclose(self) -> None:
         """Leave Discord; nothing can be sent afterwards."""

@@ -331,3 +331,27 @@ async def test_cursors_that_cannot_be_written_are_written_later() -> None:
     state.is_sick = False
     await cursors.write()
     assert "7" in state.facts["discord.cursors.1"]
+
+
+async def test_a_place_that_cannot_be_stored_for_a_bug_does_not_hide_that_the_bot_was_stopped(
+    server: FakeDiscord, open_bot: OpenBot
+) -> None:
+    """Whoever stops it waits for the cancellation to arrive."""
+
+    class Broken(InMemoryState):
+        is_broken = False
+
+        async def put(self, name: str, value: str) -> None:
+            if self.is_broken and "cursors" in name:
+                raise LookupError("a bug")
+            await super().put(name, value)
+
+    state = Broken()
+    async with open_bot(server, state=state) as bot:
+        await server.say("one")
+        await bot.next()
+        state.is_broken = True
+        await server.say("two")
+        await bot.next()
+        running = next(task for task in asyncio.all_tasks() if "DiscordPlatform.run" in repr(task.get_coro()))
+    assert running.cancelled()
