@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -38,6 +39,9 @@ def main() -> None:
 
 def invoke(app: typer.Typer) -> None:
     """Run one command and exit: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a letter gets a question mark for it
     try:
         typer.main.get_command(app)(prog_name="botbridge")
     except ConfigError as error:

@@ -66,8 +66,8 @@ class Acts:
 
         ended = await self._history.reset(keys, notice)
         for row in ended:
-            if (turn := self._room.turn(row.id)) is not None:
-                self._still(turn)  # it may have come while the others were ended
+            if (newcomer := self._room.turn(row.id)) is not None:
+                self._still(newcomer)  # it may have come while the others were ended
         await self._room.dismiss([row.id for row in ended])
         await self._drop_caches(keys)
         self._delivery.wake()

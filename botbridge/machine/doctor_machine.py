@@ -50,7 +50,7 @@ def memory(examined: Examined) -> Row:
             how = TRY_IT if model.state is ModelState.HERE else f"{model.pull_command} && {TRY_IT}"
             return Row(MEMORY, found, _memory_needed(model.need), Status.UNKNOWN, judgement.sentence, how)
         case Verdict.DOES_NOT_FIT:
-            more, how = _more_memory(machine, model.need.kept_bytes, judgement.short_bytes)
+            more, how = _more_memory(machine, model.need.kept_within(has_bytes), judgement.short_bytes)
             lacking = clauses([judgement.sentence, more])
             return Row(MEMORY, found, _memory_needed(model.need), Status.UPGRADE, lacking, how)
 
@@ -72,7 +72,7 @@ def _memory_of_the_service(machine: MachineFacts, found: str) -> Row:
     short_bytes = SERVICE_BYTES - machine.memory.holdable_bytes
     if short_bytes <= 0:
         return Row(MEMORY, found, needed)
-    return Row(MEMORY, found, needed, Status.UPGRADE, *_more_memory(machine, 0, short_bytes))
+    return Row(MEMORY, found, needed, Status.UPGRADE, *_more_memory(machine, None, short_bytes))
 
 
 def _memory_found(machine: MachineFacts) -> str:
@@ -97,13 +97,12 @@ def _memory_needed(need: MemoryNeed) -> str:
     return Sentence("{size}: {parts}", size=least, parts=need.sentence)
 
 
-def _more_memory(machine: MachineFacts, kept_bytes: int, short_bytes: int) -> tuple[str, str]:
-    """Return what has to change, and how: the cheapest that suffices."""
-    if kept_bytes >= short_bytes:
-        left_bytes = kept_bytes - short_bytes
+def _more_memory(machine: MachineFacts, kept_bytes: int | None, short_bytes: int) -> tuple[str, str]:
+    """Return what has to change, and how: the cheapest that suffices; `kept_bytes` are those that would fit."""
+    if kept_bytes is not None:
         return (
             Sentence("keep {size} less between turns", size=enough_text(short_bytes)),
-            f"echo BOTBRIDGE_INFERENCE__CACHE_BYTES={left_bytes} >> .env",
+            f"echo BOTBRIDGE_INFERENCE__CACHE_BYTES={kept_bytes} >> .env",
         )
     limit_bytes = machine.memory.limit_bytes
     if limit_bytes is not None and limit_bytes + short_bytes <= machine.memory.total_bytes:

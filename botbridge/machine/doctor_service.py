@@ -108,7 +108,9 @@ def clock(examined: Examined) -> Row:
     }
     needed = Sentence("right within {seconds} s", seconds=f"{CLOCK_TOLERANCE_S:.0f}")
     if not told:
-        found, how = Sentence("nobody told the time"), Sentence("set a token, and have a network")
+        has_token = examined.telegram is not None or examined.discord is not None
+        lacking = Sentence("have a network") if has_token else Sentence("set a token, and have a network")
+        found, how = Sentence("nobody told the time"), lacking
         return Row(CLOCK, found, needed, Status.UNKNOWN, "", how)
     name, ahead_s = max(told.items(), key=lambda one: abs(one[1]))
     apart = f"{abs(ahead_s):.0f}"

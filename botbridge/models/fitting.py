@@ -48,6 +48,9 @@ CONVERSATION_TOKENS: Final = 2048
 """So long every answer may be however little memory is set. Source: inference/engines/llamacpp_loading.py,
 LEAST_CONTEXT_TOKENS; longer ones live from INFERENCE__CACHE_BYTES."""
 
+LEAST_SHARE: Final = 4
+"""With llama.cpp a quarter at least is for who is not being answered. Source: inference/engines/prefix.py."""
+
 BFLOAT16_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """Source: inference/engines/transformers_device.py, cpu_computes_bfloat16."""
 
@@ -158,6 +161,15 @@ class MemoryNeed:
     def _serving_bytes(self) -> int:
         computed = 0 if self.on_gpu else self.weights_bytes + (self.cache_bytes or 0) + self.kept_bytes
         return computed + self.overhead_bytes
+
+    def kept_within(self, has_bytes: int) -> int | None:
+        """Return the largest INFERENCE__CACHE_BYTES with which it fits; None where none is small enough."""
+        spare_bytes = has_bytes - (self._serving_bytes - self.kept_bytes)
+        if self.on_gpu or spare_bytes < 0 or self.fetching_bytes > has_bytes:
+            return None
+        if self.engine != "llamacpp" or self.cache_bytes is None:
+            return spare_bytes
+        return min(spare_bytes + self.cache_bytes, LEAST_SHARE * spare_bytes)
 
     @property
     def needed_bytes(self) -> int | None:
@@ -309,14 +321,14 @@ def _kept_bytes(engine: str, kept_bytes: int, cache_bytes: int | None) -> int:
     """Return what conversations may keep beside the answers in the making.
 
     With llama.cpp these live in the same memory, and leave a quarter of it at
-    least. Source: inference/engines/prefix.py, LEAST_SHARE.
+    least.
 
     >>> _kept_bytes("llamacpp", 400, 100), _kept_bytes("llamacpp", 400, 1000), _kept_bytes("openvino", 400, 100)
     (300, 100, 400)
     """
     if engine != "llamacpp" or cache_bytes is None:
         return kept_bytes
-    return max(kept_bytes - cache_bytes, kept_bytes // 4)
+    return max(kept_bytes - cache_bytes, kept_bytes // LEAST_SHARE)
 
 
 def first_that_fits(needs: Sequence[MemoryNeed], has_bytes: int | None) -> MemoryNeed | None:

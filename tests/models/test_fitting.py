@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from botbridge.inference.choice import FASTEST_FIRST
 from botbridge.models.fitting import (
     COPIES,
+    LEAST_SHARE,
     SERVICE_BYTES,
     WORKER_BYTES,
     Holding,
@@ -138,3 +139,31 @@ def test_what_fits_by_the_last_byte_fits() -> None:
     judgement = Judgement(found, found.least_bytes)
     assert (judgement.verdict, judgement.short_bytes) == (Verdict.FITS, 0)
     assert str(judgement) == "fits: needs 378 MB, has 378 MB"
+
+
+@given(
+    st.sampled_from(["llamacpp", "openvino", "transformers"]),
+    st.integers(0, 10**6),
+    st.integers(0, 10**6),
+    st.sampled_from([0, 10**9]),
+)
+def test_what_may_be_kept_where_it_does_not_fit_is_as_much_as_fits(
+    engine: str, kept_bytes: int, has_more_bytes: int, fetching_bytes: int
+) -> None:
+    """Set to that it fits, and to a little more it does not; or none is small enough."""
+
+    def least_bytes(kept: int) -> int:
+        return replace(need(replace(MODERN, kept_bytes=kept), engine), fetching_bytes=fetching_bytes).least_bytes
+
+    has_bytes = least_bytes(0) - 10**5 + has_more_bytes
+    found = replace(need(replace(MODERN, kept_bytes=kept_bytes), engine), fetching_bytes=fetching_bytes)
+    setting = found.kept_within(has_bytes)
+    if setting is None:
+        assert least_bytes(0) > has_bytes
+    else:
+        assert least_bytes(setting) <= has_bytes
+        assert fetching_bytes or least_bytes(setting + LEAST_SHARE) > has_bytes
+
+
+def test_on_a_gpu_keeping_less_frees_nothing_of_the_machines_memory() -> None:
+    assert replace(need(), on_gpu=True).kept_within(10**12) is None
