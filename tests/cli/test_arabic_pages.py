@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -171,6 +174,19 @@ def test_on_a_terminal_reasons_are_wrapped_and_commands_are_not(words: Language)
     commands = {f"     {found.offer.command}" for found in answer.matches}
     assert commands <= set(shown)
     assert [line for line in shown if cell_len(line) > 80 and line not in commands] == []
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "iso8859-6", "ascii"])
+@pytest.mark.parametrize("arguments", [("list",), ("list", "--lang", "ar")])
+def test_a_terminal_that_cannot_show_every_letter_gets_the_others(encoding: str, arguments: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "botbridge", "models", *arguments],
+        env=os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+        capture_output=True,
+        check=True,
+        timeout=120,
+    )
+    assert b"smollm2-135m-instruct" in done.stdout
 
 
 @pytest.mark.parametrize("users", [1, 50, 10**6])

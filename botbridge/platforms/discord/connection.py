@@ -220,7 +220,7 @@ class Connection:
             log.error("slash commands not registered", error=str(error))
 
 
-def _begin(work: Callable[[], Awaitable[None]], name: str, *, again_s: float = 0.0) -> asyncio.Task[None]:
+def _begin(work: Callable[[], Awaitable[None]], name: str, *, again_s: float = 1.0) -> asyncio.Task[None]:
     return asyncio.create_task(kept_going(work, name, again_s=again_s), name=name)
 
 
