@@ -31,6 +31,9 @@ ISOLATES: Final = frozenset({"\u2066", RIGHT_TO_LEFT_ISOLATE, FIRST_STRONG_ISOLA
 PIPED_COLUMNS: Final = 160
 """Of a table of long cells where nobody says how wide a line may be."""
 
+LEAST_WIDTH: Final = 8
+"""Of a column; narrower ones are harder to read than words that are broken anyhow."""
+
 ENDLESS: Final = 100_000
 """A width at which nothing is wrapped."""
 
@@ -131,16 +134,22 @@ def turned(part: Table) -> Table:
 
 
 def column_widths(part: Table, width: int) -> Sequence[int | None]:
-    """Return how wide each column is drawn so that no word is broken; None leaves it to Rich where that cannot be.
+    """Return how wide each column is drawn so that no word is broken, or the longest words only.
+
+    The first column, which is copied, stays whole. None leaves a column to Rich, on a screen too narrow for anything.
 
     >>> column_widths(Table(("model", "use"), (("gpt2", "a first try of it all"),)), 20)
     [5, 10]
+    >>> column_widths(Table(("model", "use", "file"), (("gpt2", "BOTBRIDGE", "a-file-of-a-long-name.gguf"),)), 40)
+    [5, 9, 18]
     """
     least, most = _least_widths(part), _most_widths(part)
-    spare = _room(part, width) - sum(least)
-    if spare < 0:
-        return [None] * len(part.columns)
     widths = list(least)
+    while (spare := _room(part, width) - sum(widths)) < 0:
+        widest = max(range(1, len(widths)), key=widths.__getitem__, default=0)
+        if widest == 0 or widths[widest] <= LEAST_WIDTH:
+            return [None] * len(part.columns)
+        widths[widest] -= 1
     for place in sorted(range(len(widths)), key=lambda place: most[place] - least[place]):
         more = min(spare, most[place] - least[place])
         widths[place] += more
