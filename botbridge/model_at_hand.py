@@ -15,7 +15,7 @@ from botbridge.machine.doctor_facts import ChosenModel, Engines, Licence, ModelS
 from botbridge.machine.figures import read_report
 from botbridge.machine.probe import MachineFacts
 from botbridge.models.acceptance import read_acceptance
-from botbridge.models.catalogue import load_catalogue
+from botbridge.models.catalogue import Catalogue, load_catalogue
 from botbridge.models.clearance import entry_of, named_licence, refusal, unknown_licence
 from botbridge.models.facts import CatalogueEntry
 from botbridge.models.fitting import (
@@ -111,10 +111,15 @@ def room_of(machine: MachineFacts) -> Room:
     return Room(machine.memory.holdable_bytes, machine.disk_free_bytes)
 
 
-def engines_for(settings: Settings, entry: CatalogueEntry) -> tuple[str, ...]:
-    """Return the installed engines in the order in which they would be tried for a model, whatever its form."""
+def engines_for(settings: Settings, catalogue: Catalogue, entry: CatalogueEntry) -> tuple[str, ...]:
+    """Return the installed engines in the order in which they would be tried for a model, whatever its form.
+
+    Args:
+        settings: The operator's decisions.
+        catalogue: Resolves the model's names; it is asked for model by model and takes long to load.
+        entry: The model.
+    """
     inference = settings.inference
-    catalogue = load_catalogue(home=settings.home)
     here = (_files_here(settings, catalogue.resolve(name)) for name in names_of(entry))
     reports = (read_report(settings.home, name) for name in names_of(entry))
     measured = next((report.order_for(inference.slots) for report in reports if report is not None), ())

@@ -161,7 +161,7 @@ async def test_an_adapter_for_the_model_decides_the_engine_and_one_for_another_d
         assert need is not None
         assert (need.engine == "transformers") is is_taken
         assert (serving_engine(settings, SERVER) == "transformers") is is_taken
-        assert (engines_for(settings, entry)[0] == "transformers") is is_taken
+        assert (engines_for(settings, load_catalogue(), entry)[0] == "transformers") is is_taken
 
 
 async def test_weights_of_32_bits_are_seen_before_they_are_fetched(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def said_by_match(settings: Settings, machine: MachineFacts, model: str) -> tupl
         forms=frozenset(MOST_EXACT_FIRST),
         holding=holding_of(settings, machine),
         room=room_of(machine),
-        engines_for=partial(engines_for, settings),
+        engines_for=partial(engines_for, settings, CATALOGUE),
     )
     entry = CATALOGUE.find(model)
     answer = match([entry], replace(wish, forms=frozenset({pulled_form(entry)})))

@@ -78,6 +78,7 @@ def match(
 
     del cpu  # said for clearness' sake
     settings = prepare(quiet=True)
+    catalogue = load_catalogue(home=settings.home)
     machine = LocalProbe().look(settings.home)
     holding = holding_of(settings, machine)
     any_form = match_facts.QUANTIZED if quantized else frozenset(match_facts.MOST_EXACT_FIRST)
@@ -93,10 +94,9 @@ def match(
         permit=partial(permission, use=use or Use.PERSONAL, licences=load_licences()),
         holding=match_facts.low_end(holding) if low_end else holding,
         room=match_facts.LOW_END if low_end else room_of(machine),
-        engines_for=partial(engines_for, settings),
+        engines_for=partial(engines_for, settings, catalogue),
         installed=frozenset(manifest.model for manifest, _ in ModelStore(settings.home).installed()),
     )
-    catalogue = load_catalogue(home=settings.home)
     answer = rank(catalogue.entries, wish)
     if as_json:
         typer.echo(json.dumps(facts_of(answer, wish, catalogue), indent=2))
