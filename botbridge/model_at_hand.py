@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 
 from botbridge.app import engine_options, named_model
-from botbridge.errors import ModelDamaged, ModelNotFound
+from botbridge.errors import ModelDamaged, ModelLoadError, ModelNotFound
 from botbridge.inference.adapters import has_peft, known_adapters
-from botbridge.inference.choice import AUTO, CUDA, engine_order, faster_engine, installed_engines
+from botbridge.inference.choice import (
+    AUTO,
+    CUDA,
+    NEEDED_MODULES,
+    engine_order,
+    faster_engine,
+    installed_engines,
+    unserved,
+)
 from botbridge.inference.engines.safetensors_files import WeightsDamaged, count_numbers
 from botbridge.machine.doctor_facts import ChosenModel, Engines, Licence, ModelState, Status
 from botbridge.machine.figures import read_report
@@ -26,14 +35,13 @@ from botbridge.models.fitting import (
     Verdict,
     computes_bfloat16,
     first_that_fits,
-    memory_need,
 )
 from botbridge.models.licences import load_licences
 from botbridge.models.listing import names_of
 from botbridge.models.match_facts import Room
 from botbridge.models.names import DirectorySource, GgufSource, NamedModel
 from botbridge.models.store import ModelFiles, ModelStore
-from botbridge.models.to_come import Arrival, arrival, arrival_of
+from botbridge.models.to_come import Arrival, arrival, arrival_alone, arrival_need
 from botbridge.models.uses import Use
 from botbridge.sentences import Sentence
 from botbridge.setting_groups import DEFAULT_MODEL
@@ -57,7 +65,15 @@ def look_at_model(
     state, detail, files = _files(named, ModelStore(settings.home), told)
     entry = entry_of(load_catalogue(home=settings.home), named)
     found = _arrival(named, entry) if files is None else _here(files)
-    serving = _serving(settings, found, files, entry, holding=holding_of(settings, machine), room=room_of(machine))
+    serving = _serving(
+        settings,
+        found,
+        files,
+        entry,
+        holding=holding_of(settings, machine),
+        room=room_of(machine),
+        wanted=inference.engine,
+    )
     engines = Engines(
         inference.engine,
         installed | remote,
@@ -112,7 +128,9 @@ def room_of(machine: MachineFacts) -> Room:
 
 
 def engines_for(settings: Settings, catalogue: Catalogue, entry: CatalogueEntry) -> tuple[str, ...]:
-    """Return the installed engines in the order in which they would be tried for a model, whatever its form.
+    """Return the engines that the settings let compute a model, whatever its form: first those that are installed.
+
+    Each part stands in the order in which it would be tried.
 
     Args:
         settings: The operator's decisions.
@@ -123,16 +141,15 @@ def engines_for(settings: Settings, catalogue: Catalogue, entry: CatalogueEntry)
     here = (_files_here(settings, catalogue.resolve(name)) for name in names_of(entry))
     reports = (read_report(settings.home, name) for name in names_of(entry))
     measured = next((report.order_for(inference.slots) for report in reports if report is not None), ())
-    wanted = () if inference.engine == AUTO else (inference.engine,)
-    return engine_order(
-        (*wanted, *measured),
-        installed_engines(),
-        has_gguf=True,
-        has_safetensors=True,
-        slots=inference.slots,
-        has_adapters=not wanted and any(_has_adapters(files) for files in here),
-        device=inference.device,
+    order = partial(
+        _engine_order,
+        settings,
+        StoredWeights(has_gguf=True, has_safetensors=True),
+        measured,
+        has_adapters=any(_has_adapters(files) for files in here),
+        wanted=inference.engine,
     )
+    return tuple(dict.fromkeys((*order(installed_engines()), *order(NEEDED_MODULES))))
 
 
 def need_at_hand(
@@ -149,8 +166,22 @@ def need_at_hand(
     Raises:
         ConfigError: No model can have the name that the settings give.
         ModelNotFound: It is neither in the catalogue nor here.
+        ModelLoadError: The settings let no engine compute it so, were all installed.
         KeyError: No size is known of this quantization.
     """
+    wanted = settings.inference.engine if engine is None else engine
+    found, serving = _serving_at_hand(settings, machine, wanted, quantization)
+    if not serving.able:
+        device, forms = settings.inference.device, found.weights
+        reason = unserved(wanted, has_gguf=forms.has_gguf, has_safetensors=forms.has_safetensors, device=device)
+        raise ModelLoadError(reason)
+    return serving.need
+
+
+def _serving_at_hand(
+    settings: Settings, machine: MachineFacts, wanted: str, quantization: str | None = None
+) -> tuple[Arrival, _Serving]:
+    """Return the chosen model's forms, or that of a quantization alone, and which engine serves them."""
     named = named_model(settings)
     entry = entry_of(load_catalogue(home=settings.home), named)
     try:
@@ -166,9 +197,9 @@ def need_at_hand(
     if quantization is not None:
         if entry is None:
             raise KeyError(quantization)
-        found = arrival_of(entry, quantization)
+        found = arrival_alone(entry, quantization)
         holding = replace(holding, dtype="float32") if quantization == "F32" else holding
-    return _serving(settings, found, files, entry, holding=holding, room=room_of(machine), engine=engine).need
+    return found, _serving(settings, found, files, entry, holding=holding, room=room_of(machine), wanted=wanted)
 
 
 def serving_engine(settings: Settings, machine: MachineFacts) -> str | None:
@@ -178,10 +209,10 @@ def serving_engine(settings: Settings, machine: MachineFacts) -> str | None:
         ConfigError: No model can have the name that the settings give.
     """
     try:
-        need = need_at_hand(settings, machine)
+        _, serving = _serving_at_hand(settings, machine, settings.inference.engine)
     except ModelNotFound:
         return None
-    return None if need is None or need.engine not in installed_engines() else need.engine
+    return next(iter(serving.order), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,12 +220,14 @@ class _Serving:
     """Which engine serves.
 
     Attributes:
-        order: The engines that would be tried, the one that serves first.
-        need: What the model takes with that; None where its size is not known.
+        order: The engines that would be tried, the one that serves first; empty where none that is installed does.
+        able: The same, or where none of them is installed those that would be tried if all were.
+        need: What the model takes with the one that serves, or would; None where its size is not known.
         passed_over: What it would take with an engine that is tried before and does not fit; None where none is.
     """
 
     order: tuple[str, ...]
+    able: tuple[str, ...]
     need: MemoryNeed | None
     passed_over: MemoryNeed | None = None
 
@@ -207,23 +240,29 @@ def _serving(
     *,
     holding: Holding,
     room: Room,
-    engine: str | None = None,
+    wanted: str,
 ) -> _Serving:
     """Find the engine that serves: of those that the worker tries the first for which there is memory.
 
-    Args:
-        engine: None for that of the settings.
+    Where none of them is installed, what would serve if all were is judged.
     """
-    wanted = engine or settings.inference.engine
-    able = _engines_for(settings, found.weights, files, installed_engines())
-    order = tuple(each for each in able if wanted in {AUTO, each})
-    needs = [need for each in order if (need := _need(found, each, entry, holding)) is not None]
+    tried = partial(
+        _engine_order,
+        settings,
+        found.weights,
+        engine_options(settings).fastest_engines,
+        has_adapters=_has_adapters(files),
+        wanted=wanted,
+    )
+    order = tried(installed_engines())
+    able = order or tried(NEEDED_MODULES)
+    needs = [need for each in able if (need := arrival_need(found, each, entry, holding)) is not None]
     need = first_that_fits(needs, room.memory_bytes)
-    if need is None:
-        return _Serving(order, _need(found, next(iter(order), None), entry, holding))
+    if need is None or not order:
+        return _Serving(order, able, need)
     first, ordered = needs[0], (need.engine, *(each for each in order if each != need.engine))
     does_fit = Judgement(need, room.memory_bytes).verdict is not Verdict.DOES_NOT_FIT
-    return _Serving(ordered, need, first if does_fit and first is not need else None)
+    return _Serving(ordered, able, need, first if does_fit and first is not need else None)
 
 
 def _files_here(settings: Settings, named: NamedModel) -> ModelFiles | None:
@@ -240,30 +279,25 @@ def _has_adapters(files: ModelFiles | None) -> bool:
     return any(not adapter.obstacle for adapter in known)
 
 
-def _need(found: Arrival, engine: str | None, entry: CatalogueEntry | None, holding: Holding) -> MemoryNeed | None:
-    """Return what a model takes with an engine; None takes the one that would compute it if it were installed."""
-    need = memory_need(
-        found.weights,
-        engine or ("llamacpp" if found.weights.has_gguf else "transformers"),
-        holding,
-        kv_bytes_per_token=None if entry is None else entry.kv_bytes_per_token,
-        trained_tokens=None if entry is None else entry.context_tokens,
-    )
-    return None if need is None else replace(need, fetching_bytes=found.fetching_bytes)
-
-
-def _engines_for(
-    settings: Settings, weights: StoredWeights, files: ModelFiles | None, installed: Collection[str]
+def _engine_order(
+    settings: Settings,
+    weights: StoredWeights,
+    measured: Sequence[str],
+    installed: Collection[str],
+    *,
+    has_adapters: bool,
+    wanted: str,
 ) -> tuple[str, ...]:
     """Return the engines that the worker would try, best first."""
     return engine_order(
-        engine_options(settings).fastest_engines,
+        measured,
         installed,
         has_gguf=weights.has_gguf,
         has_safetensors=weights.has_safetensors,
         slots=settings.inference.slots,
-        has_adapters=_has_adapters(files),
+        has_adapters=has_adapters,
         device=settings.inference.device,
+        wanted=wanted,
     )
 
 

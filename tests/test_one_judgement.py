@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from botbridge.cli.plan import measure_of, planned_memory
-from botbridge.errors import NotMeasured
+from botbridge.errors import ModelLoadError, NotMeasured
 from botbridge.inference.choice import installed_engines
 from botbridge.machine.doctor_facts import Examined, Status
 from botbridge.machine.doctor_machine import memory
@@ -23,7 +23,7 @@ from botbridge.models.catalogue import load_catalogue
 from botbridge.models.facts import CatalogueEntry
 from botbridge.models.fitting import Judgement, Verdict
 from botbridge.models.match import match
-from botbridge.models.match_facts import MOST_EXACT_FIRST, Wish
+from botbridge.models.match_facts import MOST_EXACT_FIRST, Room, Runtime, Wish
 from botbridge.models.to_come import name_of
 from botbridge.setting_groups import DEFAULT_MODEL
 from botbridge.settings import Settings, load_settings
@@ -31,6 +31,7 @@ from tests.fakes.machines import CONTAINER, GB, LAPTOP, MAC, RELIC, SERVER
 from tests.machine.test_plan import FAST, REPORT, planned
 
 CATALOGUE = load_catalogue()
+NO_SPEED = Measured(Speed.guessed(5.0))
 MODELS = (
     "smollm2-135m-instruct",
     "qwen3-1.7b",
@@ -91,6 +92,7 @@ def said_by_match(settings: Settings, machine: MachineFacts, model: str) -> tupl
         holding=holding_of(settings, machine),
         room=room_of(machine),
         engines_for=partial(engines_for, settings, CATALOGUE),
+        engines_here=installed_engines(),
     )
     entry = CATALOGUE.find(model)
     answer = match([entry], replace(wish, forms=frozenset({pulled_form(entry)})))
@@ -256,3 +258,65 @@ def test_a_bot_that_runs_changes_no_answer(tmp_path: Path, model: str) -> None:
     assert said_by_doctor(settings, beside) == said_by_doctor(settings, alone)
     assert said_by_plan(settings, beside) == said_by_plan(settings, alone)
     assert said_by_match(settings, beside, model) == said_by_match(settings, alone, model)
+
+
+def chosen(home: Path, **options: str) -> Settings:
+    return load_settings({"HOME": str(home), **options}, env_file=home / ".env", secrets_dir=home / "secrets")
+
+
+def engine_of_match(settings: Settings, model: str) -> str | None:
+    """Of all forms that can be pulled the engine of the one that is offered; None where none is."""
+    wish = Wish(
+        forms=frozenset(MOST_EXACT_FIRST),
+        holding=holding_of(settings, SERVER),
+        room=Room(10**12, 10**12),
+        engines_for=partial(engines_for, settings, CATALOGUE),
+        engines_here=installed_engines(),
+    )
+    matches = match([CATALOGUE.find(model)], wish).matches
+    return matches[0].offer.runtime.engine if matches and matches[0].offer.is_offered else None
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+@pytest.mark.parametrize("engine", ["auto", "transformers", "llamacpp", "openvino"])
+@pytest.mark.parametrize("model", [DEFAULT_MODEL, "qwen3-1.7b", "mistral-7b-instruct-v0.1-gguf"])
+def test_all_three_take_the_same_engine_or_say_that_none_serves(
+    tmp_path: Path, model: str, engine: str, device: str
+) -> None:
+    settings = chosen(
+        tmp_path, INFERENCE__MODEL=model, INFERENCE__ENGINE=engine, INFERENCE__DEVICE=device, INFERENCE__SLOTS="1"
+    )
+    found, engines = look_at_model(settings, SERVER, lambda _: None)
+    asked = engine_of_match(settings, model)
+    if found.need is not None:
+        planned_for = planned_memory(settings, SERVER, NO_SPEED, engine=None, quantization=None).judgement
+        assert planned_for is not None
+        assert planned_for.need.engine == found.need.engine == asked
+        assert engines.taken in {None, asked}
+        assert (engines.taken is None) is (asked not in installed_engines())
+        return
+    assert (engines.taken, asked) == (None, None)
+    row = memory(Examined(SERVER, found, engines))
+    assert row.needed == "not known without an engine that computes the model"
+    with pytest.raises(ModelLoadError, match=r"BOTBRIDGE_INFERENCE__DEVICE=auto|--engine \w+ plans"):
+        planned_memory(settings, SERVER, NO_SPEED, engine=None, quantization=None)
+
+
+@pytest.mark.parametrize("engine", ["remote", "echo"])
+def test_an_engine_without_a_model_here_takes_the_service_alone_on_every_page(tmp_path: Path, engine: str) -> None:
+    settings = chosen(tmp_path, INFERENCE__ENGINE=engine, INFERENCE__REMOTE_URL="http://gpu1:8000/v1")
+    found, engines = look_at_model(settings, SERVER, lambda _: None)
+    assert memory(Examined(SERVER, found, engines)).needed == "128 MB: the service alone"
+    assert planned_memory(settings, SERVER, NO_SPEED, engine=None, quantization=None).is_elsewhere
+    wish = Wish(room=Room(10**12), engines_for=partial(engines_for, settings, CATALOGUE))
+    answer = match(CATALOGUE.entries, wish)
+    assert answer.matches == ()
+    assert "BOTBRIDGE_INFERENCE__ENGINE=auto" in answer.advice[0]
+
+
+def test_a_runtime_that_the_device_excludes_is_never_offered(tmp_path: Path) -> None:
+    settings = chosen(tmp_path, INFERENCE__DEVICE="cuda")
+    wish = Wish(runtime=Runtime.LLAMA_CPP, engines_for=partial(engines_for, settings, CATALOGUE))
+    answer = match(CATALOGUE.entries, wish)
+    assert answer.matches == ()
+    assert "BOTBRIDGE_INFERENCE__DEVICE=auto" in answer.advice[0]

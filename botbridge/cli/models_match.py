@@ -15,10 +15,8 @@ from botbridge.models.uses import Use
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from botbridge.models import match_facts
     from botbridge.models.catalogue import Catalogue
     from botbridge.models.match_facts import Answer, Match, Wish
-    from botbridge.settings import Settings
 
 SHOWN: Final = 10
 
@@ -65,6 +63,7 @@ def match(
     from botbridge.cli.model_words import language_of
     from botbridge.cli.printing import prepare
     from botbridge.cli.tables import is_terminal, width_of_lines
+    from botbridge.inference.choice import installed_engines
     from botbridge.machine.probe import LocalProbe
     from botbridge.model_at_hand import engines_for, holding_of, room_of
     from botbridge.models import match_facts
@@ -89,12 +88,13 @@ def match(
         language_count=count,
         most_billions=_read(class_b, max_params),
         forms=_read(match_facts.forms_called, quantization) or any_form,
-        runtime=_runtime(runtime, settings),
+        runtime=None if runtime is None else match_facts.Runtime(runtime),
         use=use or "",
         permit=partial(permission, use=use or Use.PERSONAL, licences=load_licences()),
         holding=match_facts.low_end(holding) if low_end else holding,
         room=match_facts.LOW_END if low_end else room_of(machine),
         engines_for=partial(engines_for, settings, catalogue),
+        engines_here=installed_engines(),
         installed=frozenset(manifest.model for manifest, _ in ModelStore(settings.home).installed()),
     )
     answer = rank(catalogue.entries, wish)
@@ -104,16 +104,6 @@ def match(
         width = width_of_lines() if is_terminal() else None
         typer.echo("\n".join(match_page(answer, top, catalogue, language_of(lang), width)))
     raise typer.Exit(0 if answer.matches else 1)
-
-
-def _runtime(asked: Runtime | None, settings: Settings) -> match_facts.Runtime | None:
-    """Return what has to compute a model: what was asked for, else on a GPU the one engine that does."""
-    from botbridge.inference.choice import CUDA
-    from botbridge.models import match_facts
-
-    if asked is not None:
-        return match_facts.Runtime(asked)
-    return match_facts.Runtime.TRANSFORMERS if settings.inference.device == CUDA else None
 
 
 def facts_of(answer: Answer, wish: Wish, catalogue: Catalogue) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from botbridge.machine.plan import Measured, Plan, PlannedMemory
     from botbridge.machine.probe import MachineFacts
     from botbridge.settings import Settings
+
+
+PlannedEngine = Literal["auto", "transformers", "llamacpp", "openvino", "remote", "echo"]
 
 
 def plan(
@@ -37,7 +40,7 @@ def plan(
         float, typer.Option(min=0.001, max=86_400, help="95 of 100 shall have their first word by then.")
     ] = 10.0,
     model: Annotated[str | None, typer.Option(metavar="NAME", help="Another model than the settings'.")] = None,
-    engine: Annotated[str | None, typer.Option(help="Another than the fastest that was measured.")] = None,
+    engine: Annotated[PlannedEngine | None, typer.Option(help="Another than the fastest that was measured.")] = None,
     slots: Annotated[int | None, typer.Option(min=1, max=256, help="Answers at once; else the settings'.")] = None,
     tokens_per_s: Annotated[
         float | None, typer.Option(min=0.01, max=10**6, help="Of one answer alone: plan without a measurement.")
@@ -102,12 +105,13 @@ def measure_of(
         tokens_per_s: Of one answer alone: nothing that was measured counts.
 
     Raises:
-        NotMeasured: Nothing was measured of this model with this engine.
+        NotMeasured: Nothing was measured of this model with this engine, or nothing is computed here.
     """
     from botbridge.app import named_model
+    from botbridge.errors import NotMeasured
     from botbridge.inference.choice import AUTO
     from botbridge.machine.figures import read_report
-    from botbridge.machine.plan import Measured, measured_speed
+    from botbridge.machine.plan import NO_MODEL_HERE, Measured, measured_speed
     from botbridge.machine.queueing import Speed
     from botbridge.model_at_hand import serving_engine
 
@@ -116,6 +120,11 @@ def measure_of(
     name = named_model(settings).model
     inference, report = settings.inference, read_report(settings.home, name)
     wanted = engine or inference.engine
+    if wanted in NO_MODEL_HERE:
+        raise NotMeasured(
+            f"with the engine {wanted} nothing is computed here: say --tokens-per-s N to plan with its speed, "
+            "or --engine auto to plan with this machine's"
+        )
     if wanted == AUTO and report is not None:
         wanted = serving_engine(settings, machine) or AUTO
     return measured_speed(report, wanted, name, inference.slots)
@@ -140,25 +149,21 @@ def planned_memory(
 
     Raises:
         ModelNotFound: The model is neither in the catalogue nor here.
+        ModelLoadError: This engine does not compute it in this form.
         BadParameter: No size is known of this quantization.
     """
-    from botbridge.errors import ModelNotFound
-    from botbridge.inference.choice import AUTO
     from botbridge.machine.plan import NO_MODEL_HERE, PlannedMemory
     from botbridge.model_at_hand import need_at_hand
     from botbridge.models.fitting import Judgement
 
     wanted = measured.engine or engine or settings.inference.engine
-    computing = AUTO if wanted in NO_MODEL_HERE else wanted
+    has_bytes = machine.memory.holdable_bytes
+    if wanted in NO_MODEL_HERE:
+        return PlannedMemory(has_bytes=has_bytes, is_elsewhere=True)
     try:
-        need = need_at_hand(settings, machine, engine=computing, quantization=quantization)
-    except ModelNotFound:
-        if wanted not in NO_MODEL_HERE:
-            raise
-        need = None
+        need = need_at_hand(settings, machine, engine=wanted, quantization=quantization)
     except KeyError as error:
         raise typer.BadParameter(f"no size is known of {quantization}{_known(settings)}") from error
-    has_bytes = machine.memory.holdable_bytes
     judgement = None if need is None else Judgement(need, has_bytes)
     return PlannedMemory(judgement, measured.resident_bytes, has_bytes)
 

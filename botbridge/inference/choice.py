@@ -43,8 +43,9 @@ def engine_order(
     slots: int,
     has_adapters: bool = False,
     device: str = AUTO,
+    wanted: str = AUTO,
 ) -> tuple[str, ...]:
-    """Return the engines to try, best first.
+    """Return the engines to try, best first; none where the settings let none read the model.
 
     Args:
         measured: What `botbridge bench` found for this model on this machine,
@@ -55,6 +56,7 @@ def engine_order(
         slots: How many answers are to run side by side.
         has_adapters: Adapters for it are here, which only transformers computes; that counts for more than speed.
         device: The setting: only transformers computes on `cuda`.
+        wanted: The setting: `auto`, or the one engine that is to compute; `remote` and `echo` read no model here.
 
     >>> engine_order((), {"transformers", "openvino"}, has_gguf=True, has_safetensors=True, slots=4)
     ('openvino', 'transformers')
@@ -68,6 +70,8 @@ def engine_order(
     ('transformers', 'llamacpp')
     >>> engine_order((), {"transformers", "llamacpp"}, has_gguf=True, has_safetensors=True, slots=4, device="cuda")
     ('transformers',)
+    >>> engine_order((), {"transformers"}, has_gguf=True, has_safetensors=True, slots=4, wanted="llamacpp")
+    ()
     """
     first = ("transformers",) if has_adapters else ()
     reads_gguf = has_gguf and device != CUDA
@@ -75,7 +79,7 @@ def engine_order(
     return tuple(
         engine
         for engine in dict.fromkeys((*first, *measured, *unmeasured_order(slots)))
-        if engine in installed and able.get(engine, False)
+        if engine in installed and able.get(engine, False) and wanted in {AUTO, engine}
     )
 
 
@@ -101,6 +105,25 @@ def unreadable(*, has_gguf: bool, device: str = AUTO) -> str:
         f"no engine that is installed reads a GGUF; `{ADDED_BY['openvino']}` adds openvino, "
         f"`{ADDED_BY['llamacpp']}` llamacpp"
     )
+
+
+def unserved(wanted: str, *, has_gguf: bool, has_safetensors: bool, device: str = AUTO) -> str:
+    """Say why the settings let no engine compute a model, were all installed, and what lets one.
+
+    >>> unserved("llamacpp", has_gguf=False, has_safetensors=True)
+    'the engine llamacpp reads only a GGUF, which this is not; --engine transformers plans with one that reads it'
+    """
+    if wanted == AUTO:
+        return unreadable(has_gguf=has_gguf, device=device)
+    if wanted != "transformers" and device == CUDA:
+        return f"the engine {wanted} does not compute on cuda; BOTBRIDGE_INFERENCE__DEVICE=auto lets it use the CPU"
+    reads = "safetensors" if wanted == "transformers" else "a GGUF"
+    every = frozenset(NEEDED_MODULES)
+    order = engine_order((), every, has_gguf=has_gguf, has_safetensors=has_safetensors, slots=1, device=device)
+    remedy = (
+        f"--engine {order[0]} plans with one that reads it" if order else unreadable(has_gguf=has_gguf, device=device)
+    )
+    return f"the engine {wanted} reads only {reads}, which this is not; {remedy}"
 
 
 def faster_engine(

@@ -98,11 +98,16 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class PlannedMemory:
-    """Whether the model fits, and what its worker was measured to take; None where it is not known."""
+    """Whether the model fits, and what its worker was measured to take; None where it is not known.
+
+    Attributes:
+        is_elsewhere: No model is computed here, and the machine holds the service alone.
+    """
 
     judgement: Judgement | None = None
     resident_bytes: int | None = None
     has_bytes: int | None = None
+    is_elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)

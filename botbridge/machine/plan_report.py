@@ -10,6 +10,7 @@ from botbridge.machine.criteria import criteria, seconds
 from botbridge.machine.money import Money
 from botbridge.machine.plan import Plan, PlannedMemory
 from botbridge.models.facts import Source
+from botbridge.models.fitting import SERVICE_BYTES
 from botbridge.sentences import Sentence, clauses
 from botbridge.sizes import size_text
 
@@ -82,6 +83,9 @@ def _memory_line(memory: PlannedMemory) -> str:
     if memory.judgement is not None:
         judgement = memory.judgement
         parts.append(Sentence("{judgement} ({parts})", judgement=judgement.sentence, parts=judgement.need.sentence))
+    elif memory.is_elsewhere:
+        parts.append(Sentence("{size}: the service alone", size=size_text(SERVICE_BYTES)))
+        parts += [] if memory.has_bytes is None else [Sentence("has {has}", has=size_text(memory.has_bytes))]
     else:
         parts.append(Sentence("what the model needs is not known"))
         parts += [] if memory.has_bytes is None else [Sentence("has {has}", has=size_text(memory.has_bytes))]

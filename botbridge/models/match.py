@@ -34,6 +34,7 @@ from botbridge.models.match_facts import (
     Room,
     Wish,
     Yardstick,
+    without_preference,
 )
 from botbridge.models.match_offers import offers, runtimes_of
 from botbridge.models.match_scores import choose_yardstick, measured, needs_of, other_score
@@ -41,6 +42,12 @@ from botbridge.sentences import Sentence, clauses, either, listed
 from botbridge.sizes import at_most_text, enough_text
 
 ARABIC_CODE: Final = "ar"
+
+REMEDY: Final = Sentence(
+    "{settings} leave the choice to botbridge",
+    settings="BOTBRIDGE_INFERENCE__ENGINE=auto, BOTBRIDGE_INFERENCE__DEVICE=auto",
+)
+"""What lets every engine compute; the settings exclude by nothing else."""
 
 
 def match(entries: Sequence[CatalogueEntry], wish: Wish) -> Answer:
@@ -157,6 +164,9 @@ def _no_way(entry: CatalogueEntry, wish: Wish) -> str:
             "{runtime} does not compute {architecture}", runtime=wish.runtime, architecture=entry.architecture
         )
     forms = either(sorted(wish.forms))
+    if excluded := offers(entry, replace(wish, engines_for=without_preference)):
+        runtimes = listed(dict.fromkeys(offer.runtime for offer in excluded))
+        return Sentence("the settings keep {runtimes} from computing it; {remedy}", runtimes=runtimes, remedy=REMEDY)
     if not able:
         return Sentence("nothing here can have it as {forms}", forms=forms)
     return Sentence("{runtimes} cannot have it as {forms}", runtimes=listed(able), forms=forms)
@@ -300,6 +310,8 @@ def _advice(entries: Sequence[CatalogueEntry], wish: Wish) -> Iterator[str]:
     wanted = _ranked(entries, replace(wish, room=Room())).matches
     if wanted:
         yield Sentence("of what you want the smallest is {model}", model=_smallest(wanted, wish))
+    elif _ranked(entries, replace(wish, room=Room(), engines_for=without_preference)).matches:
+        yield Sentence("the settings keep from computing what you want; {remedy}", remedy=REMEDY)
     else:
         yield Sentence(
             "no model of the catalogue is all that: ask for less, or look on the hub: {command}",
@@ -327,6 +339,7 @@ def _of_all(entries: Sequence[CatalogueEntry], wish: Wish) -> Iterator[str]:
         holding=wish.holding,
         room=wish.room,
         engines_for=wish.engines_for,
+        engines_here=wish.engines_here,
         installed=wish.installed,
     )
     if held := _ranked(entries, anything).matches:

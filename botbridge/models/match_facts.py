@@ -61,14 +61,17 @@ class Runtime(StrEnum):
         return "llamacpp" if self is Runtime.LLAMA_CPP else self.value
 
 
+EVERY_ENGINE: Final = tuple(runtime.engine for runtime in Runtime)
+
+
 def unread(_: CatalogueEntry) -> Permission:
     """Return what somebody who reads no licence can say of one."""
     return Permission.UNKNOWN
 
 
 def without_preference(_: CatalogueEntry) -> tuple[str, ...]:
-    """Return the engines that somebody has installed of whom nothing is known."""
-    return ()
+    """Return the engines of somebody of whose settings nothing is known."""
+    return EVERY_ENGINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,8 @@ class Wish:
         use: What the licence has to allow, for people to read; empty where nobody asked.
         permit: What a licence says to that use.
         holding: How the settings want a model held.
-        engines_for: The engines that are installed, in the order in which they would be tried for a model.
+        engines_for: The engines that the settings let compute a model, in the order in which they would be tried.
+        engines_here: Those that are installed.
         installed: What lies in the store, by the names under which it was pulled; it takes no more disk.
     """
 
@@ -117,6 +121,7 @@ class Wish:
     holding: Holding = field(default_factory=Holding)
     room: Room = Room()
     engines_for: Callable[[CatalogueEntry], Sequence[str]] = field(default=without_preference, compare=False)
+    engines_here: frozenset[str] = frozenset(EVERY_ENGINE)
     installed: frozenset[str] = frozenset()
 
 
@@ -131,6 +136,7 @@ class Offer:
         need: What it takes of the memory.
         disk_bytes: What comes to the disk; None where that is not known.
         is_offered: `models pull` takes it; else somebody has to be found who offers it.
+        is_here: It was pulled already.
         command: Fetches it, or looks for it.
     """
 
@@ -141,6 +147,7 @@ class Offer:
     need: MemoryNeed
     disk_bytes: int | None
     is_offered: bool
+    is_here: bool
     command: str
 
 

@@ -64,13 +64,15 @@ SEARCH: Final = "botbridge models search"
 def offers(entry: CatalogueEntry, wish: Wish) -> list[Offer]:
     """Return the ways to run a model that a wish allows: each form with each engine that computes it.
 
-    What can be pulled comes first, then what an installed engine computes, then the quantized before the whole, then
-    the most exact, then the engine that is tried first.
+    What is here, and an installed engine computes, comes first; then what can be pulled, then what an installed engine
+    computes, then of forms that come together the one whose engine is tried first, then the quantized before the whole,
+    then the most exact, then the engine that is tried first.
     """
-    installed = list(wish.engines_for(entry))
+    order, here = wish.engines_for(entry), wish.engines_here
+    able = [runtime for runtime in runtimes_of(entry) if runtime.engine in order]
     found = [
         offer
-        for runtime in sorted(runtimes_of(entry), key=lambda runtime: _place(runtime.engine, installed))
+        for runtime in sorted(able, key=lambda runtime: order.index(runtime.engine))
         if wish.runtime in {None, runtime}
         for form in _forms(entry, runtime)
         if form in wish.forms and (offer := _offer(entry, runtime, form, wish)) is not None
@@ -78,16 +80,24 @@ def offers(entry: CatalogueEntry, wish: Wish) -> list[Offer]:
     return sorted(
         found,
         key=lambda offer: (
+            not (offer.is_here and offer.runtime.engine in here),
             not offer.is_offered,
-            offer.runtime.engine not in installed,
+            offer.runtime.engine not in here,
+            _comes_second(entry, offer, order),
             offer.form in WHOLE,
             MOST_EXACT_FIRST.index(offer.form),
         ),
     )
 
 
-def _place(engine: str, order: Sequence[str]) -> int:
-    return order.index(engine) if engine in order else len(order)
+def _comes_second(entry: CatalogueEntry, offer: Offer, order: Sequence[str]) -> bool:
+    """Tell whether an engine that is tried before reads another form that comes with this one."""
+    weights, is_whole = arrival_of(entry, offer.form).weights, offer.form in WHOLE
+    if not (weights.has_gguf and weights.has_safetensors):
+        return False
+    able = {runtime.engine for runtime in runtimes_of(entry)}
+    before = able.intersection(order[: order.index(offer.runtime.engine)])
+    return bool(before - {"transformers"}) if is_whole else "transformers" in before
 
 
 def _forms(entry: CatalogueEntry, runtime: Runtime) -> Iterator[str]:
@@ -124,5 +134,6 @@ def _offer(entry: CatalogueEntry, runtime: Runtime, form: str, wish: Wish) -> Of
         need=need if is_here else replace(need, fetching_bytes=coming.fetching_bytes),
         disk_bytes=0 if is_here else coming.disk_bytes,
         is_offered=name is not None,
+        is_here=is_here,
         command=search if name is None else f"botbridge models pull {name}",
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from botbridge.models.facts import CatalogueEntry, WeightsFile
-from botbridge.models.fitting import StoredWeights, conversion_bytes
+from botbridge.models.fitting import Holding, MemoryNeed, StoredWeights, conversion_bytes, memory_need
 from botbridge.models.footprint import BITS_PER_WEIGHT, WHOLE, footprint
 from botbridge.models.names import HubSource, WheelSource
 
@@ -88,6 +88,30 @@ def arrival_of(entry: CatalogueEntry, form: str) -> Arrival:
         return Arrival(StoredWeights(has_safetensors=True, numbers=numbers), _in_bits(numbers, form))
     gguf_bytes = footprint(entry, form, context_tokens=0, conversations=0).weights_bytes
     return Arrival(StoredWeights(has_gguf=True, gguf_bytes=gguf_bytes, quantization=form), gguf_bytes)
+
+
+def arrival_alone(entry: CatalogueEntry, form: str) -> Arrival:
+    """Return the same without the other forms that come with this one.
+
+    Raises:
+        KeyError: There is neither such a file nor a known size of a weight.
+    """
+    found = arrival_of(entry, form)
+    if form in WHOLE:
+        return replace(found, weights=replace(found.weights, has_gguf=False, gguf_bytes=None))
+    return replace(found, weights=replace(found.weights, has_safetensors=False, numbers=None))
+
+
+def arrival_need(found: Arrival, engine: str, entry: CatalogueEntry | None, holding: Holding) -> MemoryNeed | None:
+    """Return what a model takes with an engine, fetching included; None where its size is not known."""
+    need = memory_need(
+        found.weights,
+        engine,
+        holding,
+        kv_bytes_per_token=None if entry is None else entry.kv_bytes_per_token,
+        trained_tokens=None if entry is None else entry.context_tokens,
+    )
+    return None if need is None else replace(need, fetching_bytes=found.fetching_bytes)
 
 
 def form_bytes(entry: CatalogueEntry | None, form: str) -> int | None:

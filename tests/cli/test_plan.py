@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from botbridge.cli import build_app
-from botbridge.errors import ConfigError, ModelNotFound
+from botbridge.errors import ConfigError, ModelLoadError, ModelNotFound, NotMeasured
 from botbridge.machine.figures import write_report
 from botbridge.machine.plan import PEAK_SHARE, WAIT_S
 from tests.machine.test_figures import REPORT
@@ -114,7 +114,7 @@ def test_memory_is_that_of_what_is_kept_and_of_the_slots_and_form_that_are_asked
     monkeypatch.setenv("BOTBRIDGE_INFERENCE__CACHE_BYTES", "1000000")
     few = facts("--tokens-per-s", "5", "--slots", "1")["memory"]
     many = facts("--tokens-per-s", "5", "--slots", "8")["memory"]
-    assert few["kept_bytes"] == 1_000_000
+    assert few["kept_bytes"] == 1_000_000 // (4 if few["engine"] == "llamacpp" else 1)  # see fitting._kept_bytes
     assert many["cache_bytes"] == 8 * few["cache_bytes"] == 8 * 2048 * 23040
     whole = facts("--tokens-per-s", "5", "--quantization", "F32")["memory"]
     assert (whole["engine"], whole["form"], whole["weights_bytes"]) == ("transformers", "F32", 4 * 134_515_008)
@@ -167,6 +167,30 @@ def test_a_drawing_lands_in_a_file_and_json_stays_json(measured_home: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        (["--engine", "llamacpp", "--quantization", "BF16"], "--engine transformers plans with one that reads it"),
+        (["--engine", "transformers", "--quantization", "Q8_0"], "the engine transformers reads only safetensors"),
+        (["--engine", "openvino", "--model", "bloomz-3b"], "the engine openvino reads only a GGUF"),
+    ],
+)
+def test_an_engine_that_does_not_read_the_form_plans_nothing(home: Path, arguments: list[str], told: str) -> None:
+    done = run("plan", "--tokens-per-s", "5", *arguments)
+    assert isinstance(done.exception, ModelLoadError)
+    assert told in str(done.exception)
+
+
+def test_with_an_engine_elsewhere_no_speed_of_this_machine_counts(
+    measured_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOTBRIDGE_INFERENCE__ENGINE", "echo")
+    assert isinstance(run("plan").exception, NotMeasured)
+    assert facts("--engine", "auto")["memory"]["engine"] is not None
+    assert "128 MB: the service alone" in run("plan", "--tokens-per-s", "5").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--engine", "nosuch"], "--engine"),
         (["--plot", "wait.pdf"], "ends with .png or .svg"),
         (["--plot", "-", "--json"], "both want standard output"),
         (["--watts", "25-10"], "such as 15 or 10-25"),
