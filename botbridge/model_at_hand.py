@@ -112,14 +112,13 @@ def holding_of(settings: Settings, machine: MachineFacts) -> Holding:
         kept_bytes=inference.cache_bytes,
         dtype=inference.dtype,
         computes_bfloat16=computes_bfloat16(machine.processor.flags),
-        on_gpu=_computes_on_gpu(inference.device, machine),
+        on_gpu=inference.device == CUDA or (inference.device == AUTO and computes_on_cuda(machine)),
     )
 
 
-def _computes_on_gpu(device: str, machine: MachineFacts) -> bool:
-    """Tell where the engine transformers computes; `auto` is the GPU where there is one that torch was built for."""
-    has_gpu = machine.has_cuda_device and machine.torch is not None and machine.torch.cuda is not None
-    return device == CUDA or (device == AUTO and has_gpu)
+def computes_on_cuda(machine: MachineFacts) -> bool:
+    """Tell whether there is a GPU that torch was built for."""
+    return machine.has_cuda_device and machine.torch is not None and machine.torch.cuda is not None
 
 
 def room_of(machine: MachineFacts) -> Room:

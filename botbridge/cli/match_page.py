@@ -10,6 +10,7 @@ from botbridge.cli.tables import drawn
 from botbridge.conversation.texts import Language
 from botbridge.logs import escape
 from botbridge.models.catalogue import Catalogue
+from botbridge.models.fitting import Verdict
 from botbridge.models.match_facts import Answer, Match
 from botbridge.sentences import said
 
@@ -35,9 +36,12 @@ def match_page(
 
 
 def _remarks(answer: Answer, top: int, catalogue: Catalogue, words: Language) -> Iterator[str]:
-    hidden = len(answer.matches) - top
-    if hidden > 0:
-        yield words.say("{number} more fit; --top shows more of them.", number=hidden)
+    hidden = answer.matches[top:]
+    unsure = sum(each.verdict is not Verdict.FITS for each in hidden)
+    if len(hidden) > unsure:
+        yield words.say("{number} more fit; --top shows more of them.", number=len(hidden) - unsure)
+    if unsure:
+        yield words.say("Of {number} more it is not known whether they fit; --top shows them, too.", number=unsure)
     if not answer.matches:
         yield words.say("No model of the catalogue fits.")
     yield from (f"- {said(advice, words)}" for advice in answer.advice)

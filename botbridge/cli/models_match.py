@@ -61,11 +61,11 @@ def match(
     """Rank the catalogue's models by what is needed and by what this machine holds; exit 1 when none fits."""
     from botbridge.cli.match_page import match_page
     from botbridge.cli.model_words import language_of
-    from botbridge.cli.printing import prepare
+    from botbridge.cli.printing import note, prepare
     from botbridge.cli.tables import is_terminal, width_of_lines
-    from botbridge.inference.choice import installed_engines
+    from botbridge.inference.choice import CUDA, NO_CUDA, installed_engines
     from botbridge.machine.probe import LocalProbe
-    from botbridge.model_at_hand import engines_for, holding_of, room_of
+    from botbridge.model_at_hand import computes_on_cuda, engines_for, holding_of, room_of
     from botbridge.models import match_facts
     from botbridge.models.catalogue import load_catalogue
     from botbridge.models.clearance import permission
@@ -80,6 +80,8 @@ def match(
     catalogue = load_catalogue(home=settings.home)
     machine = LocalProbe().look(settings.home)
     holding = holding_of(settings, machine)
+    if settings.inference.device == CUDA and not computes_on_cuda(machine):
+        note(NO_CUDA)
     any_form = match_facts.QUANTIZED if quantized else frozenset(match_facts.MOST_EXACT_FIRST)
     count, codes = _read(match_facts.languages_wanted, languages) or (0, ())
     wish = match_facts.Wish(
@@ -121,15 +123,13 @@ def facts_of(answer: Answer, wish: Wish, catalogue: Catalogue) -> dict[str, Any]
             "title": _title(yardstick.source, catalogue),
             "benchmarks": [{"benchmark": name, "shots": shots} for name, shots in yardstick.benchmarks],
         },
-        "matches": [_match_facts(place, found, wish) for place, found in enumerate(answer.matches, start=1)],
+        "matches": [_match_facts(place, found) for place, found in enumerate(answer.matches, start=1)],
         "left_out": [{"model": each.entry.id, "reason": each.reason} for each in answer.refusals],
         "advice": list(answer.advice),
     }
 
 
-def _match_facts(place: int, found: Match, wish: Wish) -> dict[str, Any]:
-    from botbridge.models.fitting import Judgement
-
+def _match_facts(place: int, found: Match) -> dict[str, Any]:
     entry, offer = found.entry, found.offer
     return {
         "rank": place,
@@ -150,7 +150,7 @@ def _match_facts(place: int, found: Match, wish: Wish) -> dict[str, Any]:
         "cache_bytes": offer.need.cache_bytes,
         "memory_bytes": offer.need.needed_bytes,
         "least_memory_bytes": offer.need.least_bytes,
-        "memory_verdict": Judgement(offer.need, wish.room.memory_bytes).verdict,
+        "memory_verdict": found.verdict,
         "disk_bytes": offer.disk_bytes,
         "offered": offer.is_offered,
         "percent": found.percent,

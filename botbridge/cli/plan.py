@@ -62,7 +62,8 @@ def plan(
     lang: Lang = Tongue.EN,
 ) -> None:
     """Tell what a load means: waits, people served, memory, electricity, and what it would cost elsewhere."""
-    from botbridge.cli.printing import prepare
+    from botbridge.cli.printing import note, prepare
+    from botbridge.inference.choice import CUDA, NO_CUDA
     from botbridge.machine.charts import wait_chart
     from botbridge.machine.costs import Terms
     from botbridge.machine.plan import Load, make_plan
@@ -70,6 +71,7 @@ def plan(
     from botbridge.machine.prices import load_prices
     from botbridge.machine.probe import LocalProbe
     from botbridge.machine.queueing import Service, Talk
+    from botbridge.model_at_hand import computes_on_cuda
 
     check_plot(plot, as_json=as_json)
     terms = Terms(_watts(watts), _money(kwh_price), eur_usd)
@@ -77,6 +79,8 @@ def plan(
     settings = prepare(options, quiet=True)
     prices = load_prices(settings.home)
     machine = LocalProbe().look(settings.home)
+    if settings.inference.device == CUDA and not computes_on_cuda(machine):
+        note(NO_CUDA)
     measured = measure_of(settings, machine, engine=engine, tokens_per_s=tokens_per_s)
     load = Load(users, messages_per_day, peak_share, history_tokens)
     talk = Talk(prompt_tokens, reply_tokens, reply_variation)

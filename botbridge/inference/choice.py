@@ -9,6 +9,12 @@ from typing import Final
 AUTO: Final = "auto"
 CUDA: Final = "cuda"
 
+NO_CUDA: Final = (
+    "the settings ask for cuda, and here is no GPU that torch is built for; no start succeeds before there is one, "
+    "or `echo BOTBRIDGE_INFERENCE__DEVICE=auto >> .env`"
+)
+"""What doctor says in its row of torch."""
+
 NEEDED_MODULES: Final = {"transformers": "torch", "llamacpp": "llama_cpp", "openvino": "openvino"}
 """What each engine that computes needs to be installed."""
 

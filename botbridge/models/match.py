@@ -233,7 +233,8 @@ def _match(each: _Candidate, wish: Wish, yardstick: Yardstick | None, percents: 
         *([] if permit is None else [_licence_reason(entry, permit, wish.use)]),
         *([Sentence("gated: accept its terms on the hub first")] if entry.gated else []),
     ]
-    return Match(entry, offer, percents.get(entry.id), permit, tuple(reasons))
+    verdict = Judgement(offer.need, wish.room.memory_bytes).verdict
+    return Match(entry, offer, verdict, percents.get(entry.id), permit, tuple(reasons))
 
 
 def _need_reasons(
@@ -306,7 +307,7 @@ def _size_reasons(each: _Candidate, wish: Wish) -> Iterator[str]:
 def _advice(entries: Sequence[CatalogueEntry], wish: Wish) -> Iterator[str]:
     """Say what would help where nothing fits: another form, more memory or disk, less of the wish."""
     if quantized := _ranked(entries, replace(wish, forms=wish.forms | QUANTIZED)).matches:
-        yield _other_form(quantized[0])
+        yield _other_form(_surest(quantized))
     wanted = _ranked(entries, replace(wish, room=Room())).matches
     if wanted:
         yield Sentence("of what you want the smallest is {model}", model=_smallest(wanted, wish))
@@ -320,13 +321,23 @@ def _advice(entries: Sequence[CatalogueEntry], wish: Wish) -> Iterator[str]:
     if quantized:
         return
     if held := _ranked(entries, replace(wish, needs=(), languages=(), language_count=0)).matches:
-        yield Sentence("this machine holds {model}, which is not known for what you need", model=held[0].entry.id)
+        if (found := _surest(held)).verdict is Verdict.FITS:
+            yield Sentence("this machine holds {model}, which is not known for what you need", model=found.entry.id)
+        else:
+            yield Sentence("this machine may hold {model}, which is not known for what you need", model=found.entry.id)
     elif not wanted:
         yield from _of_all(entries, wish)
 
 
+def _surest(matches: Sequence[Match]) -> Match:
+    """Return the best of those that are known to fit; where none is, the best of all."""
+    return next((each for each in matches if each.verdict is Verdict.FITS), matches[0])
+
+
 def _other_form(found: Match) -> Sentence:
     model, form = found.entry.id, found.offer.form
+    if found.verdict is not Verdict.FITS:
+        return Sentence("{model} may fit as {form}: that is not known", model=model, form=form)
     if found.offer.is_offered:
         return Sentence("{model} would fit as {form}", model=model, form=form)
     return Sentence("{model} would fit as {form}, if somebody offers that", model=model, form=form)
@@ -343,7 +354,10 @@ def _of_all(entries: Sequence[CatalogueEntry], wish: Wish) -> Iterator[str]:
         installed=wish.installed,
     )
     if held := _ranked(entries, anything).matches:
-        yield Sentence("this machine holds {model}, which is not all that you ask for", model=held[0].entry.id)
+        if (found := _surest(held)).verdict is Verdict.FITS:
+            yield Sentence("this machine holds {model}, which is not all that you ask for", model=found.entry.id)
+        else:
+            yield Sentence("this machine may hold {model}, which is not all that you ask for", model=found.entry.id)
     elif unbound := _ranked(entries, replace(anything, room=Room())).matches:
         yield Sentence("of all models the smallest is {model}", model=_smallest(unbound, anything))
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from botbridge.models.facts import CatalogueEntry, Task, WeightsFile
-from botbridge.models.fitting import Holding, MemoryNeed
+from botbridge.models.fitting import Holding, MemoryNeed, Verdict
 from botbridge.models.footprint import Footprint
 from botbridge.models.licences import Permission
 from botbridge.sentences import Sentence
@@ -180,9 +180,10 @@ class Yardstick:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A model that fits.
+    """A model that fits, or of which nothing says that it does not.
 
     Attributes:
+        verdict: Which of the two.
         percent: Its mean by the yardstick; None where that did not measure it.
         permit: None where nobody asked for a use.
         reasons: Why it stands where it does, each one clause.
@@ -190,6 +191,7 @@ class Match:
 
     entry: CatalogueEntry
     offer: Offer
+    verdict: Verdict
     percent: float | None
     permit: Permission | None
     reasons: tuple[str, ...]

@@ -11,11 +11,16 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from botbridge.cli.match_page import match_page
+from botbridge.cli.model_words import language_of
 from botbridge.cli.models import models_app
 from botbridge.cli.models_match import facts_of
-from botbridge.inference.choice import installed_engines
+from botbridge.cli.tongue import Tongue
+from botbridge.machine.probe import LocalProbe
+from botbridge.model_at_hand import computes_on_cuda
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.facts import Task
+from botbridge.models.fitting import Verdict
 from botbridge.models.match import match
 from botbridge.models.match_facts import Room, Wish
 from tests.fakes.schemas import complaints
@@ -85,10 +90,7 @@ def test_forms_of_every_size_are_offered_unless_only_quantized_ones_are_wanted()
 def test_the_engine_of_the_settings_is_the_one_that_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOTBRIDGE_INFERENCE__ENGINE", "openvino")
     found = printed("--need", "chat", "--max-params", "0.2B")["matches"][0]
-    assert (found["form"], found["runtime"]) == (
-        "Q4_1",
-        "openvino" if "openvino" in installed_engines() else "llama.cpp",
-    )
+    assert (found["form"], found["runtime"]) == ("Q4_1", "openvino")
 
 
 def test_on_cuda_the_engine_that_computes_there_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,6 +99,24 @@ def test_on_cuda_the_engine_that_computes_there_is_offered(monkeypatch: pytest.M
     assert {each["runtime"] for each in found} == {"transformers"}
     assert {each["memory_verdict"] for each in found} == {"not known whether it fits"}
     assert complaints("match", printed("--need", "chat", "--max-params", "0.6B")) == []
+
+
+def test_a_gpu_that_is_asked_for_and_not_here_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOTBRIDGE_INFERENCE__DEVICE", "cuda")
+    machine = LocalProbe().look(Path.cwd())
+    done = run("--need", "chat", "--max-params", "0.2B")
+    assert ("BOTBRIDGE_INFERENCE__DEVICE=auto" in done.stderr) is not computes_on_cuda(machine)
+    assert "cuda" not in run("--need", "chat", "--max-params", "0.2B", "--json").stdout
+
+
+def test_of_those_that_are_not_shown_the_unsure_ones_are_counted_apart() -> None:
+    wish = Wish(needs=(Task.CHAT,), room=Room(20 * 10**9))
+    answer = match(SMALL_CATALOGUE.entries, wish)
+    fit = sum(each.verdict is Verdict.FITS for each in answer.matches)
+    assert 0 < fit < len(answer.matches)
+    told = list(match_page(answer, 0, SMALL_CATALOGUE, language_of(Tongue.EN)))
+    assert told[0] == f"{fit} more fit; --top shows more of them."
+    assert told[1].startswith(f"Of {len(answer.matches) - fit} more it is not known whether they fit")
 
 
 def test_in_arabic_all_but_the_json_is_arabic() -> None:

@@ -17,8 +17,11 @@ from typer.testing import CliRunner, Result
 
 from botbridge.cli import build_app
 from botbridge.errors import ConfigError, ModelLoadError, ModelNotFound, NotMeasured
+from botbridge.inference.choice import NO_CUDA
 from botbridge.machine.figures import write_report
 from botbridge.machine.plan import PEAK_SHARE, WAIT_S
+from botbridge.machine.probe import LocalProbe
+from botbridge.model_at_hand import computes_on_cuda
 from tests.machine.test_figures import REPORT
 
 ROOT = Path(__file__).parents[2]
@@ -176,6 +179,12 @@ def test_an_engine_that_does_not_read_the_form_plans_nothing(home: Path, argumen
     done = run("plan", "--tokens-per-s", "5", *arguments)
     assert isinstance(done.exception, ModelLoadError)
     assert told in str(done.exception)
+
+
+def test_a_gpu_that_is_asked_for_and_not_here_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOTBRIDGE_INFERENCE__DEVICE", "cuda")
+    done = run("plan", "--tokens-per-s", "5")
+    assert (NO_CUDA in done.stderr) is not computes_on_cuda(LocalProbe().look(home))
 
 
 def test_with_an_engine_elsewhere_no_speed_of_this_machine_counts(

@@ -321,6 +321,17 @@ def test_what_can_be_pulled_comes_before_what_would_have_to_be_found() -> None:
     assert not the("qwen3-4b", ask(tight)).offer.is_offered
 
 
+def test_of_what_is_here_the_engine_that_the_worker_takes_comes_first_and_none_that_is_excluded() -> None:
+    """What is not here may be another form, and never on an engine that the settings exclude."""
+    every_form = Wish(needs=(CHAT,), forms=QUANTIZED | {"BF16"}, engines_for=lambda _: ("transformers", "llamacpp"))
+    offer = the("llama-3.2-1b", ask(every_form)).offer
+    assert (offer.form, offer.runtime, offer.is_here) == ("Q8_0", Runtime.LLAMA_CPP, False)
+    here = the("llama-3.2-1b", ask(replace(every_form, installed=frozenset({"llama-3.2-1b"})))).offer
+    assert (here.form, here.runtime, here.is_here) == ("BF16", Runtime.TRANSFORMERS, True)
+    alone = replace(every_form, forms=QUANTIZED, engines_for=lambda _: ("transformers",))
+    assert "the settings keep llama.cpp, openvino from computing it" in why_not("llama-3.2-1b", ask(alone))
+
+
 def test_an_engine_that_is_installed_comes_first() -> None:
     for order in (("openvino", "llamacpp"), ("openvino",)):
         wish = Wish(needs=(CHAT,), engines_for=lambda _, order=order: order)
@@ -374,7 +385,23 @@ def test_where_the_form_is_too_large_a_stronger_one_is_told() -> None:
         Wish(needs=(LOGIC,), forms=forms_called("16-bit"), most_billions=4, room=Room(3 * GB), holding=Holding(4))
     )
     assert names(answer) == []
-    assert answer.advice[0] == "phi-4-mini would fit as Q4_K_M, if somebody offers that"
+    assert answer.advice[0] == "qwen3-1.7b would fit as Q5_K_M, if somebody offers that"
+
+
+def test_advice_does_not_claim_that_what_is_not_known_to_fit_does() -> None:
+    """The cache of phi-4-mini has no known size; and of a machine without a known bound nothing is sure."""
+    unsure = ask(Wish(needs=(MATHS,), forms=frozenset({"F32"}), room=Room(3 * GB)), only("phi-4-mini"))
+    assert unsure.advice[0] == "phi-4-mini may fit as Q4_K_M: that is not known"
+    small = Wish(needs=(CHAT,), most_billions=0.05)
+    assert ask(small).advice[1] == "this machine may hold qwen3-4b, which is not all that you ask for"
+    foreign = ask(Wish(languages=("xx",)))
+    assert foreign.advice[1] == "this machine may hold qwen3-4b, which is not known for what you need"
+
+
+def only(*ids: str) -> Catalogue:
+    return SMALL_CATALOGUE.model_copy(
+        update={"entries": tuple(entry for entry in SMALL_CATALOGUE.entries if entry.id in ids)}
+    )
 
 
 def test_on_a_machine_below_every_need_the_smallest_of_all_is_told() -> None:
@@ -422,7 +449,7 @@ def test_advice_never_says_that_what_was_asked_for_fits(wish: Wish, catalogue: C
 
 
 def test_where_the_class_is_too_small_for_any_what_the_machine_holds_is_told() -> None:
-    answer = ask(Wish(needs=(CHAT,), most_billions=0.05))
+    answer = ask(Wish(needs=(CHAT,), most_billions=0.05, room=Room(20 * GB)))
     assert answer.advice[1] == "this machine holds qwen3-4b, which is not all that you ask for"
 
 
