@@ -332,6 +332,24 @@ def test_of_what_is_here_the_engine_that_the_worker_takes_comes_first_and_none_t
     assert "the settings keep llama.cpp, openvino from computing it" in why_not("llama-3.2-1b", ask(alone))
 
 
+@pytest.mark.parametrize(
+    ("order", "form"),
+    [
+        (("llamacpp", "openvino", "transformers"), "Q4_1"),
+        (("transformers", "llamacpp", "openvino"), "BF16"),
+        (("openvino",), "Q4_1"),
+        (("transformers",), "BF16"),
+    ],
+)
+def test_of_two_forms_that_come_together_that_of_the_engine_that_is_tried_first_is_told(
+    order: tuple[str, ...], form: str
+) -> None:
+    """An adapter, a measurement or the settings put transformers first, which reads the other form."""
+    wish = Wish(forms=QUANTIZED | {"BF16"}, engines_for=lambda _: order)
+    offer = the("smollm2-135m-instruct", ask(wish, load_catalogue(CATALOGUE_FILE))).offer
+    assert (offer.form, offer.runtime.engine) == (form, order[0])
+
+
 def test_an_engine_that_is_installed_comes_first() -> None:
     for order in (("openvino", "llamacpp"), ("openvino",)):
         wish = Wish(needs=(CHAT,), engines_for=lambda _, order=order: order)
