@@ -292,6 +292,7 @@ def test_all_three_take_the_same_engine_or_say_that_none_serves(
         planned_for = planned_memory(settings, SERVER, NO_SPEED, engine=None, quantization=None).judgement
         assert planned_for is not None
         assert planned_for.need.engine == found.need.engine == asked
+        assert engine in {"auto", asked}
         assert engines.taken in {None, asked}
         assert (engines.taken is None) is (asked not in installed_engines())
         return
