@@ -173,20 +173,22 @@ class Stopwatch:
     async def decode_tokens_s(self, streams: int, tokens: int) -> float:
         """Return how many tokens a second several answers have together.
 
-        Counted while all of them are being made, or, where one was over before another began, all along.
+        Counted while all of them are being made; all along, where one was over before another began, or where
+        nothing was said while all were at it.
+
+        Raises:
+            ModelLoadError: They were too short to be timed.
         """
         questions = [f"Tell me a long story about {number} travellers." for number in range(2, streams + 2)]
         prompts = [self._prompt(next(self._names), [question], max_new_tokens=tokens) for question in questions]
         seen = await asyncio.gather(*map(self._watch, prompts))
-        begun_s = max(watched.arrivals[0][0] for watched in seen)
-        ended_s = min(watched.arrivals[-1][0] for watched in seen)
-        if ended_s <= begun_s:
-            begun_s = min(watched.arrivals[0][0] for watched in seen)
-            ended_s = max(watched.arrivals[-1][0] for watched in seen)
-        counts = [watched.count_at(ended_s) - watched.count_at(begun_s) for watched in seen]
-        if ended_s <= begun_s:
-            raise ModelLoadError("the model's answers were too short to be timed")
-        return sum(counts) / (ended_s - begun_s)
+        first = [watched.arrivals[0][0] for watched in seen]
+        last = [watched.arrivals[-1][0] for watched in seen]
+        for begun_s, ended_s in ((max(first), min(last)), (min(first), max(last))):
+            made = sum(watched.count_at(ended_s) - watched.count_at(begun_s) for watched in seen)
+            if ended_s > begun_s and made > 0:
+                return made / (ended_s - begun_s)
+        raise ModelLoadError("the model's answers were too short to be timed")
 
     async def answer_s(self, tokens: int) -> tuple[float, int]:
         """Return the seconds that one answer took, the reading of its question included, and its tokens.

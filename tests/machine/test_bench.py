@@ -68,6 +68,27 @@ class OneAfterAnother(ScriptedGenerator):
                 yield event
 
 
+async def test_answers_that_came_whole_one_after_another_and_ended_together_are_counted_all_along() -> None:
+    """On a busy machine everything may have been said before the last one's first word is heard."""
+    assert await Stopwatch(AtOnce()).decode_tokens_s(streams=2, tokens=7) > 0  # type: ignore[arg-type]
+
+
+class AtOnce(ScriptedGenerator):
+    """Ends no answer before each of two is there."""
+
+    def __init__(self) -> None:
+        super().__init__(slots=2)
+        self._there = asyncio.Barrier(2)
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Started | Delta | Completion, None]:
+        self.enqueue(["all of it"])
+        async with aclosing(super().stream(prompt)) as events:
+            async for event in events:
+                if isinstance(event, Completion):
+                    await self._there.wait()
+                yield event
+
+
 def test_reading_memory_has_a_speed() -> None:
     assert read_bandwidth_bytes_s(1) > 1e8
 
