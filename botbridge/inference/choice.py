@@ -147,12 +147,10 @@ def faster_engine(
     return None if is_bound or not has_gguf or fastest in installed else fastest
 
 
-def missing_note(fastest: str | None) -> str | None:
-    """Tell the operator of a faster engine that this model could have; None when there is none.
+def missing_note(faster: str) -> str:
+    """Tell the operator of a faster engine that this model could have (`faster_engine`).
 
     >>> missing_note("llamacpp")
     'The engine llamacpp is not installed and would be faster; `make native` adds it.'
     """
-    if fastest is None:
-        return None
-    return f"The engine {fastest} is not installed and would be faster; `{ADDED_BY[fastest]}` adds it."
+    return f"The engine {faster} is not installed and would be faster; `{ADDED_BY[faster]}` adds it."

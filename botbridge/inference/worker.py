@@ -132,8 +132,8 @@ def load_engine(
             faster = faster_engine(
                 installed, options.slots, has_gguf=has_gguf, has_adapters=has_adapters, device=options.device
             )
-            if note := missing_note(faster):
-                notes.append(note)
+            if faster is not None:
+                notes.append(missing_note(faster))
             return engine, replace(info, notes=(*info.notes, *notes))
     raise ValueError(" ".join(notes) or unreadable(has_gguf=has_gguf, device=options.device))
 

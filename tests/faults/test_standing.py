@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 
 from botbridge.conversation.texts import load_texts
@@ -10,6 +12,7 @@ from botbridge.menus import telegram_menus
 from tests.fakes.discord import FakeDiscord
 from tests.fakes.telegram.client import FakeTelegram, Person
 from tests.faults.dying import SIDES, died, dying
+from tests.journey.bridge import Bridge
 from tests.journey.conftest import NewBridge
 from tests.journey.test_webhook import at_webhook, free_port
 from tests.journey.town import says
@@ -20,15 +23,25 @@ OF_ITSELF = (Boundary.SET_MENU, Boundary.REGISTER, Boundary.SET_WEBHOOK, Boundar
 ANA = Person(11)
 
 
+async def told_by_deaths(bridge: Bridge, boundary: Boundary, told: Callable[[], Awaitable[int]]) -> list[int]:
+    """Die before a boundary, then after it; how often the platform had been told each time."""
+    counts = []
+    for side in SIDES:
+        await bridge.start(program=dying(side, boundary))
+        await died(bridge)
+        counts.append(await told())
+    return counts
+
+
 async def test_telegrams_menus_are_whole_after_deaths_in_their_midst(
     new_bridge: NewBridge, telegram: FakeTelegram
 ) -> None:
-    bridge, told = new_bridge(DISCORD__TOKEN=""), []
-    for side in SIDES:
-        await bridge.start(program=dying(side, Boundary.SET_MENU))
-        await died(bridge)
-        told.append(len((await telegram.ledger()).menus))
-    assert told == [0, 1]
+    bridge = new_bridge(DISCORD__TOKEN="")
+
+    async def menus_told() -> int:
+        return len((await telegram.ledger()).menus)
+
+    assert await told_by_deaths(bridge, Boundary.SET_MENU, menus_told) == [0, 1]
     await bridge.start()
     await telegram.say(ANA, "words")
     await telegram.wait_for_reply(ANA, until=says("words"))
@@ -40,16 +53,16 @@ async def test_telegrams_menus_are_whole_after_deaths_in_their_midst(
 async def test_discord_is_told_the_commands_until_it_is_noted_that_it_knows_them(
     new_bridge: NewBridge, discord: FakeDiscord
 ) -> None:
-    bridge, told = new_bridge(TELEGRAM__TOKEN=""), []
-    for side in SIDES:
-        await bridge.start(program=dying(side, Boundary.REGISTER))
-        await died(bridge)
-        told.append(len(await discord.ledger("commands")))
-    seen = 0
+    bridge, seen = new_bridge(TELEGRAM__TOKEN=""), 0
+
+    async def commands_told() -> int:
+        return len(await discord.ledger("commands"))
+
+    told = await told_by_deaths(bridge, Boundary.REGISTER, commands_told)
     for _ in range(2):
         await bridge.start()
         seen = (await discord.wait_until("ready", after=seen))["number"]
-        told.append(len(await discord.ledger("commands")))
+        told.append(await commands_told())
         await bridge.kill_tree()
     assert told == [0, 1, 2, 2]
     first, second = [entry["payload"] for entry in await discord.ledger("commands")]

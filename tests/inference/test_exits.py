@@ -6,6 +6,7 @@ import asyncio
 import mmap
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,19 @@ def container(root: Path, *, kills: int) -> Path:
     return write(root, cgroup="0::/\n", events=f"oom_kill {kills}\n", max=str(512 * MEBIBYTE), current="1")
 
 
+def doomed(root: Path, patience: Patience = PATIENCE) -> tuple[Supervisor, list[str], asyncio.Event]:
+    """A supervisor of an echo below these files of a kernel, why it lost workers, and that it lost one."""
+    lost: list[str] = []
+    gone = asyncio.Event()
+
+    def note(reason: str) -> None:
+        lost.append(reason)
+        gone.set()
+
+    options = EngineOptions(engine="echo")
+    return Supervisor(None, options, patience, deliver=lambda _: None, lost=note, root=root), lost, gone
+
+
 def test_what_a_worker_held_is_remembered_when_it_is_gone(tmp_path: Path) -> None:
     root = write(container(tmp_path, kills=4), statm=f"999 {300 * MEBIBYTE // mmap.PAGESIZE} 5")
     witness = MemoryWitness(PID, root)
@@ -62,16 +76,7 @@ def test_what_a_worker_held_is_remembered_when_it_is_gone(tmp_path: Path) -> Non
 )
 async def test_a_sigkill_is_the_kernels_when_it_counts_one_more(tmp_path: Path, kills: int | None, reason: str) -> None:
     """A12: the count at the worker's start is held against the one at its end."""
-    lost: list[str] = []
-    gone = asyncio.Event()
-    supervisor = Supervisor(
-        None,
-        EngineOptions(engine="echo"),
-        PATIENCE,
-        deliver=lambda _: None,
-        lost=lambda reason: (lost.append(reason), gone.set()),  # type: ignore[func-returns-value]
-        root=container(tmp_path, kills=4),
-    )
+    supervisor, lost, gone = doomed(container(tmp_path, kills=4))
     running = asyncio.create_task(supervisor.run())
     try:
         while supervisor.status.state != "ready":
@@ -92,17 +97,7 @@ async def test_a_sigkill_is_the_kernels_when_it_counts_one_more(tmp_path: Path, 
 
 async def test_a_hang_is_seen_after_a_failure_of_the_watch_that_nobody_foresaw(tmp_path: Path) -> None:
     """The kernel's file about the worker holds what nobody can read, once."""
-    root = container(tmp_path, kills=4)
-    lost: list[str] = []
-    gone = asyncio.Event()
-    supervisor = Supervisor(
-        None,
-        EngineOptions(engine="echo"),
-        Patience(heartbeat_s=0.05, silent_s=0.5),
-        deliver=lambda _: None,
-        lost=lambda reason: (lost.append(reason), gone.set()),  # type: ignore[func-returns-value]
-        root=root,
-    )
+    supervisor, lost, gone = doomed(container(tmp_path, kills=4), replace(PATIENCE, silent_s=0.5))
     running = asyncio.create_task(supervisor.run())
     try:
         while supervisor.status.state != "ready":

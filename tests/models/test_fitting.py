@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from botbridge.inference.choice import FASTEST_FIRST
+from botbridge.inference.engines import prefix
 from botbridge.models.fitting import (
     COPIES,
     LEAST_SHARE,
@@ -167,3 +168,7 @@ def test_what_may_be_kept_where_it_does_not_fit_is_as_much_as_fits(
 
 def test_on_a_gpu_keeping_less_frees_nothing_of_the_machines_memory() -> None:
     assert replace(need(), on_gpu=True).kept_within(10**12) is None
+
+
+def test_the_share_of_those_who_wait_is_the_prefix_caches_own() -> None:
+    assert LEAST_SHARE == prefix.LEAST_SHARE
