@@ -19,13 +19,19 @@ from urllib.request import getproxies
 from pydantic import SecretStr
 
 from botbridge.accounts import Account, Unanswered
+from botbridge.app import named_model
 from botbridge.control import ControlClient
 from botbridge.control_verbs import Verb
 from botbridge.errors import BadToken, ControlError, PlatformError, StorageError
 from botbridge.logs import Redaction
-from botbridge.machine.doctor_facts import DatabaseFacts, Examined, PortFacts
+from botbridge.machine.doctor_facts import DatabaseFacts, Examined, Licence, PortFacts, Status
 from botbridge.machine.probe import MachineFacts
-from botbridge.model_at_hand import look_at_licence, look_at_model
+from botbridge.model_at_hand import look_at_model
+from botbridge.models.acceptance import read_acceptance
+from botbridge.models.catalogue import load_catalogue
+from botbridge.models.clearance import entry_of, named_licence, refusal, unknown_licence
+from botbridge.models.licences import load_licences
+from botbridge.models.uses import Use
 from botbridge.platforms.discord import inquiry as discord_inquiry
 from botbridge.platforms.telegram import inquiry as telegram_inquiry
 from botbridge.sentences import Sentence
@@ -65,7 +71,7 @@ async def examine(settings: Settings, machine: MachineFacts, told: Callable[[str
         machine=machine,
         model=model,
         engines=engines,
-        licence=look_at_licence(settings),
+        licence=_licence(settings),
         database=database,
         webhook=_port(settings),
         telegram=telegram,
@@ -73,6 +79,32 @@ async def examine(settings: Settings, machine: MachineFacts, told: Callable[[str
         wants_message_content=settings.discord.message_content,
         running_model=running,
         sqlite_note=sqlite_note(),
+    )
+
+
+def _licence(settings: Settings) -> Licence | None:
+    """Return what its licence says to the use that was declared or accepted; None where no model runs here.
+
+    Raises:
+        ConfigError: no model can have the name that the settings give.
+    """
+    if settings.inference.engine in {"remote", "echo"}:
+        return None
+    named = named_model(settings)
+    entry = entry_of(load_catalogue(home=settings.home), named)
+    if entry is None:
+        return Licence(unknown_licence(named, settings.hub.endpoint), Status.UNKNOWN)
+    licences = load_licences()
+    licence, gate = licences.find(entry.licence), licences.gate if entry.gated else None
+    found = named_licence(licence)
+    reason = refusal(entry, licence, gate, settings.licence.use, read_acceptance(settings.home, entry.id))
+    if reason is None:
+        return Licence(found, Status.OK)
+    return Licence(
+        found,
+        Status.UPGRADE,
+        reason,
+        f"botbridge models licence {entry.id} --use {settings.licence.use or Use.PERSONAL} --accept",
     )
 
 

@@ -17,11 +17,12 @@ from pydantic import SecretStr
 from botbridge.accounts import Account, Unanswered
 from botbridge.cli.doctor import facts_of
 from botbridge.diagnosing import Diagnosis, diagnose
+from botbridge.engine_at_hand import engines_for
 from botbridge.errors import ConfigError, PlatformUnavailable
 from botbridge.examining import ask, has_address
 from botbridge.machine.doctor_facts import Row, Status
 from botbridge.machine.probe import MachineFacts
-from botbridge.model_at_hand import engines_for, need_at_hand, serving_engine
+from botbridge.model_at_hand import need_at_hand, serving_engine
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.hub import Hub
 from botbridge.models.manifest import QUICK_LIMIT_BYTES
@@ -88,6 +89,20 @@ async def test_a_model_that_nobody_fetches_unasked_is_named_with_its_command(tmp
     assert not found.is_ready
     assert row("Model", found).how == "botbridge models pull org/absent"
     assert row("Memory (RAM)", found).status is Status.UNKNOWN
+
+
+@pytest.mark.parametrize("name", ["no.gguf", "no"])
+async def test_a_path_at_which_nothing_lies_is_not_to_be_fetched(tmp_path: Path, name: str) -> None:
+    found = await doctor(tmp_path, INFERENCE__MODEL=str(tmp_path / name))
+    assert not found.is_ready
+    assert row("Model", found).how == "botbridge models match"
+    assert not any("pull" in row.how for row in found.rows)
+
+
+async def test_an_engine_that_does_not_compute_the_architecture_is_not_taken(tmp_path: Path) -> None:
+    found = await doctor(tmp_path, INFERENCE__MODEL="bloomz-3b", INFERENCE__ENGINE="openvino")
+    assert row("Engines", found).status is Status.UPGRADE
+    assert row("Engines", found).upgrade.endswith(("does not compute this model", "is not installed"))
 
 
 async def test_a_name_that_no_model_has_is_wrong_use(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from botbridge.cli.plan import measure_of, planned_memory
+from botbridge.engine_at_hand import engines_for, holding_of, room_of
 from botbridge.errors import ModelLoadError, NotMeasured
 from botbridge.inference.choice import installed_engines
 from botbridge.machine.doctor_facts import Examined, Status
@@ -18,7 +19,7 @@ from botbridge.machine.plan import Measured, measured_speed
 from botbridge.machine.plan_report import as_facts
 from botbridge.machine.probe import MachineFacts, TorchBuild
 from botbridge.machine.queueing import Speed
-from botbridge.model_at_hand import engines_for, holding_of, look_at_model, room_of
+from botbridge.model_at_hand import look_at_model
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.facts import CatalogueEntry
 from botbridge.models.fitting import Judgement, Verdict
@@ -279,7 +280,7 @@ def engine_of_match(settings: Settings, model: str) -> str | None:
 
 @pytest.mark.parametrize("device", ["auto", "cuda"])
 @pytest.mark.parametrize("engine", ["auto", "transformers", "llamacpp", "openvino"])
-@pytest.mark.parametrize("model", [DEFAULT_MODEL, "qwen3-1.7b", "mistral-7b-instruct-v0.1-gguf"])
+@pytest.mark.parametrize("model", [DEFAULT_MODEL, "qwen3-1.7b", "mistral-7b-instruct-v0.1-gguf", "bloomz-3b"])
 def test_all_three_take_the_same_engine_or_say_that_none_serves(
     tmp_path: Path, model: str, engine: str, device: str
 ) -> None:

@@ -63,9 +63,9 @@ def match(
     from botbridge.cli.model_words import language_of
     from botbridge.cli.printing import note, prepare
     from botbridge.cli.tables import is_terminal, width_of_lines
-    from botbridge.inference.choice import CUDA, NO_CUDA, installed_engines
+    from botbridge.engine_at_hand import NO_CUDA, computes_on_cuda, engines_for, holding_of, room_of
+    from botbridge.inference.choice import CUDA, installed_engines
     from botbridge.machine.probe import LocalProbe
-    from botbridge.model_at_hand import computes_on_cuda, engines_for, holding_of, room_of
     from botbridge.models import match_facts
     from botbridge.models.catalogue import load_catalogue
     from botbridge.models.clearance import permission
@@ -73,6 +73,7 @@ def match(
     from botbridge.models.licences import load_licences
     from botbridge.models.match import match as rank
     from botbridge.models.store import ModelStore
+    from botbridge.sentences import said
     from botbridge.sizes import class_b
 
     del cpu  # said for clearness' sake
@@ -81,7 +82,7 @@ def match(
     machine = LocalProbe().look(settings.home)
     holding = holding_of(settings, machine)
     if settings.inference.device == CUDA and not computes_on_cuda(machine):
-        note(NO_CUDA)
+        note(said(NO_CUDA, language_of(lang)))
     any_form = match_facts.QUANTIZED if quantized else frozenset(match_facts.MOST_EXACT_FIRST)
     count, codes = _read(match_facts.languages_wanted, languages) or (0, ())
     wish = match_facts.Wish(

@@ -62,8 +62,10 @@ def plan(
     lang: Lang = Tongue.EN,
 ) -> None:
     """Tell what a load means: waits, people served, memory, electricity, and what it would cost elsewhere."""
+    from botbridge.cli.model_words import language_of
     from botbridge.cli.printing import note, prepare
-    from botbridge.inference.choice import CUDA, NO_CUDA
+    from botbridge.engine_at_hand import NO_CUDA, computes_on_cuda
+    from botbridge.inference.choice import CUDA
     from botbridge.machine.charts import wait_chart
     from botbridge.machine.costs import Terms
     from botbridge.machine.plan import Load, make_plan
@@ -71,7 +73,7 @@ def plan(
     from botbridge.machine.prices import load_prices
     from botbridge.machine.probe import LocalProbe
     from botbridge.machine.queueing import Service, Talk
-    from botbridge.model_at_hand import computes_on_cuda
+    from botbridge.sentences import said
 
     check_plot(plot, as_json=as_json)
     terms = Terms(_watts(watts), _money(kwh_price), eur_usd)
@@ -80,7 +82,7 @@ def plan(
     prices = load_prices(settings.home)
     machine = LocalProbe().look(settings.home)
     if settings.inference.device == CUDA and not computes_on_cuda(machine):
-        note(NO_CUDA)
+        note(said(NO_CUDA, language_of(lang)))
     measured = measure_of(settings, machine, engine=engine, tokens_per_s=tokens_per_s)
     load = Load(users, messages_per_day, peak_share, history_tokens)
     talk = Talk(prompt_tokens, reply_tokens, reply_variation)

@@ -9,12 +9,6 @@ from typing import Final
 AUTO: Final = "auto"
 CUDA: Final = "cuda"
 
-NO_CUDA: Final = (
-    "the settings ask for cuda, and here is no GPU that torch is built for; no start succeeds before there is one, "
-    "or `echo BOTBRIDGE_INFERENCE__DEVICE=auto >> .env`"
-)
-"""What doctor says in its row of torch."""
-
 NEEDED_MODULES: Final = {"transformers": "torch", "llamacpp": "llama_cpp", "openvino": "openvino"}
 """What each engine that computes needs to be installed."""
 
@@ -111,25 +105,6 @@ def unreadable(*, has_gguf: bool, device: str = AUTO) -> str:
         f"no engine that is installed reads a GGUF; `{ADDED_BY['openvino']}` adds openvino, "
         f"`{ADDED_BY['llamacpp']}` llamacpp"
     )
-
-
-def unserved(wanted: str, *, has_gguf: bool, has_safetensors: bool, device: str = AUTO) -> str:
-    """Say why the settings let no engine compute a model, were all installed, and what lets one.
-
-    >>> unserved("llamacpp", has_gguf=False, has_safetensors=True)
-    'the engine llamacpp reads only a GGUF, which this is not; --engine transformers plans with one that reads it'
-    """
-    if wanted == AUTO:
-        return unreadable(has_gguf=has_gguf, device=device)
-    if wanted != "transformers" and device == CUDA:
-        return f"the engine {wanted} does not compute on cuda; BOTBRIDGE_INFERENCE__DEVICE=auto lets it use the CPU"
-    reads = "safetensors" if wanted == "transformers" else "a GGUF"
-    every = frozenset(NEEDED_MODULES)
-    order = engine_order((), every, has_gguf=has_gguf, has_safetensors=has_safetensors, slots=1, device=device)
-    remedy = (
-        f"--engine {order[0]} plans with one that reads it" if order else unreadable(has_gguf=has_gguf, device=device)
-    )
-    return f"the engine {wanted} reads only {reads}, which this is not; {remedy}"
 
 
 def faster_engine(

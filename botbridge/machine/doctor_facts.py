@@ -69,7 +69,7 @@ class ChosenModel:
         has_safetensors: It is, or will be, here as safetensors.
         need: What it takes of the memory; None where its size is not known before it is here.
         fetch_bytes: What comes to the disk before it can be used; 0 when it is here, None where that is not known.
-        pull_command: Fetches it.
+        pull_command: Fetches it; empty where nothing does, at a path where nothing lies.
         comes_unasked: `botbridge run` fetches it by itself.
     """
 

@@ -11,6 +11,8 @@ from botbridge.sentences import Sentence
 CLOCK_TOLERANCE_S: Final = 60.0
 """Our own bound: certificates and the 30 minutes after which a message on Discord is too old go by the clock."""
 
+CHOOSE: Final = "botbridge models match"
+
 NO_NETWORK: Final = Sentence("try again with a network")
 
 MODEL: Final = Sentence("Model")
@@ -40,6 +42,8 @@ def model(examined: Examined) -> Row:
         case ModelState.MISSING if chosen.comes_unasked:
             how = Sentence("{command}, or {other}", command="botbridge run", other=chosen.pull_command)
             return Row(MODEL, found, needed, Status.OPTIONAL, Sentence("it is fetched at the first start"), how)
+        case ModelState.MISSING if not chosen.pull_command:
+            return Row(MODEL, found, needed, Status.UPGRADE, Sentence("a model at that path, or another one"), CHOOSE)
         case ModelState.MISSING:
             return Row(MODEL, found, needed, Status.UPGRADE, Sentence("fetch it"), chosen.pull_command)
         case ModelState.DAMAGED:

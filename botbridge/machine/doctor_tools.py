@@ -133,7 +133,7 @@ def _missing_engine(engines: Engines, forms: str) -> tuple[str, str]:
     if engines.wanted == "auto":
         return Sentence("an engine that computes {forms}", forms=forms), "make setup"
     if engines.wanted in engines.installed:
-        upgrade = Sentence("{engine} does not compute {forms}", engine=engines.wanted, forms=forms)
+        upgrade = Sentence("{engine} does not compute this model", engine=engines.wanted)
         return upgrade, "echo BOTBRIDGE_INFERENCE__ENGINE=auto >> .env"
     upgrade = Sentence("the engine {engine} is not installed", engine=engines.wanted)
     return upgrade, ADDED_BY.get(engines.wanted, "make setup")

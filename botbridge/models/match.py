@@ -36,8 +36,9 @@ from botbridge.models.match_facts import (
     Yardstick,
     without_preference,
 )
-from botbridge.models.match_offers import offers, runtimes_of
+from botbridge.models.match_offers import offers
 from botbridge.models.match_scores import choose_yardstick, measured, needs_of, other_score
+from botbridge.models.runtimes import runtimes_of
 from botbridge.sentences import Sentence, clauses, either, listed
 from botbridge.sizes import at_most_text, enough_text
 

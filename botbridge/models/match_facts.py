@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import Final
 
 from botbridge.models.facts import CatalogueEntry, Task, WeightsFile
 from botbridge.models.fitting import Holding, MemoryNeed, Verdict
 from botbridge.models.footprint import Footprint
 from botbridge.models.licences import Permission
+from botbridge.models.runtimes import EVERY_ENGINE, Runtime
 from botbridge.sentences import Sentence
 
 NEEDS: Final = (Task.LOGIC, Task.MATHS, Task.MULTILINGUAL, Task.ARABIC, Task.CODE, Task.CHAT)
@@ -46,22 +46,6 @@ FAMILIES: Final = {
     "16-BIT": frozenset({"BF16", "F16"}),
 }
 """What people call forms by. 8-bit integers in a GGUF are Q8_0: 32 of them share a scale."""
-
-
-class Runtime(StrEnum):
-    """What computes a model, by the name that people know; each is an engine of botbridge."""
-
-    LLAMA_CPP = "llama.cpp"
-    OPENVINO = "openvino"
-    TRANSFORMERS = "transformers"
-
-    @property
-    def engine(self) -> str:
-        """The name in BOTBRIDGE_INFERENCE__ENGINE."""
-        return "llamacpp" if self is Runtime.LLAMA_CPP else self.value
-
-
-EVERY_ENGINE: Final = tuple(runtime.engine for runtime in Runtime)
 
 
 def unread(_: CatalogueEntry) -> Permission:

@@ -10,53 +10,9 @@ from botbridge.models.facts import CatalogueEntry
 from botbridge.models.fitting import memory_need
 from botbridge.models.footprint import BITS_PER_WEIGHT, WHOLE, footprint
 from botbridge.models.listing import names_of
-from botbridge.models.match_facts import MOST_EXACT_FIRST, Offer, Runtime, Wish
+from botbridge.models.match_facts import MOST_EXACT_FIRST, Offer, Wish
+from botbridge.models.runtimes import Runtime, runtimes_of
 from botbridge.models.to_come import arrival_of, name_of
-
-LLAMA_CPP: Final = frozenset(
-    {
-        "BloomForCausalLM",
-        "FalconH1ForCausalLM",
-        "GPT2LMHeadModel",
-        "Gemma2ForCausalLM",
-        "Gemma3ForCausalLM",
-        "GraniteForCausalLM",
-        "GraniteMoeHybridForCausalLM",
-        "JAISLMHeadModel",
-        "Lfm2ForCausalLM",
-        "LlamaForCausalLM",
-        "MistralForCausalLM",
-        "Olmo2ForCausalLM",
-        "Phi3ForCausalLM",
-        "PhiForCausalLM",
-        "Qwen2ForCausalLM",
-        "Qwen3ForCausalLM",
-    }
-)
-"""Architectures of the catalogue that become GGUF. Sources: llama.cpp's converter, the classes that it registers;
-gguf 0.19, constants.MODEL_ARCH_NAMES, which knows no OPT and no XGLM."""
-
-OPENVINO: Final = frozenset(
-    {"Gemma3ForCausalLM", "LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"}
-)
-"""Those whose GGUF OpenVINO computes; a Mistral's says llama. Source: inference/engines/openvino_reading.py."""
-
-OWN_CODE: Final = frozenset({"JAISLMHeadModel"})
-"""Those that come with code of their publisher's, which is never run. Source: transformers has no such class."""
-
-FASTEST_FIRST: Final = (Runtime.LLAMA_CPP, Runtime.OPENVINO, Runtime.TRANSFORMERS)
-"""Source: inference/choice.py."""
-
-
-def runtimes_of(entry: CatalogueEntry) -> tuple[Runtime, ...]:
-    """Return what computes a model's architecture, the fastest first."""
-    able = {
-        Runtime.LLAMA_CPP: entry.architecture in LLAMA_CPP,
-        Runtime.OPENVINO: entry.architecture in OPENVINO,
-        Runtime.TRANSFORMERS: entry.architecture not in OWN_CODE,
-    }
-    return tuple(runtime for runtime in FASTEST_FIRST if able[runtime])
-
 
 SEARCH: Final = "botbridge models search"
 

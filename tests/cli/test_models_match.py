@@ -16,8 +16,8 @@ from botbridge.cli.model_words import language_of
 from botbridge.cli.models import models_app
 from botbridge.cli.models_match import facts_of
 from botbridge.cli.tongue import Tongue
+from botbridge.engine_at_hand import computes_on_cuda
 from botbridge.machine.probe import LocalProbe
-from botbridge.model_at_hand import computes_on_cuda
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.facts import Task
 from botbridge.models.fitting import Verdict

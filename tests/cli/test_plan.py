@@ -16,12 +16,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from botbridge.cli import build_app
+from botbridge.engine_at_hand import NO_CUDA, computes_on_cuda
 from botbridge.errors import ConfigError, ModelLoadError, ModelNotFound, NotMeasured
-from botbridge.inference.choice import NO_CUDA
 from botbridge.machine.figures import write_report
 from botbridge.machine.plan import PEAK_SHARE, WAIT_S
 from botbridge.machine.probe import LocalProbe
-from botbridge.model_at_hand import computes_on_cuda
 from tests.machine.test_figures import REPORT
 
 ROOT = Path(__file__).parents[2]
@@ -170,12 +169,21 @@ def test_a_drawing_lands_in_a_file_and_json_stays_json(measured_home: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--engine", "llamacpp", "--quantization", "BF16"], "--engine transformers plans with one that reads it"),
+        (["--engine", "llamacpp", "--quantization", "BF16"], "--engine transformers plans with one that does"),
         (["--engine", "transformers", "--quantization", "Q8_0"], "the engine transformers reads only safetensors"),
-        (["--engine", "openvino", "--model", "bloomz-3b"], "the engine openvino reads only a GGUF"),
+        (["--engine", "openvino", "--model", "qwen3-1.7b"], "the engine openvino reads only a GGUF"),
+        (["--engine", "openvino", "--model", "bloomz-3b"], "the engine openvino does not compute BloomForCausalLM"),
+        (
+            ["--engine", "openvino", "--model", "bloomz-3b", "--quantization", "Q4_0"],
+            "the engine openvino does not compute BloomForCausalLM; --engine llamacpp plans with one that does",
+        ),
+        (
+            ["--model", "jais-family-590m-chat"],
+            "no engine computes JAISLMHeadModel from safetensors; `botbridge models match` names others",
+        ),
     ],
 )
-def test_an_engine_that_does_not_read_the_form_plans_nothing(home: Path, arguments: list[str], told: str) -> None:
+def test_an_engine_that_does_not_compute_the_model_or_its_form_plans_nothing(home: Path, arguments: list[str], told: str) -> None:
     done = run("plan", "--tokens-per-s", "5", *arguments)
     assert isinstance(done.exception, ModelLoadError)
     assert told in str(done.exception)
@@ -184,7 +192,10 @@ def test_an_engine_that_does_not_read_the_form_plans_nothing(home: Path, argumen
 def test_a_gpu_that_is_asked_for_and_not_here_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOTBRIDGE_INFERENCE__DEVICE", "cuda")
     done = run("plan", "--tokens-per-s", "5")
-    assert (NO_CUDA in done.stderr) is not computes_on_cuda(LocalProbe().look(home))
+    has_none = not computes_on_cuda(LocalProbe().look(home))
+    assert (NO_CUDA in done.stderr) is has_none
+    in_arabic = run("plan", "--tokens-per-s", "5", "--lang", "ar").stderr
+    assert ("تطلب الإعدادات" in in_arabic, "the settings ask" in in_arabic) == (has_none, False)
 
 
 def test_with_an_engine_elsewhere_no_speed_of_this_machine_counts(

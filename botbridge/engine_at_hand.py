@@ -1,0 +1,204 @@
+"""What computes a model with these settings on this machine: the worker's own choice, foreseen."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from botbridge.app import engine_options
+from botbridge.errors import ModelDamaged, ModelNotFound
+from botbridge.inference.adapters import has_peft, known_adapters
+from botbridge.inference.choice import AUTO, CUDA, NEEDED_MODULES, engine_order, installed_engines, unreadable
+from botbridge.machine.figures import read_report
+from botbridge.machine.probe import MachineFacts
+from botbridge.models.catalogue import Catalogue
+from botbridge.models.facts import CatalogueEntry
+from botbridge.models.fitting import (
+    Holding,
+    Judgement,
+    MemoryNeed,
+    StoredWeights,
+    Verdict,
+    computes_bfloat16,
+    first_that_fits,
+)
+from botbridge.models.listing import names_of
+from botbridge.models.match_facts import Room
+from botbridge.models.names import NamedModel
+from botbridge.models.runtimes import engines_computing
+from botbridge.models.store import ModelFiles, ModelStore
+from botbridge.models.to_come import Arrival, arrival_need
+from botbridge.sentences import Sentence
+from botbridge.settings import Settings
+
+NO_CUDA: Final = Sentence(
+    "the settings ask for cuda, and here is no GPU that torch is built for; no start succeeds before there is one, "
+    "or `{command}`",
+    command="echo BOTBRIDGE_INFERENCE__DEVICE=auto >> .env",
+)
+"""What `plan` and `models match` say first; doctor has a row of torch for it."""
+
+
+def holding_of(settings: Settings, machine: MachineFacts) -> Holding:
+    """Return how a model is held with these settings on this processor."""
+    inference = settings.inference
+    return Holding(
+        conversations=inference.slots,
+        context_tokens=inference.context_tokens,
+        kept_bytes=inference.cache_bytes,
+        dtype=inference.dtype,
+        computes_bfloat16=computes_bfloat16(machine.processor.flags),
+        on_gpu=inference.device == CUDA or (inference.device == AUTO and computes_on_cuda(machine)),
+    )
+
+
+def computes_on_cuda(machine: MachineFacts) -> bool:
+    """Tell whether there is a GPU that torch was built for."""
+    return machine.has_cuda_device and machine.torch is not None and machine.torch.cuda is not None
+
+
+def room_of(machine: MachineFacts) -> Room:
+    """Return what a machine has room for."""
+    return Room(machine.memory.holdable_bytes, machine.disk_free_bytes)
+
+
+def engines_for(settings: Settings, catalogue: Catalogue, entry: CatalogueEntry) -> tuple[str, ...]:
+    """Return the engines that the settings let compute a model, whatever its form: first those that are installed.
+
+    Each part stands in the order in which it would be tried.
+
+    Args:
+        settings: The operator's decisions.
+        catalogue: Resolves the model's names; it is asked for model by model and takes long to load.
+        entry: The model.
+    """
+    inference = settings.inference
+    here = (_files_here(settings, catalogue.resolve(name)) for name in names_of(entry))
+    reports = (read_report(settings.home, name) for name in names_of(entry))
+    measured = next((report.order_for(inference.slots) for report in reports if report is not None), ())
+    order = partial(
+        _engine_order,
+        settings,
+        entry,
+        StoredWeights(has_gguf=True, has_safetensors=True),
+        measured,
+        has_adapters=any(has_adapters(files) for files in here),
+        wanted=inference.engine,
+    )
+    return tuple(dict.fromkeys((*order(installed_engines()), *order(NEEDED_MODULES))))
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Which engine serves.
+
+    Attributes:
+        order: The engines that would be tried, the one that serves first; empty where none that is installed does.
+        able: The same, or where none of them is installed those that would be tried if all were.
+        need: What the model takes with the one that serves, or would; None where its size is not known.
+        passed_over: What it would take with an engine that is tried before and does not fit; None where none is.
+    """
+
+    order: tuple[str, ...]
+    able: tuple[str, ...]
+    need: MemoryNeed | None
+    passed_over: MemoryNeed | None = None
+
+
+def serving_of(
+    settings: Settings,
+    found: Arrival,
+    files: ModelFiles | None,
+    entry: CatalogueEntry | None,
+    *,
+    holding: Holding,
+    room: Room,
+    wanted: str,
+) -> Serving:
+    """Find the engine that serves a model: of those that the worker tries the first for which there is memory.
+
+    Where none of them is installed, what would serve if all were is judged.
+    """
+    tried = partial(
+        _engine_order,
+        settings,
+        entry,
+        found.weights,
+        engine_options(settings).fastest_engines,
+        has_adapters=has_adapters(files),
+        wanted=wanted,
+    )
+    order = tried(installed_engines())
+    able = order or tried(NEEDED_MODULES)
+    needs = [need for each in able if (need := arrival_need(found, each, entry, holding)) is not None]
+    need = first_that_fits(needs, room.memory_bytes)
+    if need is None or not order:
+        return Serving(order, able, need)
+    first, ordered = needs[0], (need.engine, *(each for each in order if each != need.engine))
+    does_fit = Judgement(need, room.memory_bytes).verdict is not Verdict.DOES_NOT_FIT
+    return Serving(ordered, able, need, first if does_fit and first is not need else None)
+
+
+def unserved(settings: Settings, wanted: str, weights: StoredWeights, entry: CatalogueEntry | None) -> str:
+    """Say why the settings let no engine compute a model in these forms, were all installed, and what lets one.
+
+    Args:
+        settings: The operator's decisions.
+        wanted: `auto`, or the one engine that is to compute.
+        weights: The forms in question.
+        entry: The model, where a catalogue has it.
+    """
+    device, able = settings.inference.device, engines_computing(entry)
+    architecture = "this model" if entry is None else entry.architecture
+    if wanted not in {AUTO, "transformers"} and device == CUDA:
+        return f"the engine {wanted} does not compute on cuda; BOTBRIDGE_INFERENCE__DEVICE=auto lets it use the CPU"
+    others = _engine_order(settings, entry, weights, (), NEEDED_MODULES, has_adapters=False, wanted=AUTO)
+    if wanted != AUTO:
+        reads = "safetensors" if wanted == "transformers" else "a GGUF"
+        reason = f"reads only {reads}, which this is not" if wanted in able else f"does not compute {architecture}"
+        remedy = f"--engine {others[0]} plans with one that does" if others else "`botbridge models match` names others"
+        return f"the engine {wanted} {reason}; {remedy}"
+    is_kept_off = device == CUDA and bool(able - {"transformers"})
+    if is_kept_off or not (weights.has_gguf or weights.has_safetensors):
+        return unreadable(has_gguf=weights.has_gguf, device=device)
+    form = "safetensors" if weights.has_safetensors else "a GGUF"
+    return f"no engine computes {architecture} from {form}; `botbridge models match` names others"
+
+
+def _files_here(settings: Settings, named: NamedModel) -> ModelFiles | None:
+    """Return a model's files with the adapters beside them; None where it is not here as it was pulled."""
+    try:
+        return ModelStore(settings.home).find_with_adapters(named)
+    except (ModelNotFound, ModelDamaged):
+        return None
+
+
+def has_adapters(files: ModelFiles | None) -> bool:
+    """Tell whether an adapter can be computed with these files."""
+    known = () if files is None else known_adapters(files, has_peft=has_peft())
+    return any(not adapter.obstacle for adapter in known)
+
+
+def _engine_order(
+    settings: Settings,
+    entry: CatalogueEntry | None,
+    weights: StoredWeights,
+    measured: Sequence[str],
+    installed: Collection[str],
+    *,
+    has_adapters: bool,
+    wanted: str,
+) -> tuple[str, ...]:
+    """Return the engines that the worker would try, best first, without those that do not compute the architecture."""
+    return engine_order(
+        measured,
+        engines_computing(entry).intersection(installed),
+        has_gguf=weights.has_gguf,
+        has_safetensors=weights.has_safetensors,
+        slots=settings.inference.slots,
+        has_adapters=has_adapters,
+        device=settings.inference.device,
+        wanted=wanted,
+    )
