@@ -74,6 +74,7 @@ class World:
     )
     measured: dict[str, Rates] = field(default_factory=dict)
     waits: Waits = field(default_factory=Waits)
+    history: InMemoryHistory | None = None
     locked: dict[str, int] = field(default_factory=dict)
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     service: ConversationService | None = None
@@ -85,7 +86,7 @@ class World:
         texts = load_texts()
         platforms = {self.platform.name: self.platform}
         inbox = Locked(InMemoryInbox(self.store), self.locked)
-        history = Locked(InMemoryHistory(self.store), self.locked)
+        history = Locked(self.history or InMemoryHistory(self.store), self.locked)
         outbox = Locked(InMemoryOutbox(self.store), self.locked)
         room = Room(self.clock.now_s)
         delivery = Delivery(outbox, platforms, texts)

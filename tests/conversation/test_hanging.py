@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 
 import pytest
 from structlog.testing import capture_logs
 
 from botbridge.conversation.delivery import LOOK_EVERY_S
 from botbridge.errors import PlatformUnavailable
-from botbridge.messages import Address, InboxState, MessageId
+from botbridge.messages import Address, ConversationKey, InboxRow, InboxState, MessageId, Outcome
+from botbridge.storage.memory import InMemoryHistory
+from botbridge.storage.memory_store import InMemoryStore
 from tests.conversation.conftest import World
 from tests.fakes.in_memory_platform import InMemoryPlatform
 
@@ -86,6 +89,50 @@ async def test_what_others_are_owed_comes_while_a_chat_hangs(world: World) -> No
     world.generator.release()
     await world.say("and me?", user="2")
     await world.until(lambda: world.platform.texts("2") == ["echo: and me?"])
+
+
+class SlowToReset(InMemoryHistory):
+    """Starts conversations anew only once it is let."""
+
+    def __init__(self, store: InMemoryStore) -> None:
+        super().__init__(store)
+        self.resetting = asyncio.Event()
+        self.resets = asyncio.Event()
+
+    async def reset(
+        self, keys: Sequence[ConversationKey], notice: Callable[[InboxRow], Outcome | None]
+    ) -> Sequence[InboxRow]:
+        self.resetting.set()
+        await self.resets.wait()
+        return await super().reset(keys, notice)
+
+
+async def test_a_message_that_comes_while_its_conversation_is_reset_says_nothing_more_either(world: World) -> None:
+    world.history = history = SlowToReset(world.store)
+    world.generator.hold()
+    world.generator.enqueue(["Half", " whole"])
+    await world.start()
+    await world.say("before")
+    await world.until(lambda: world.platform.texts("1") == ["Half"])
+    await world.say("/reset")
+    await history.resetting.wait()
+    world.platform.takes.clear()
+    world.platform.sending.clear()
+    await world.say("meanwhile")
+    await asyncio.wait_for(world.platform.sending.wait(), timeout=10)
+    history.resets.set()
+    await world.until_stored(lambda: world.states() == [InboxState.CANCELLED, InboxState.ANSWERED, InboxState.CANCELLED])
+    world.platform.takes.set()
+    notice, done = ENDS["/reset"]
+    await world.until(lambda: sorted(world.platform.texts("1")) == sorted([notice, notice, done]))
+
+
+async def test_a_service_that_ends_waits_no_longer_for_what_hangs(world: World) -> None:
+    await asked(world)
+    await world.say("/cancel")
+    await world.until_stored(lambda: world.states() == STOPPED)
+    await world.stop()
+    assert [task for task in asyncio.all_tasks() if "_let_go" in repr(task.get_coro())] == []
 
 
 class SlowToEdit(InMemoryPlatform):
