@@ -17,7 +17,7 @@ import httpx
 from benchmarks.conversations import Ask
 from botbridge.app import build
 from botbridge.messages import Person, UserId
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 from botbridge.platforms.terminal.chat import LocalChat, final_reply
 from botbridge.running import App
 from botbridge.setting_groups import AdminSettings, InferenceSettings, LimitSettings

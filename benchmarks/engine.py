@@ -11,7 +11,7 @@ from botbridge.answers import RequestId, Role, Sampling, Turn
 from botbridge.inference.engines.batch import BatchEngine
 from botbridge.inference.engines.step import LoadedModel, LoadModel
 from botbridge.inference.options import EngineOptions
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 
 QUESTIONS = (
     "Tell me about the sea.",

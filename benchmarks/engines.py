@@ -18,7 +18,7 @@ from botbridge.inference.options import EngineOptions
 from botbridge.machine.bandwidth import read_bandwidth_bytes_s
 from botbridge.machine.bench import Effort, measure
 from botbridge.machine.figures import EngineFigures
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 from botbridge.resources import usable_cores
 
 MEBIBYTE = 2**20

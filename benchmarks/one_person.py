@@ -18,7 +18,7 @@ from benchmarks.comparing import Goal, by_turns, conclude, ratio, say
 from benchmarks.shapes import embedded, one_billion
 from botbridge.inference.options import EngineOptions
 from botbridge.machine.bench import Stopwatch, loaded
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 from botbridge.resources import usable_cores
 
 TOKENS = 96

@@ -18,7 +18,8 @@ from tokenizers import Tokenizer, decoders, models
 from transformers import LlamaConfig, PreTrainedTokenizerFast
 
 from botbridge.models.catalogue import load_catalogue
-from botbridge.models.store import ModelFiles, ModelStore
+from botbridge.models.files import ModelFiles
+from botbridge.models.store import ModelStore
 from botbridge.setting_groups import DEFAULT_MODEL
 from botbridge.settings import load_settings
 

@@ -32,7 +32,7 @@ from botbridge.inference.choice import engine_order, installed_engines
 from botbridge.inference.engines.batch import BatchEngine
 from botbridge.inference.engines.loaders import loader
 from botbridge.inference.options import EngineOptions
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 from botbridge.resources import usable_cores
 from botbridge.setting_groups import InferenceSettings
 

@@ -15,6 +15,7 @@ from botbridge.machine.figures import read_report
 from botbridge.machine.probe import MachineFacts
 from botbridge.models.catalogue import Catalogue
 from botbridge.models.facts import CatalogueEntry
+from botbridge.models.files import ModelFiles
 from botbridge.models.fitting import (
     Holding,
     Judgement,
@@ -28,7 +29,7 @@ from botbridge.models.listing import names_of
 from botbridge.models.match_facts import Room
 from botbridge.models.names import NamedModel
 from botbridge.models.runtimes import engines_computing
-from botbridge.models.store import ModelFiles, ModelStore
+from botbridge.models.store import ModelStore
 from botbridge.models.to_come import Arrival, arrival_need
 from botbridge.sentences import Sentence
 from botbridge.settings import Settings

@@ -16,10 +16,11 @@ from botbridge.machine.probe import MachineFacts
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.clearance import entry_of
 from botbridge.models.facts import CatalogueEntry
+from botbridge.models.files import ModelFiles
 from botbridge.models.fitting import MemoryNeed, StoredWeights
 from botbridge.models.names import DirectorySource, GgufSource, NamedModel
 from botbridge.models.runtimes import engines_computing
-from botbridge.models.store import ModelFiles, ModelStore
+from botbridge.models.store import ModelStore
 from botbridge.models.to_come import Arrival, arrival, arrival_alone
 from botbridge.sentences import Sentence
 from botbridge.setting_groups import DEFAULT_MODEL

@@ -29,7 +29,8 @@ from botbridge.inference.client import WorkerClient
 from botbridge.inference.replay import Divergence, changes, first_divergence, made_by
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.clearance import clear
-from botbridge.models.store import ModelFiles, ModelStore
+from botbridge.models.files import ModelFiles
+from botbridge.models.store import ModelStore
 from botbridge.settings import Settings
 from botbridge.storage.turns import StoredAnswer, read_answer
 

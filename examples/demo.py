@@ -28,7 +28,8 @@ from typing import Any
 from botbridge.errors import BotBridgeError
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.ensure import ensure
-from botbridge.models.store import ModelFiles, ModelStore
+from botbridge.models.files import ModelFiles
+from botbridge.models.store import ModelStore
 from botbridge.setting_groups import DEFAULT_MODEL
 from botbridge.settings import load_settings
 from tests.fakes.discord import FakeDiscord

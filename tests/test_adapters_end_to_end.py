@@ -12,8 +12,9 @@ import pytest
 
 from botbridge.app import build
 from botbridge.errors import NotReplayable
+from botbridge.models.files import AdapterFiles, ModelFiles
 from botbridge.models.names import parse_name
-from botbridge.models.store import AdapterFiles, ModelFiles, ModelStore
+from botbridge.models.store import ModelStore
 from botbridge.platforms.terminal.adapter import local_person
 from botbridge.replaying import replay_answer
 from botbridge.running import App

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from botbridge.cli.tables import Table
     from botbridge.inference.options import EngineOptions
     from botbridge.machine.figures import EngineFigures, Report
-    from botbridge.models.store import ModelFiles
+    from botbridge.models.files import ModelFiles
 
 NOTEBOOK_SECONDS = 15
 """What 50 tokens of a 7B model took on a hosted notebook's CPU, in the course that botbridge descends from."""

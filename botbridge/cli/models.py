@@ -47,10 +47,11 @@ def pull(
     from botbridge.models.catalogue import load_catalogue
     from botbridge.models.child import die_with_parent
     from botbridge.models.clearance import clear, unknown_licence
+    from botbridge.models.files import AdapterFiles
     from botbridge.models.hub import Hub
     from botbridge.models.progress import progress_on
     from botbridge.models.pull import pull as pull_model
-    from botbridge.models.store import AdapterFiles, ModelStore
+    from botbridge.models.store import ModelStore
     from botbridge.settings import load_settings
 
     if with_parent:

@@ -290,7 +290,7 @@ def base_facts(base: AdapterBase | None) -> dict[str, Any]:
 def _files(catalogue: Catalogue, store: ModelStore, name: str) -> dict[str, Any]:
     """Return the state of a model's files on this machine."""
     from botbridge.errors import ModelDamaged, ModelNotFound
-    from botbridge.models.store import AdapterFiles
+    from botbridge.models.files import AdapterFiles
 
     try:
         files = store.find_any(catalogue.resolve(name))

@@ -13,7 +13,7 @@ from typing import Final
 
 from botbridge.answers import KnownAdapter
 from botbridge.errors import AdapterMismatch, AdapterUnusable
-from botbridge.models.store import ModelFiles, check_base
+from botbridge.models.files import ModelFiles, check_base
 
 ADDED_BY: Final = "pip install 'botbridge[lora]'"
 

@@ -28,7 +28,7 @@ from botbridge.inference.engines.loaders import loader
 from botbridge.inference.engines.step import LoadedModel
 from botbridge.inference.options import EngineOptions
 from botbridge.inference.spawning import worker_environment
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 
 LANES: Final = 8
 

@@ -28,7 +28,7 @@ from botbridge.inference.options import EngineOptions, Patience
 from botbridge.inference.protocol import FromWorker, Heartbeat, LoadFailed, Loading, Ready, Shutdown, ToWorker
 from botbridge.inference.vigil import Vigil, retry_pause_s
 from botbridge.inference.worker import Assignment
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 from botbridge.resources import ROOT
 from botbridge.tasks import kept_going
 

@@ -28,7 +28,7 @@ from botbridge.inference.engines.base import Engine, EngineInfo, describe
 from botbridge.inference.loop import WorkerLoop
 from botbridge.inference.options import EngineOptions
 from botbridge.inference.protocol import FromWorker, Heartbeat, LoadFailed, Loading, Ready, ToWorker
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 
 PARENT_CHECK_S = 1.0
 PR_SET_PDEATHSIG = 1

@@ -21,7 +21,7 @@ from botbridge.inference.client import WorkerClient
 from botbridge.inference.options import EngineOptions
 from botbridge.machine.figures import EngineFigures
 from botbridge.machine.memory import resident_bytes
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 
 STREAMS: Final = (1, 2, 4, 8, 16)
 DECODE_TOKENS: Final = 48

@@ -11,7 +11,7 @@ from botbridge.errors import ModelLoadError
 from botbridge.inference.options import EngineOptions
 from botbridge.inference.scoring import Scores, score_in_child
 from botbridge.machine.figures import Quality
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 
 TEXT: Final = Path(__file__).with_name("quality.txt")
 """Plain English of about 1,500 tokens, written for this purpose, so that no model has learned it."""

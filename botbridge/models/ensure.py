@@ -17,8 +17,9 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from botbridge.errors import DownloadFailed, ModelDamaged, ModelError, ModelGated, ModelNotFound, ModelNotLicensed
+from botbridge.models.files import ModelFiles
 from botbridge.models.names import NamedModel
-from botbridge.models.store import ModelFiles, ModelStore
+from botbridge.models.store import ModelStore
 
 PULL_COMMAND: Final = (sys.executable, "-m", "botbridge", "models", "pull", "--json", "--die-with-parent")
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from botbridge.errors import DownloadFailed, ModelDamaged, ModelNotFound
 from botbridge.models.adapters import read_base
 from botbridge.models.choosing import Form
+from botbridge.models.files import AdapterFiles, ModelFiles
 from botbridge.models.gguf_header import read_gguf_header
 from botbridge.models.hub import Hub, fetch, look_up
 from botbridge.models.names import DirectorySource, GgufSource, HubSource, NamedModel, WheelSource
 from botbridge.models.own import check_gguf_file
 from botbridge.models.prepare import complete_gguf, take_over
 from botbridge.models.progress import Progress
-from botbridge.models.store import AdapterFiles, ModelFiles, ModelStore
+from botbridge.models.store import ModelStore
 from botbridge.models.wheel import build_from_wheel
 
 

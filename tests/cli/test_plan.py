@@ -183,7 +183,9 @@ def test_a_drawing_lands_in_a_file_and_json_stays_json(measured_home: Path) -> N
         ),
     ],
 )
-def test_an_engine_that_does_not_compute_the_model_or_its_form_plans_nothing(home: Path, arguments: list[str], told: str) -> None:
+def test_an_engine_that_does_not_compute_the_model_or_its_form_plans_nothing(
+    home: Path, arguments: list[str], told: str
+) -> None:
     done = run("plan", "--tokens-per-s", "5", *arguments)
     assert isinstance(done.exception, ModelLoadError)
     assert told in str(done.exception)

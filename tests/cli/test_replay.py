@@ -24,7 +24,8 @@ from botbridge.inference.client import WorkerClient
 from botbridge.inference.options import EngineOptions
 from botbridge.messages import InboxState, Outcome
 from botbridge.models.catalogue import load_catalogue
-from botbridge.models.store import ModelFiles, ModelStore
+from botbridge.models.files import ModelFiles
+from botbridge.models.store import ModelStore
 from botbridge.replaying import replay_answer
 from botbridge.settings import load_settings
 from botbridge.storage.database import Database

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from botbridge.inference.engines.step import LoadedModel, SequenceId
 from botbridge.inference.options import EngineOptions
 from botbridge.inference.sampling import Logits
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 from tests.fakes.tiny_gguf import write_gguf_of
 from tests.fakes.tiny_models import tiny_llama
 

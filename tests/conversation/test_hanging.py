@@ -121,7 +121,9 @@ async def test_a_message_that_comes_while_its_conversation_is_reset_says_nothing
     await world.say("meanwhile")
     await asyncio.wait_for(world.platform.sending.wait(), timeout=10)
     history.resets.set()
-    await world.until_stored(lambda: world.states() == [InboxState.CANCELLED, InboxState.ANSWERED, InboxState.CANCELLED])
+    await world.until_stored(
+        lambda: world.states() == [InboxState.CANCELLED, InboxState.ANSWERED, InboxState.CANCELLED]
+    )
     world.platform.takes.set()
     notice, done = ENDS["/reset"]
     await world.until(lambda: sorted(world.platform.texts("1")) == sorted([notice, notice, done]))

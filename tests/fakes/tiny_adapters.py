@@ -10,8 +10,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
+from botbridge.models.files import AdapterFiles, ModelFiles
 from botbridge.models.manifest import AdapterBase
-from botbridge.models.store import AdapterFiles, ModelFiles
 
 EVERYWHERE = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "lm_head")
 

@@ -15,7 +15,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|turn|>{{ message.role }}\n{{ message.content | trim }}<|end|>\n{% endfor %}"

@@ -31,7 +31,7 @@ from transformers import (
     Qwen3Config,
 )
 
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 from tests.fakes.tiny_models import bytes_with, save
 
 CONTEXT_TOKENS = 256

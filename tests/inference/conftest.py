@@ -13,7 +13,7 @@ import torch
 
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.options import EngineOptions, Patience
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 from tests.fakes import tiny_models
 from tests.fakes.asking import until_state
 

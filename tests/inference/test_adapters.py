@@ -25,7 +25,7 @@ from botbridge.inference.engines.transformers_quantized import Int8Linear, canno
 from botbridge.inference.engines.transformers_ragged import RaggedModel
 from botbridge.inference.options import EngineOptions
 from botbridge.inference.sampling import Logits
-from botbridge.models.store import AdapterFiles, ModelFiles
+from botbridge.models.files import AdapterFiles, ModelFiles
 from tests.fakes.tiny_adapters import tiny_lora
 from tests.fakes.tiny_models_by_family import FAMILIES, tiny_model
 

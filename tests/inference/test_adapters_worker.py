@@ -15,8 +15,8 @@ from botbridge.inference.client import WorkerClient
 from botbridge.inference.engines.base import EngineInfo
 from botbridge.inference.options import EngineOptions
 from botbridge.inference.worker import Assignment, load_engine
+from botbridge.models.files import AdapterFiles, ModelFiles
 from botbridge.models.manifest import AdapterBase
-from botbridge.models.store import AdapterFiles, ModelFiles
 from tests.fakes.asking import ask, prompt_of, until_state
 from tests.fakes.tiny_adapters import tiny_lora
 from tests.fakes.tiny_models import tiny_llama

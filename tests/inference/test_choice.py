@@ -21,7 +21,7 @@ from botbridge.inference.engines.echo import EchoEngine
 from botbridge.inference.engines.loaders import LLAMACPP_SPINS, loader
 from botbridge.inference.options import EngineOptions
 from botbridge.inference.worker import Assignment, load_engine
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 
 ALL = frozenset({"transformers", "llamacpp", "openvino"})
 

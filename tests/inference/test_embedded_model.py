@@ -13,9 +13,10 @@ from botbridge.inference.engines.hf_tokenizer import HfTokenizer, ModelTemplate
 from botbridge.inference.options import EngineOptions
 from botbridge.inference.prompt import PromptBuilder, plain_ids
 from botbridge.models.catalogue import load_catalogue
+from botbridge.models.files import ModelFiles
 from botbridge.models.hub import Hub
 from botbridge.models.pull import pull
-from botbridge.models.store import ModelFiles, ModelStore
+from botbridge.models.store import ModelStore
 from tests.fakes.asking import ask, prompt_of
 from tests.fakes.model_sources import RecordedProgress
 

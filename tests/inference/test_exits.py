@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from botbridge.inference.exits import MEBIBYTE, MemoryWitness
 from botbridge.inference.options import EngineOptions, Patience
 from botbridge.inference.supervisor import Supervisor
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 
 PATIENCE = Patience(heartbeat_s=0.05, silent_s=60.0)
 PID = 7

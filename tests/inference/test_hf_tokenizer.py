@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from botbridge.answers import Role, Turn
 from botbridge.inference.engines.hf_tokenizer import HfTokenizer, ModelTemplate, load_tokenizer
 from botbridge.inference.prompt import PromptBuilder, plain_ids
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 from tests.fakes.tiny_models import byte_tokenizer, word_tokenizer
 
 

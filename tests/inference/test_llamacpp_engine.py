@@ -21,7 +21,7 @@ from botbridge.inference.engines.loaders import loader
 from botbridge.inference.engines.step import SequenceId
 from botbridge.inference.options import EngineOptions
 from botbridge.inference.sampling import Logits
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 from botbridge.resources import usable_cores
 from tests.fakes.tiny_gguf import write_gguf_of, write_recurrent_gguf, write_windowed_gguf
 from tests.fakes.tiny_models import tiny_llama

@@ -22,7 +22,7 @@ from botbridge.inference.client import WorkerClient
 from botbridge.inference.engines.base import Engine
 from botbridge.inference.options import EngineOptions
 from botbridge.inference.worker import Assignment, create_engine, load_engine
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 from botbridge.setting_groups import DEFAULT_MODEL
 from tests.fakes.asking import ask, prompt_of
 from tests.fakes.tiny_gguf import write_gguf_of_architecture, write_recurrent_gguf

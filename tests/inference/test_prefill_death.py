@@ -12,7 +12,7 @@ from botbridge.answers import Completion, Delta, Started
 from botbridge.errors import WorkerDied
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.options import EngineOptions, Patience
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 from tests.fakes.asking import ask, prompt_of, until_state
 
 OPTIONS = EngineOptions(engine="transformers", dtype="float32", threads=1, prefill_tokens=1)

@@ -14,7 +14,7 @@ from botbridge.inference.engines.hf_tokenizer import HfTokenizer, load_tokenizer
 from botbridge.inference.engines.transformers_loading import load_transformers
 from botbridge.inference.options import EngineOptions
 from botbridge.inference.scoring import LANES, score, score_in_child
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 from tests.fakes.tiny_models import tiny_llama as make_tiny_llama
 
 TEXT = "The boats came in early, and nobody on the quay had anything to say about it. " * 4

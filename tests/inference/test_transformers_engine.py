@@ -18,7 +18,7 @@ from botbridge.inference.engines.hf_tokenizer import load_tokenizer
 from botbridge.inference.engines.transformers_device import cpu_computes_bfloat16
 from botbridge.inference.engines.transformers_loading import load_transformers
 from botbridge.inference.options import EngineOptions
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 
 GREEDY = Sampling(temperature=0, max_new_tokens=20, repetition_penalty=1.0, seed=0)
 WARM = Sampling(temperature=1.0, top_p=1.0, max_new_tokens=20, repetition_penalty=1.0, seed=1)

@@ -24,7 +24,7 @@ from botbridge.inference.engines.transformers_loading import load_on, load_trans
 from botbridge.inference.engines.transformers_packed import PackedLinear
 from botbridge.inference.engines.transformers_quantized import Int8Linear, cannot_quantize
 from botbridge.inference.options import EngineOptions
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 from tests.fakes.asking import ask, prompt_of
 from tests.fakes.tiny_models import looping_gpt2, tiny_gpt2
 from tests.fakes.tiny_models_by_family import FAMILIES, tiny_model
@@ -154,7 +154,7 @@ import resource, sys
 from pathlib import Path
 from botbridge.inference.engines.transformers_loading import load_transformers
 from botbridge.inference.options import EngineOptions
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 
 files = ModelFiles("m", "r", Path(sys.argv[1]))
 options = EngineOptions(device="cpu", dtype="float32")

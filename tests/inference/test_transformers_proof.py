@@ -17,7 +17,7 @@ from botbridge.inference.engines.transformers_plain import PlainModel
 from botbridge.inference.engines.transformers_proof import Unproven, check_windows, distance, proven_ragged_model
 from botbridge.inference.engines.transformers_ragged import RaggedModel
 from botbridge.inference.options import EngineOptions
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 from tests.fakes.tiny_models_by_family import CONTEXT_TOKENS, FAMILIES, GROUPED, Family, tiny_model
 
 OPTIONS = EngineOptions(device="cpu", dtype="float32")

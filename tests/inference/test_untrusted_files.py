@@ -16,7 +16,7 @@ from botbridge.inference.engines.hf_tokenizer import load_tokenizer
 from botbridge.inference.engines.transformers_device import TorchDevices, choose_placement
 from botbridge.inference.engines.transformers_loading import load_transformers, read_model
 from botbridge.inference.options import EngineOptions
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 
 OPTIONS = EngineOptions(engine="transformers", device="cpu", dtype="float32", threads=1)
 CODE = """

@@ -22,7 +22,7 @@ from botbridge.inference.client import WorkerClient
 from botbridge.inference.options import EngineOptions, Patience
 from botbridge.inference.protocol import DeltaMessage, FromWorker, LoadFailed
 from botbridge.inference.supervisor import Supervisor
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 from tests.fakes.asking import ask, prompt_of, until_state
 from tests.inference.conftest import QUICK, faulty_client, kill_parent
 

@@ -132,7 +132,7 @@ import asyncio
 from pathlib import Path
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.options import EngineOptions, Patience
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 
 async def prepare():
     return ModelFiles("m", "r", Path({str(tmp_path)!r}))

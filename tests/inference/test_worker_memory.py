@@ -20,7 +20,7 @@ from botbridge.inference.choice import ADDED_BY, NEEDED_MODULES
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.options import EngineOptions
 from botbridge.inference.spawning import worker_environment
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 from tests.fakes.asking import ask, prompt_of, until_state
 from tests.fakes.tiny_gguf import write_gguf_of
 

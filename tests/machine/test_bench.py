@@ -12,7 +12,7 @@ from botbridge.inference.options import EngineOptions
 from botbridge.machine.bandwidth import read_bandwidth_bytes_s
 from botbridge.machine.bench import Effort, Stopwatch, loaded, measure
 from botbridge.machine.memory import resident_bytes
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 from tests.fakes.scripted_generator import ScriptedGenerator
 
 NOTHING = ModelFiles("m", "r", Path("nowhere"))

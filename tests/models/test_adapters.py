@@ -9,11 +9,12 @@ import pytest
 
 from botbridge.errors import AdapterMismatch, ModelDamaged, ModelNotFound
 from botbridge.models.catalogue import load_catalogue
+from botbridge.models.files import AdapterFiles, ModelFiles, check_base
 from botbridge.models.hub import Hub
 from botbridge.models.manifest import MANIFEST_NAME, AdapterBase
 from botbridge.models.names import parse_name
 from botbridge.models.pull import pull
-from botbridge.models.store import AdapterFiles, ModelFiles, ModelStore, check_base
+from botbridge.models.store import ModelStore
 from tests.fakes.hub import FakeHub
 from tests.fakes.model_sources import RecordedProgress, adapter_files, contents
 

@@ -13,10 +13,11 @@ from tokenizers import Tokenizer
 
 from botbridge.errors import ModelDamaged, ModelGated, ModelNotFound
 from botbridge.models.catalogue import CATALOGUE_FILE
+from botbridge.models.files import ModelFiles
 from botbridge.models.hub import Hub
 from botbridge.models.names import parse_name
 from botbridge.models.pull import pull
-from botbridge.models.store import ModelFiles, ModelStore
+from botbridge.models.store import ModelStore
 from tests.fakes.changed_gguf import with_tensor_type
 from tests.fakes.hub import FakeHub
 from tests.fakes.model_sources import PULLER, RecordedProgress, WheelIndex, contents

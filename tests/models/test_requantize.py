@@ -14,8 +14,8 @@ from gguf import GGUFReader, quants
 from botbridge.inference.scoring import Scores, score_in_child
 from botbridge.machine.quality import TEXT
 from botbridge.models.child import run_in_child
+from botbridge.models.files import ModelFiles
 from botbridge.models.requantize import main, requantize
-from botbridge.models.store import ModelFiles
 from botbridge.setting_groups import DEFAULT_MODEL
 from tests.fakes.tiny_gguf import write_tiny_gguf
 

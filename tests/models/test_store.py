@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from botbridge.errors import DownloadFailed, ModelDamaged, ModelNotFound
+from botbridge.models.files import ModelFiles
 from botbridge.models.hub import Hub
 from botbridge.models.manifest import MANIFEST_NAME, QUICK_LIMIT_BYTES
 from botbridge.models.names import NamedModel, parse_name
 from botbridge.models.pull import pull
-from botbridge.models.store import ModelFiles, ModelStore
+from botbridge.models.store import ModelStore
 from tests.fakes.hub import FakeHub
 from tests.fakes.model_sources import RecordedProgress, contents, tiny_files
 from tests.fakes.powers import unreadable

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from botbridge.answers import FinishReason, KnownAdapter, RequestId, Sampling, Turn
 from botbridge.inference.options import EngineOptions
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 
 
 @dataclass(frozen=True, slots=True)

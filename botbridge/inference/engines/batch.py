@@ -27,7 +27,7 @@ from botbridge.inference.engines.process_memory import give_back_freed, in_large
 from botbridge.inference.engines.step import LoadedModel, LoadModel
 from botbridge.inference.options import EngineOptions
 from botbridge.inference.sampling import Logits, choose_token
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 
 BESIDE_ANSWERS = 4
 """While answers are in the making, a step reads this many times less of the prompts: the pause between words."""

@@ -11,7 +11,7 @@ from botbridge.answers import FinishReason, RequestId, Sampling, Turn
 from botbridge.errors import PromptTooLong
 from botbridge.inference.engines.base import EngineInfo, EnginePrompt, EngineStats, TokenEvent, advance_each
 from botbridge.inference.options import EngineOptions
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 
 CONTEXT_TOKENS = 32_768
 

@@ -24,7 +24,7 @@ from botbridge.inference.prompt import (
     text_after_answer,
     try_template,
 )
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 
 TOKENIZER_NAME: Final = "tokenizer.json"
 

@@ -24,7 +24,7 @@ from botbridge.inference.engines.prefix import LEAST_SHARE
 from botbridge.inference.engines.process_memory import require_room
 from botbridge.inference.engines.step import LoadedModel, Streams
 from botbridge.inference.options import EngineOptions
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 from botbridge.resources import usable_cores
 
 FIRST_CELLS = 1024

@@ -23,7 +23,7 @@ from botbridge.inference.engines.openvino_weights import weight_bytes
 from botbridge.inference.engines.process_memory import require_room
 from botbridge.inference.engines.step import LoadedModel
 from botbridge.inference.options import EngineOptions
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 from botbridge.resources import usable_cores
 
 EXACT: Final[dict[str, Any]] = {

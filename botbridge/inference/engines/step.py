@@ -10,7 +10,7 @@ from botbridge.inference.engines.base import EngineInfo
 from botbridge.inference.engines.dialogue import Dialogue
 from botbridge.inference.options import EngineOptions
 from botbridge.inference.sampling import Logits
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 
 SequenceId = NewType("SequenceId", int)
 

@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 from botbridge.answers import KnownAdapter
 from botbridge.inference.adapters import known_adapters
 from botbridge.inference.engines.base import describe
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 
 CONFIG_NAME: Final = "adapter_config.json"
 WEIGHTS_NAME: Final = "adapter_model.safetensors"

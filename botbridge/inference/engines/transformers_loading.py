@@ -31,7 +31,7 @@ from botbridge.inference.engines.transformers_proof import Encode, Unproven, pro
 from botbridge.inference.engines.transformers_quantized import quantize
 from botbridge.inference.engines.transformers_ragged import RaggedModel
 from botbridge.inference.options import EngineOptions
-from botbridge.models.store import ModelFiles
+from botbridge.models.files import ModelFiles
 
 
 def load_transformers(files: ModelFiles | None, options: EngineOptions) -> LoadedModel:
