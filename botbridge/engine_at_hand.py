@@ -159,7 +159,12 @@ def unserved(settings: Settings, wanted: str, weights: StoredWeights, entry: Cat
     if wanted != AUTO:
         reads = "safetensors" if wanted == "transformers" else "a GGUF"
         reason = f"reads only {reads}, which this is not" if wanted in able else f"does not compute {architecture}"
-        remedy = f"--engine {others[0]} plans with one that does" if others else "`botbridge models match` names others"
+        if others:
+            remedy = f"--engine {others[0]} plans with one that does"
+        elif device == CUDA:
+            remedy = "BOTBRIDGE_INFERENCE__DEVICE=auto lets others use the CPU"
+        else:
+            remedy = "`botbridge models match` names others"
         return f"the engine {wanted} {reason}; {remedy}"
     is_kept_off = device == CUDA and bool(able - {"transformers"})
     if is_kept_off or not (weights.has_gguf or weights.has_safetensors):

@@ -64,6 +64,7 @@ def look_at_model(
         inference.engine,
         installed | remote,
         serving.order,
+        able=serving.able,
         device=inference.device,
         faster=faster if faster in engines_computing(entry) else None,
         passed_over=serving.passed_over,

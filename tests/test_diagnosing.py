@@ -36,6 +36,7 @@ from tests.fakes.model_sources import RecordedProgress, adapter_files, tiny_file
 from tests.fakes.schemas import complaints
 from tests.fakes.telegram.client import FakeTelegram
 from tests.journey.bridge import Bridge
+from tests.models.own_entries import own_file
 
 MODEL = "org/tiny"
 
@@ -180,12 +181,20 @@ async def test_an_adapter_for_the_model_decides_the_engine_and_one_for_another_d
 
 
 async def test_weights_of_32_bits_are_seen_before_they_are_fetched(tmp_path: Path) -> None:
-    """Those of jais take 3.1 GB of disk, and half of that in memory where the processor computes with bfloat16."""
-    found = await doctor(tmp_path, INFERENCE__MODEL="jais-family-590m-chat")
+    """Of 3.1 GB of disk half is held in memory where the processor computes with bfloat16."""
+    published = '{ format = "safetensors", quantization = "F32", size_bytes = 3080000000, source = "my-card" }'
+    (tmp_path / "catalogue.toml").write_text(own_file(more=f"files = [{published}]"))
+    found = await doctor(tmp_path, INFERENCE__MODEL="mine")
     assert "weights 1.5 GB (BF16)" in row("Memory (RAM)", found).needed
     assert "3.1 GB for the model" in row("Disk", found).needed
-    old = await doctor(tmp_path, LAPTOP, INFERENCE__MODEL="jais-family-590m-chat")
+    old = await doctor(tmp_path, LAPTOP, INFERENCE__MODEL="mine")
     assert "weights 3.1 GB (F32)" in row("Memory (RAM)", old).needed
+
+
+async def test_a_model_that_no_engine_computes_is_told_as_such(tmp_path: Path) -> None:
+    found = await doctor(tmp_path, INFERENCE__MODEL="jais-family-590m-chat")
+    assert row("Engines", found).status is Status.UPGRADE
+    assert row("Engines", found).how == "botbridge models match"
 
 
 async def test_the_default_model_is_judged_before_it_is_fetched(tmp_path: Path) -> None:

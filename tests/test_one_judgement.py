@@ -24,7 +24,8 @@ from botbridge.models.catalogue import load_catalogue
 from botbridge.models.facts import CatalogueEntry
 from botbridge.models.fitting import Judgement, Verdict
 from botbridge.models.match import match
-from botbridge.models.match_facts import MOST_EXACT_FIRST, Room, Runtime, Wish
+from botbridge.models.match_facts import MOST_EXACT_FIRST, Room, Wish
+from botbridge.models.runtimes import Runtime
 from botbridge.models.to_come import name_of
 from botbridge.setting_groups import DEFAULT_MODEL
 from botbridge.settings import Settings, load_settings

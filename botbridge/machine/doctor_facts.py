@@ -6,11 +6,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 from botbridge.accounts import Account, Unanswered
 from botbridge.inference.choice import AUTO
 from botbridge.machine.probe import MachineFacts
 from botbridge.models.fitting import MemoryNeed
+
+OTHER_MODELS: Final = "botbridge models match"
+"""Names models that this machine holds and an engine computes."""
 
 
 class Status(StrEnum):
@@ -93,6 +97,7 @@ class Engines:
         wanted: The setting: `auto`, or one by name.
         installed: Those that are here, `remote` among them.
         order: What would be tried for the chosen model, the one that serves first.
+        able: The same, or where none of them is installed what would be tried if all were.
         device: The setting: `auto`, `cpu` or `cuda`.
         faster: One that is not here and would be faster; None where there is none.
         passed_over: What the model would take with an engine that is tried before the one that serves, and for which
@@ -102,6 +107,7 @@ class Engines:
     wanted: str
     installed: Collection[str]
     order: Sequence[str]
+    able: Sequence[str] = ()
     device: str = AUTO
     faster: str | None = None
     passed_over: MemoryNeed | None = None

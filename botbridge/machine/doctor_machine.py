@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from botbridge.machine.doctor_facts import Examined, ModelState, Row, Status
+from botbridge.machine.doctor_facts import OTHER_MODELS, Examined, ModelState, Row, Status
 from botbridge.machine.probe import MachineFacts
 from botbridge.models.fitting import SERVICE_BYTES, Judgement, MemoryNeed, Verdict
 from botbridge.sentences import Sentence, clauses
@@ -16,7 +16,6 @@ DATABASE_BYTES: Final = 200_000_000
 LEAST_PYTHON: Final = (3, 11)
 """Source: `requires-python` in pyproject.toml."""
 
-SMALLER_MODEL: Final = "botbridge models match"
 
 MEMORY: Final = Sentence("Memory (RAM)")
 DISK: Final = Sentence("Disk")
@@ -113,11 +112,11 @@ def _more_memory(machine: MachineFacts, kept_bytes: int | None, short_bytes: int
             Sentence("let the container have {size} more, or take a smaller model", size=enough_text(short_bytes)),
             _or_smaller_model(f"docker update --memory {granted_mb}m --memory-swap {granted_mb}m CONTAINER"),
         )
-    return Sentence("{size} more memory, or a smaller model", size=enough_text(short_bytes)), SMALLER_MODEL
+    return Sentence("{size} more memory, or a smaller model", size=enough_text(short_bytes)), OTHER_MODELS
 
 
 def _or_smaller_model(command: str) -> Sentence:
-    return Sentence("{command}; or {other}", command=command, other=SMALLER_MODEL)
+    return Sentence("{command}; or {other}", command=command, other=OTHER_MODELS)
 
 
 def disk(examined: Examined) -> Row:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from botbridge.accounts import Account, Unanswered
-from botbridge.machine.doctor_facts import ChosenModel, Examined, Licence, ModelState, Row, Status
+from botbridge.machine.doctor_facts import OTHER_MODELS, ChosenModel, Examined, Licence, ModelState, Row, Status
 from botbridge.sentences import Sentence
 
 CLOCK_TOLERANCE_S: Final = 60.0
 """Our own bound: certificates and the 30 minutes after which a message on Discord is too old go by the clock."""
-
-CHOOSE: Final = "botbridge models match"
 
 NO_NETWORK: Final = Sentence("try again with a network")
 
@@ -43,7 +41,9 @@ def model(examined: Examined) -> Row:
             how = Sentence("{command}, or {other}", command="botbridge run", other=chosen.pull_command)
             return Row(MODEL, found, needed, Status.OPTIONAL, Sentence("it is fetched at the first start"), how)
         case ModelState.MISSING if not chosen.pull_command:
-            return Row(MODEL, found, needed, Status.UPGRADE, Sentence("a model at that path, or another one"), CHOOSE)
+            return Row(
+                MODEL, found, needed, Status.UPGRADE, Sentence("a model at that path, or another one"), OTHER_MODELS
+            )
         case ModelState.MISSING:
             return Row(MODEL, found, needed, Status.UPGRADE, Sentence("fetch it"), chosen.pull_command)
         case ModelState.DAMAGED:

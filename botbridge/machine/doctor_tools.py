@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from botbridge.inference.choice import ADDED_BY, CUDA
-from botbridge.machine.doctor_facts import ChosenModel, Engines, Examined, ModelState, Row, Status
+from botbridge.machine.doctor_facts import OTHER_MODELS, ChosenModel, Engines, Examined, ModelState, Row, Status
 from botbridge.machine.probe import Tool
 from botbridge.sentences import Sentence, clauses, either
 
@@ -130,8 +130,10 @@ def _missing_engine(engines: Engines, forms: str) -> tuple[str, str]:
     """Return what is missing when nothing computes the model, and what adds it."""
     if engines.device == CUDA:
         return Sentence("on cuda only the engine transformers computes, which takes safetensors"), ON_ANY_DEVICE
+    if engines.wanted == "auto" and not engines.able:
+        return Sentence("another model: no engine computes this one"), OTHER_MODELS
     if engines.wanted == "auto":
-        return Sentence("an engine that computes {forms}", forms=forms), "make setup"
+        return Sentence("an engine that computes {forms}", forms=forms), ADDED_BY.get(engines.able[0], "make setup")
     if engines.wanted in engines.installed:
         upgrade = Sentence("{engine} does not compute this model", engine=engines.wanted)
         return upgrade, "echo BOTBRIDGE_INFERENCE__ENGINE=auto >> .env"

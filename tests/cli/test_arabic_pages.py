@@ -37,8 +37,9 @@ from botbridge.models.facts import Task
 from botbridge.models.fitting import Judgement
 from botbridge.models.licences import load_licences
 from botbridge.models.match import match
-from botbridge.models.match_facts import LOW_END, QUANTIZED, Room, Runtime, Wish, forms_called
+from botbridge.models.match_facts import LOW_END, QUANTIZED, Room, Wish, forms_called
 from botbridge.models.names import parse_name
+from botbridge.models.runtimes import Runtime
 from botbridge.models.uses import Use
 from botbridge.sentences import said
 from tests.fakes.machines import CONTAINER, FULL_DISK, GB, LAPTOP, MAC, RELIC, SERVER, WINDOWS, WSL1, WSL2
@@ -95,7 +96,9 @@ UNUSUAL = (
         discord=Account("bot", reads_everything=True),
     ),
     examined(telegram=Account("@bot", reads_everything=False, joins_groups=False)),
+    examined(SERVER, replace(model(1.0), state=ModelState.MISSING, pull_command="")),
     examined(engines=Engines("auto", set(), ())),
+    examined(engines=Engines("auto", set(), (), able=("llamacpp",))),
     examined(engines=Engines("llamacpp", {"openvino"}, ())),
     examined(engines=Engines("openvino", {"openvino"}, ())),
     examined(engines=Engines("auto", {"openvino"}, (), device="cuda")),
