@@ -66,7 +66,7 @@ def match(
     from botbridge.engine_at_hand import NO_CUDA, computes_on_cuda, engines_for, holding_of, room_of
     from botbridge.inference.choice import CUDA, installed_engines
     from botbridge.machine.probe import LocalProbe
-    from botbridge.models import match_facts
+    from botbridge.models import match_facts, runtimes
     from botbridge.models.catalogue import load_catalogue
     from botbridge.models.clearance import permission
     from botbridge.models.facts import Task
@@ -91,7 +91,7 @@ def match(
         language_count=count,
         most_billions=_read(class_b, max_params),
         forms=_read(match_facts.forms_called, quantization) or any_form,
-        runtime=None if runtime is None else match_facts.Runtime(runtime),
+        runtime=None if runtime is None else runtimes.Runtime(runtime),
         use=use or "",
         permit=partial(permission, use=use or Use.PERSONAL, licences=load_licences()),
         holding=match_facts.low_end(holding) if low_end else holding,

@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from botbridge.errors import ModelDamaged, ModelNotFound
+from botbridge.errors import AdapterMismatch, ModelDamaged, ModelNotFound
 from botbridge.models.adapters import read_base
 from botbridge.models.choosing import ADAPTER_CONFIG
-from botbridge.models.files import AdapterFiles, ModelFiles
+from botbridge.models.files import AdapterFiles, ModelFiles, check_base
 from botbridge.models.manifest import (
     MANIFEST_NAME,
+    AdapterBase,
     Manifest,
     add_file,
     check_files,
@@ -36,13 +37,7 @@ from botbridge.models.manifest import (
     sync_to_disk,
     write_manifest,
 )
-from botbridge.models.names import (
-    DirectorySource,
-    GgufSource,
-    HubSource,
-    NamedModel,
-    parse_name,
-)
+from botbridge.models.names import DirectorySource, GgufSource, HubSource, NamedModel, parse_name
 from botbridge.models.own import MODEL_CONFIG, check_directory, check_gguf_file, files_of, fingerprint
 from botbridge.sentences import Sentence
 

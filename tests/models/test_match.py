@@ -19,11 +19,11 @@ from botbridge.models.match_facts import (
     Answer,
     Match,
     Room,
-    Runtime,
     Wish,
     forms_called,
     low_end,
 )
+from botbridge.models.runtimes import Runtime
 from botbridge.models.uses import Use
 from tests.fakes.small_catalogue import ALIKE, SMALL_CATALOGUE, model, score
 
