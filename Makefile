@@ -1,7 +1,7 @@
 # Every verb sets up what it needs, says what it does, and is quick the second time.
 # PYTHON=/path/to/python3 names the Python to set up with; TORCH_INDEX_URL the index to take torch from.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev native run chat demo test test-slow soak check fmt bench bench-plan docs pins
+.PHONY: help setup setup-dev native run chat demo test test-slow guards soak check fmt bench bench-plan docs pins
 
 BIN := .venv/bin
 INSTALL = python=$$(sh scripts/find_python.sh) && "$$python" scripts/install.py
@@ -32,6 +32,9 @@ test: setup-dev ## Run the quick tests, and the examples in docstrings
 
 test-slow: setup-dev ## Run the tests with faults and with the real model
 	@$(BIN)/python -m pytest -q -n logical --dist loadfile -m slow
+
+guards: setup-dev ## Take each guard of docs/reliability.md out once, and see its test fail (a quarter of an hour)
+	@$(BIN)/python -m tests.guards $(CASES)
 
 MINUTES ?= 10
 soak: setup-dev ## Let many people talk for MINUTES=10 while everything is killed, then count what was lost

@@ -59,6 +59,7 @@ def look_at_model(
         has_gguf=found.weights.has_gguf,
         has_adapters=has_adapters(files),
         device=inference.device,
+        computing=engines_computing(entry),
     )
     engines = Engines(
         inference.engine,
@@ -66,7 +67,7 @@ def look_at_model(
         serving.order,
         able=serving.able,
         device=inference.device,
-        faster=faster if faster in engines_computing(entry) else None,
+        faster=faster,
         passed_over=serving.passed_over,
     )
     chosen = ChosenModel(

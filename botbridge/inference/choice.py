@@ -108,18 +108,28 @@ def unreadable(*, has_gguf: bool, device: str = AUTO) -> str:
 
 
 def faster_engine(
-    installed: Collection[str], slots: int, *, has_gguf: bool, has_adapters: bool = False, device: str = AUTO
+    installed: Collection[str],
+    slots: int,
+    *,
+    has_gguf: bool,
+    has_adapters: bool = False,
+    device: str = AUTO,
+    computing: Collection[str] = frozenset(NEEDED_MODULES),
 ) -> str | None:
     """Return the engine that is not installed and would be faster than those that are; None where there is none.
 
-    On `cuda`, and where adapters are here, transformers is the only one that serves.
+    On `cuda`, and where adapters are here, transformers is the only one that serves. `computing` are those that compute
+    the model's architecture, as far as that is known.
 
     >>> faster_engine({"openvino"}, 4, has_gguf=True), faster_engine({"openvino"}, 4, has_gguf=True, device="cuda")
     ('llamacpp', None)
+    >>> faster_engine({"llamacpp"}, 8, has_gguf=True), faster_engine(set(), 8, has_gguf=True, computing={"llamacpp"})
+    ('openvino', 'llamacpp')
     """
-    fastest = unmeasured_order(slots)[0]
-    is_bound = has_adapters or device == CUDA
-    return None if is_bound or not has_gguf or fastest in installed else fastest
+    if not has_gguf or has_adapters or device == CUDA:
+        return None
+    fastest = next((engine for engine in unmeasured_order(slots) if engine in computing), None)
+    return None if fastest in installed else fastest
 
 
 def missing_note(faster: str) -> str:

@@ -93,6 +93,11 @@ def test_a_quantization_that_no_engine_reads_is_refused_by_its_name(
     assert ModelStore(tmp_path / "home").installed() == []
 
 
+def test_a_file_that_is_not_there_is_not_to_be_fetched_either(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFound, match=r"^there is no file .*gone\.gguf$"):
+        ModelStore(tmp_path).find(parse_name(str(tmp_path / "gone.gguf")))
+
+
 def test_what_is_not_there_is_answered_with_what_is(gguf_hub: FakeHub, tmp_path: Path) -> None:
     with pytest.raises(ModelNotFound, match=r"Q5_K_M; there is tiny-Q4_K_M\.gguf, tiny-Q8_0\.gguf$"):
         pulled("org/tiny-GGUF:Q5_K_M", ModelStore(tmp_path), Hub(gguf_hub.endpoint))
