@@ -305,8 +305,6 @@ def _readable(path: Path) -> Iterator[None]:
 def _absent(named: NamedModel) -> Sentence:
     name, command = named.name, named.pull_command
     if isinstance(named.source, GgufSource):
-        if not named.source.path.exists():
-            return Sentence("there is no file {path}", path=named.source.path)
         return Sentence("{model} is not prepared yet; fetch it with: {command}", model=name, command=command)
     return Sentence("{model} is not on this machine; fetch it with: {command}", model=name, command=command)
 
