@@ -232,10 +232,11 @@ async def _idle() -> None:
 async def test_a_failed_part_is_resumed_and_those_before_it_are_not_repeated() -> None:
     post = Post()
     await post.ended("a", "b", "c")
-    post.platform.faults.extend([PlatformUnavailable("no route")])
+    post.platform.faults.extend([None, PlatformUnavailable("no route")])
     async with post.running():
         await post.outbox.settled()
     assert post.platform.texts("1") == ["a", "b", "c"]
+    assert [part.part.text for part in post.platform.tries] == ["a", "b", "b", "c"]
 
 
 async def test_a_limited_chat_delays_no_other() -> None:

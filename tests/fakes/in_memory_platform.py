@@ -47,7 +47,7 @@ class InMemoryPlatform:
     """Implements `Platform`; messages are cut every 200 characters.
 
     Attributes:
-        faults: What the next sends raise.
+        faults: What the next sends raise; None lets one pass.
         unrenderable: Texts at which rendering has a bug.
         sending: Set once a send has begun.
         takes: While it is cleared, sends take for ever.
@@ -61,7 +61,7 @@ class InMemoryPlatform:
         self._repeats_safely = repeats_safely
         self.ledger: list[Shown] = []
         self.admins: set[tuple[ChatId, UserId]] = set()
-        self.faults: deque[PlatformError] = deque()
+        self.faults: deque[PlatformError | None] = deque()
         self.unrenderable: set[str] = set()
         self.sending = asyncio.Event()
         self.takes = asyncio.Event()
@@ -135,8 +135,7 @@ class InMemoryPlatform:
         if part.address.chat_id in self.stuck:
             await asyncio.Event().wait()
         self._require_open(part.address)
-        if self.faults:
-            fault = self.faults.popleft()
+        if self.faults and (fault := self.faults.popleft()) is not None:
             await self._tell()
             raise fault
         if part.edits is not None:

@@ -122,7 +122,7 @@ async def test_a_cancelled_caller_strands_nothing(database: Database, steps: int
 
 
 async def test_a_cancelled_caller_in_mid_transaction_strands_nothing(database: Database) -> None:
-    """Between two statements of the work the write lock is held."""
+    """Between two statements of the work the write lock is held; whoever shares the transaction gets an answer."""
     reached, go_on = threading.Event(), threading.Event()
 
     def work(connection: Connection) -> None:
@@ -132,13 +132,16 @@ async def test_a_cancelled_caller_in_mid_transaction_strands_nothing(database: D
         put("two")(connection)
 
     caller = asyncio.create_task(database.write(work, at=Boundary.STATE))
+    beside = asyncio.create_task(database.write(put("beside"), at=Boundary.STATE))
     await asyncio.to_thread(reached.wait)
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller
     go_on.set()
+    async with asyncio.timeout(10):
+        await beside
     await database.write(put("next"), at=Boundary.STATE)
-    assert await database.read(names) == ["next", "one", "two"]
+    assert await database.read(names) == ["beside", "next", "one", "two"]
 
 
 async def test_a_cancelled_read_gives_its_connection_back(path: Path) -> None:

@@ -142,7 +142,8 @@ async def test_a_closure_for_good_ends_the_run_with_a_sentence(server: FakeDisco
     await server.upset_gateway("close", code=code)
     bot = Bot(server)
     with pytest.raises(BadToken, match=word):
-        await bot.platform.run(bot.intake)
+        async with asyncio.timeout(10):
+            await bot.platform.run(bot.intake)
     await bot.platform.aclose()
 
 
