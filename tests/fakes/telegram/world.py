@@ -12,6 +12,7 @@ from tests.fakes.telegram.flood import Flood
 
 LIMIT_UTF16_UNITS = 4096
 BOT_ID = 7_000_000_001
+BELIEVED_AHEAD_IDS = 10
 Json = dict[str, Any]
 
 
@@ -126,7 +127,13 @@ class World:
     # What the bot does ---------------------------------------------------
 
     def confirm(self, offset: int) -> None:
-        """Forget the updates before an offset; a negative one keeps that many of the newest."""
+        """Forget the updates before an offset; a negative one keeps that many of the newest.
+
+        An offset far beyond the newest update is not believed, so that nothing is forgotten by it.
+        Source: https://github.com/tdlib/td/blob/master/tddb/td/db/TQueue.cpp, `TQueueImpl::get`.
+        """
+        if offset > self.next_update + BELIEVED_AHEAD_IDS:
+            return
         ids = sorted(self.waiting)
         gone = [update_id for update_id in ids if update_id < offset] if offset >= 0 else ids[:offset]
         for update_id in gone:

@@ -140,7 +140,7 @@ async def test_a_wrong_token_leaves_run_and_is_not_shown(telegram: FakeTelegram,
 
 async def test_a_token_that_is_withdrawn_while_polling_leaves_run(telegram: FakeTelegram, taken: Taken) -> None:
     await telegram.break_calls("getUpdates", "status", status=401, description="Unauthorized")
-    async with platform_on(telegram, taken) as platform:
+    async with platform_on(telegram, taken) as platform, asyncio.timeout(10):
         with pytest.raises(BadToken):
             await platform.run(taken.intake)
 
