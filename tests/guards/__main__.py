@@ -26,7 +26,7 @@ AT_ONCE = 2
 LIMIT_S = 300.0
 """For one test; each has its own time-out far below."""
 
-NO_PROOF = ("NameError", "ImportError", "ModuleNotFoundError", "SyntaxError", "UnboundLocalError")
+NO_PROOF = ("AttributeError", "TypeError", "NameError", "ImportError", "ModuleNotFoundError", "SyntaxError", "UnboundLocalError")
 """What says that the code was broken, not that a guard was missing."""
 
 
@@ -46,7 +46,7 @@ def run(tree: Path, tests: Sequence[str], *options: str) -> subprocess.Completed
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "--tb=no", "-p", "no:cacheprovider", *options, *tests],
         cwd=tree,
-        env=os.environ | {"PYTHONPATH": str(tree), "BOTBRIDGE_TEST_HOME": home},
+        env=os.environ | {"PYTHONPATH": str(tree), "BOTBRIDGE_TEST_HOME": home, "COLUMNS": "400"},  # reasons stay whole
         check=False,
         capture_output=True,
         text=True,
@@ -64,7 +64,7 @@ def without(tree: Path, removal: Removal) -> Seen:
         ended = run(tree, [removal.test])
     finally:
         file.write_text(whole)
-    failed = re.search(r"^FAILED \S+(?: - (.*))?", ended.stdout, re.MULTILINE)
+    failed = re.search(r"^FAILED .*?(?: - (.*))?$", ended.stdout, re.MULTILINE)
     said = (failed.group(1) or "failed") if failed else (ended.stdout.strip().splitlines() or ["nothing"])[-1]
     noticed = failed is not None and not said.startswith(NO_PROOF)
     return Seen(removal, noticed=noticed, said=said, took_s=time.monotonic() - began)
