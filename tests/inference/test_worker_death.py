@@ -71,7 +71,7 @@ async def test_a_fault_fails_the_request_it_hit_and_the_next_worker_answers(
     """A7, A9, A12, B2: each way for a worker to go wrong is named, and ends it."""
     pid = client.worker_pid
     with pytest.raises(WorkerDied, match=reason):
-        await ask(client, prompt_of(f"{word} {LONG}"))
+        await asyncio.wait_for(ask(client, prompt_of(f"{word} {LONG}")), timeout=30)
     assert (await ask(client, prompt_of("still there?"))).text == "still there?"
     assert client.worker_pid != pid
 
@@ -164,13 +164,13 @@ async def test_a_worker_that_is_killed_or_stopped_while_it_answers_fails_the_ans
 
 @pytest.mark.parametrize("generations", [8, pytest.param(50, marks=pytest.mark.slow)])
 async def test_many_generations_leave_no_thread_and_no_descriptor_behind(
-    client: WorkerClient, generations: int
+    unhurried: WorkerClient, generations: int
 ) -> None:
     """B1: each idle worker is killed, and the next one answers; queues and reader threads go with their generation."""
-    await _kill_and_ask(client)
+    await _kill_and_ask(unhurried)
     before = _threads_and_descriptors()
     for _ in range(generations):
-        await _kill_and_ask(client)
+        await _kill_and_ask(unhurried)
     threads, descriptors = _threads_and_descriptors()
     assert threads <= before[0] + 1
     assert descriptors <= before[1] + 2
@@ -271,7 +271,7 @@ async def test_a_model_that_cannot_be_had_is_said_and_tried_again() -> None:
         assert client.status().detail == "no model of this name"
         with pytest.raises(ModelLoadError, match="no model of this name"):
             await ask(client, prompt_of("hello"))
-        await until_state(client, "ready")
+        await asyncio.wait_for(until_state(client, "ready"), timeout=30)
     assert attempts == ["starting", "unavailable", "unavailable"]
     assert client.status().model == "m"
 
@@ -327,11 +327,14 @@ async def test_a_worker_that_dies_again_and_again_makes_the_model_unavailable(cl
     await until_state(client, "ready")
 
 
-@pytest.mark.parametrize("moment", ["starting", "idle", "hanging", "stopped", "seized"])
+@pytest.mark.parametrize("moment", ["starting", "idle", "hanging", "stopped", "seized", "in a thread"])
 def test_a_parent_that_is_killed_takes_its_worker_along(moment: str) -> None:
-    """A10: also when the worker reads no queue, because it is not so far yet, hangs, or runs no thread at all."""
+    """A10: also when the worker reads no queue, because it is not so far yet, hangs, or runs no thread at all.
+
+    Where another thread than the main one started it, the kernel is not asked to kill it.
+    """
     script = f"""
-import asyncio, os, signal
+import asyncio, os, signal, threading
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.options import EngineOptions, Patience
 from tests.fakes.asking import ask, prompt_of, until_state
@@ -355,7 +358,10 @@ async def main():
         print(client.worker_pid, flush=True)
         await asyncio.Event().wait()
 
-asyncio.run(main())
+if {moment!r} == "in a thread":
+    threading.Thread(target=asyncio.run, args=(main(),)).start()
+else:
+    asyncio.run(main())
 """
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None

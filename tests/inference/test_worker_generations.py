@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -17,24 +16,14 @@ import pytest
 from botbridge.answers import Delta, RequestId
 from botbridge.errors import GenerationFailed, WorkerDied
 from botbridge.inference.client import WorkerClient
-from botbridge.inference.options import EngineOptions, Patience
+from botbridge.inference.options import EngineOptions
 from botbridge.inference.protocol import DeltaMessage, FromWorker
 from botbridge.inference.supervisor import Supervisor
 from tests.fakes.asking import ask, prompt_of, until_state
-from tests.inference.conftest import faulty_client, kill_parent
+from tests.inference.conftest import UNHURRIED, kill_parent
 
 GENERATIONS = 50
 SPARE_BYTES = 256 * 2**20
-
-UNHURRIED = Patience(heartbeat_s=0.05, silent_s=30.0, stalled_s=30.0, retry_least_s=0.01, retry_most_s=0.1)
-"""For what is found at once: on a busy machine a worker may be silent for a while."""
-
-
-@pytest.fixture
-async def unhurried() -> AsyncIterator[WorkerClient]:
-    """A client whose worker may be silent for long."""
-    async with faulty_client(UNHURRIED) as client:
-        yield client
 
 
 @pytest.mark.slow
