@@ -16,6 +16,8 @@ from botbridge.control_verbs import Verb
 from botbridge.conversation.rates import Rates
 from botbridge.machine.figures import EngineFigures, Report, write_report
 from botbridge.settings import Settings, load_settings
+from tests.fakes.telegram.client import FakeTelegram
+from tests.journey.test_webhook import PATH, SECRET, bring, free_port
 
 
 def settings_of(home: Path, engine: str = "echo", **options: str) -> Settings:
@@ -66,3 +68,23 @@ def test_health_takes_no_wait_for_too_long_that_the_operator_allows(tmp_path: Pa
     """A message that may wait for an hour is given up after that, and is no complaint before."""
     app = build(settings_of(tmp_path, LIMITS__WAIT_S="3600"), in_memory=True)
     assert 3600 < app.healthy.waiting_s < 3700
+
+
+async def test_a_drained_service_takes_nothing_more_in(tmp_path: Path) -> None:
+    """A11: Telegram is told to keep what it brings."""
+    port = free_port()
+    async with FakeTelegram() as telegram:
+        settings = settings_of(
+            tmp_path,
+            TELEGRAM__TOKEN=telegram.token,
+            TELEGRAM__API_BASE_URL=telegram.url,
+            TELEGRAM__MODE="webhook",
+            TELEGRAM__WEBHOOK_URL=f"http://127.0.0.1:{port}{PATH}",
+            TELEGRAM__WEBHOOK_SECRET=SECRET,
+            WEB__PORT=str(port),
+        )
+        async with build(settings, in_memory=True) as app:
+            await telegram.wait_until(lambda record: bool(record.webhook_url))
+            assert await bring(port, {"update_id": 1}) == 200
+            await app.drain(0)
+            assert await bring(port, {"update_id": 2}) == 503
