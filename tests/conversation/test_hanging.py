@@ -161,9 +161,12 @@ async def test_words_that_are_still_on_their_way_do_not_overwrite_the_last_one(w
     await asyncio.wait_for(platform.editing.wait(), timeout=10)
     await world.say("/cancel")
     await world.until_stored(lambda: world.states() == STOPPED)
+    await world.say("/help", user="2")
+    await world.until(lambda: bool(platform.texts("2")))
+    assert platform.texts("1") == ["Writing…"], "the last word overtook them"
     platform.edits.set()
     await world.until(lambda: platform.texts("1") == ENDS["/cancel"])
-    (words, _) = platform.ledger
+    words, *_ = platform.ledger
     assert words.texts == ["Writing…", "Half", "Half\n\n⏹ Stopped."]
 
 
