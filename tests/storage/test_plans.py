@@ -21,7 +21,7 @@ from tests.contracts.examples import AISHA_ALONE, CANCELLED, PRIVATE, SHARED, an
 FILL = """
 WITH RECURSIVE n(i) AS (SELECT ?1 + 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1 + ?2)
 INSERT INTO turn (id, conversation_id, epoch, parent_id, role, text, created_at)
-SELECT i, 1, 0, CASE WHEN i % 2 = 0 THEN i - 1 END, CASE WHEN i % 2 = 0 THEN 'assistant' ELSE 'user' END,
+SELECT i, ?3, 0, CASE WHEN i % 2 = 0 THEN i - 1 END, CASE WHEN i % 2 = 0 THEN 'assistant' ELSE 'user' END,
        'text ' || i, '2026-01-01 00:00:00.000000' FROM n
 """
 
@@ -97,21 +97,36 @@ async def test_no_step_of_a_message_scans_a_table(database: Database) -> None:
     assert scans == set()
 
 
+async def fill(database: Database, conversation_id: int, present: int, add: int) -> None:
+    """Add turns to a conversation, behind those that are present in all."""
+    values = (present, add, conversation_id)
+    await database.write(lambda connection: connection.exec_driver_sql(FILL, values), at=Boundary.STATE)
+
+
+async def steps(database: Database) -> int:
+    """How many steps it takes to read the newest turns of the first conversation."""
+    return await database.read(lambda connection: count_steps(connection, lambda: newest_pairs(connection, 1, 0, None)))
+
+
 @pytest.mark.parametrize("turns", [50_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
 async def test_a_history_of_any_length_is_read_from_its_end(database: Database, turns: int) -> None:
     """Counted in steps of SQLite's own machine: no more for a million turns than for a few."""
     await SqlInbox(database).accept(message(), AISHA_ALONE)
-
-    async def steps(present: int, add: int) -> int:
-        await database.write(lambda connection: connection.exec_driver_sql(FILL, (present, add)), at=Boundary.STATE)
-        return await database.read(
-            lambda connection: count_steps(connection, lambda: newest_pairs(connection, 1, 0, None))
-        )
-
-    few = await steps(0, 1000)
-    assert await steps(1000, turns - 1000) <= few * 1.1
+    await fill(database, 1, 0, 1000)
+    few = await steps(database)
+    await fill(database, 1, 1000, turns - 1000)
+    assert await steps(database) <= few * 1.1
     newest = (await SqlHistory(database).recent(AISHA_ALONE, 30)).turns
     assert [turn.text for turn in newest] == [f"text {turns - 1}", f"text {turns}"]
+
+
+async def test_a_history_is_found_by_an_index_however_much_others_said_since(database: Database) -> None:
+    for number, key in enumerate((AISHA_ALONE, SHARED)):
+        await SqlInbox(database).accept(message(str(number)), key)
+    await fill(database, 1, 0, 1000)
+    few = await steps(database)
+    await fill(database, 2, 1000, 50_000)
+    assert await steps(database) <= few * 1.1
 
 
 async def test_health_looks_at_what_is_owed_however_much_was_delivered(database: Database) -> None:
