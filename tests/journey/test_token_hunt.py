@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -110,6 +113,22 @@ def test_every_secret_of_the_settings_is_hunted_and_kept_out_of_the_log(secrets:
     """A new one is forgotten neither here nor by whoever redacts."""
     assert secrets.keys() == SECRET_SETTINGS
     assert set(load_settings(dict(secrets)).secrets) == set(secrets.values())
+
+
+def test_the_log_of_a_command_hides_every_secret_that_is_set(secrets: dict[str, str], tmp_path: Path) -> None:
+    """Even where something says it: in the log of a whole life nothing does, so that life alone would not show this."""
+    words = "[structlog.get_logger().error('said', value=os.environ[f'BOTBRIDGE_{name}']) for name in sys.argv[1:]]"
+    script = f"import os, sys, structlog\nfrom botbridge.cli.printing import prepare\nprepare()\n{words}"
+    settings = {f"BOTBRIDGE_{name}": value for name, value in {"HOME": str(tmp_path), **secrets}.items()}
+    done = subprocess.run(
+        [sys.executable, "-c", script, *secrets],
+        env=os.environ | settings,
+        cwd=tmp_path,
+        capture_output=True,
+        check=True,
+    )
+    assert found_in({"stderr": done.stderr}, secrets) == []
+    assert done.stderr.count(b"said") == len(secrets)
 
 
 def test_the_hunt_finds_what_is_there(secrets: dict[str, str], tmp_path: Path) -> None:
