@@ -48,8 +48,8 @@ async def test_every_send_and_edit_forbids_mentions(server: FakeDiscord, bot: Bo
     await bot.answer(command, "@here")
     written = await server.ledger("sent", "edited", "followed_up", "answer_edited")
     assert len(written) == 11
-    assert all(entry["allowed_mentions"]["parse"] == [] for entry in written)
     assert all(entry["pings"] == [] for entry in written)
+    assert all(entry["allowed_mentions"]["parse"] == [] for entry in written)
 
 
 async def test_a_direct_answer_quotes_nothing(server: FakeDiscord, bot: Bot) -> None:
