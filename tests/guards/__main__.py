@@ -26,7 +26,15 @@ AT_ONCE = 2
 LIMIT_S = 300.0
 """For one test; each has its own time-out far below."""
 
-NO_PROOF = ("AttributeError", "TypeError", "NameError", "ImportError", "ModuleNotFoundError", "SyntaxError", "UnboundLocalError")
+NO_PROOF = (
+    "AttributeError",
+    "TypeError",
+    "NameError",
+    "ImportError",
+    "ModuleNotFoundError",
+    "SyntaxError",
+    "UnboundLocalError",
+)
 """What says that the code was broken, not that a guard was missing."""
 
 

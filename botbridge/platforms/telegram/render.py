@@ -3,7 +3,7 @@
 Entities are used and not Telegram's own Markdown, because one mark too few in
 the latter and the whole message is refused.
 
-Covered: text of a model, whatever it holds; HTML is shown as it was written.
+Covered: text of a model, whatever it holds; HTML is shown as it was written; a name in it calls nobody.
 Not covered: tables wider than a phone, and formulas beyond simple symbols.
 """
 
@@ -19,6 +19,7 @@ from telegramify_markdown.config import RenderConfig
 
 from botbridge.messages import Part
 from botbridge.platforms.splitting import LEAST_LIMIT, split, utf16_units
+from botbridge.platforms.telegram.mentions import quiet, quiet_text
 
 LIMIT_UTF16_UNITS = 4096
 """Source: https://core.telegram.org/bots/api#sendmessage (counted in the stricter of two ways)."""
@@ -42,7 +43,7 @@ def render(markdown: str) -> tuple[Part, ...]:
 
 def clip(text: str) -> str:
     """Cut plain text down to one message, for a status that will be replaced."""
-    parts = split(clean(text[: 2 * LIMIT_UTF16_UNITS]), LIMIT_UTF16_UNITS - 1, utf16_units)
+    parts = split(quiet_text(clean(text[: 2 * LIMIT_UTF16_UNITS])), LIMIT_UTF16_UNITS - 1, utf16_units)
     if not parts:
         return NOTHING
     return parts[0] if len(parts) == 1 else parts[0] + "…"
@@ -75,12 +76,13 @@ def _fitting(markdown: str, limit: int, config: RenderConfig) -> list[Part]:
         text, entities = convert(_with_html_shown(piece), config=config)
         if not text.strip():
             text, entities = piece, []
+        text, entities = quiet(text, entities)
         if utf16_units(text) <= LIMIT_UTF16_UNITS:
             parts.append(Part(text, _markup(entities)))
         elif limit // 2 >= LEAST_LIMIT:
             parts += _fitting(piece, limit // 2, config)
         else:
-            parts.append(Part(piece))
+            parts.append(Part(quiet_text(piece)))
     return parts
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from botbridge.messages import Part
 from botbridge.platforms.splitting import utf16_units
 from botbridge.platforms.telegram.render import clip, render
-from tests.fakes.telegram.entities import checked
+from tests.fakes.telegram.entities import checked, detected
 
 MARKS = st.sampled_from(
     [
@@ -22,7 +23,7 @@ MARKS = st.sampled_from(
 )
 
 
-def entities_of(part: Part) -> list[dict[str, object]]:
+def entities_of(part: Part) -> list[dict[str, Any]]:
     """The entities as they go out."""
     return json.loads(part.markup) if part.markup else []
 
@@ -59,6 +60,32 @@ def test_a_link_that_leads_nowhere_on_the_web_is_plain_text(url: str) -> None:
     """A model could call somebody with a `tg://user` link."""
     (part,) = render(f"[see]({url}) **b**")
     assert [entity["type"] for entity in entities_of(part)] == ["bold"]
+
+
+CALLS = st.sampled_from(
+    ["@robert", "/@robert", "https://example.org/@robert", "x.org/@robert", "a@robert.org", "@@robert", "(@12345)", "@"]
+)
+
+
+@given(st.lists(MARKS | CALLS, max_size=40).map("".join))
+def test_no_name_in_an_answer_calls_anybody(text: str) -> None:
+    """TDLib finds mentions by itself, but in code, where it looks for nothing."""
+    for part in render(text):
+        code = [entity for entity in entities_of(part) if entity["type"] in ("code", "pre")]
+        for found in detected(part.text):
+            is_code = any(of["offset"] <= found["offset"] < of["offset"] + of["length"] for of in code)
+            assert found["type"] != "mention" or is_code
+    assert "mention" not in {found["type"] for found in detected(clip(text))}
+
+
+def test_a_name_is_shown_as_it_was_and_an_address_leads_where_it_led() -> None:
+    (part,) = render("ask **@robert** at https://example.org/@robert: `@robert`, a@robert.org")
+    bold, code = entities_of(part)
+    assert part.text == "ask @\u2060robert at https://example.org/%40robert: @robert, a@robert.org"
+    assert [part.text[entity["offset"] :][: entity["length"]] for entity in (bold, code)] == [
+        "@\u2060robert",
+        "@robert",
+    ]
 
 
 @pytest.mark.parametrize("blank", ["", "  ", "\n", "\x00", "[](http://a.b)"])
