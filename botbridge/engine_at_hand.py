@@ -10,7 +10,8 @@ from typing import Final
 from botbridge.app import engine_options
 from botbridge.errors import ModelDamaged, ModelNotFound
 from botbridge.inference.adapters import has_peft, known_adapters
-from botbridge.inference.choice import AUTO, CUDA, NEEDED_MODULES, engine_order, installed_engines, unreadable
+from botbridge.inference.choice import AUTO, CUDA, NEEDED_MODULES, engine_order, installed_engines
+from botbridge.inference.unserved import Unserved, why_unserved
 from botbridge.machine.figures import read_report
 from botbridge.machine.probe import MachineFacts
 from botbridge.models.catalogue import Catalogue
@@ -82,7 +83,7 @@ def engines_for(settings: Settings, catalogue: Catalogue, entry: CatalogueEntry)
     order = partial(
         _engine_order,
         settings,
-        entry,
+        engines_computing(entry),
         StoredWeights(has_gguf=True, has_safetensors=True),
         measured,
         has_adapters=any(has_adapters(files) for files in here),
@@ -100,12 +101,14 @@ class Serving:
         able: The same, or where none of them is installed those that would be tried if all were.
         need: What the model takes with the one that serves, or would; None where its size is not known.
         passed_over: What it would take with an engine that is tried before and does not fit; None where none is.
+        unserved: Why none that is installed does, and what would help; None where one does.
     """
 
     order: tuple[str, ...]
     able: tuple[str, ...]
     need: MemoryNeed | None
     passed_over: MemoryNeed | None = None
+    unserved: Unserved | None = None
 
 
 def serving_of(
@@ -122,10 +125,11 @@ def serving_of(
 
     Where none of them is installed, what would serve if all were is judged.
     """
+    computing = engines_computing(entry, files)
     tried = partial(
         _engine_order,
         settings,
-        entry,
+        computing,
         found.weights,
         engine_options(settings).fastest_engines,
         has_adapters=has_adapters(files),
@@ -135,42 +139,22 @@ def serving_of(
     able = order or tried(NEEDED_MODULES)
     needs = [need for each in able if (need := arrival_need(found, each, entry, holding)) is not None]
     need = first_that_fits(needs, room.memory_bytes)
-    if need is None or not order:
+    if not order:
+        forms = found.weights
+        unserved = why_unserved(
+            wanted,
+            installed_engines(),
+            has_gguf=forms.has_gguf,
+            has_safetensors=forms.has_safetensors,
+            device=settings.inference.device,
+            computing=computing,
+        )
+        return Serving(order, able, need, unserved=unserved)
+    if need is None:
         return Serving(order, able, need)
     first, ordered = needs[0], (need.engine, *(each for each in order if each != need.engine))
     does_fit = Judgement(need, room.memory_bytes).verdict is not Verdict.DOES_NOT_FIT
     return Serving(ordered, able, need, first if does_fit and first is not need else None)
-
-
-def unserved(settings: Settings, wanted: str, weights: StoredWeights, entry: CatalogueEntry | None) -> str:
-    """Say why the settings let no engine compute a model in these forms, were all installed, and what lets one.
-
-    Args:
-        settings: The operator's decisions.
-        wanted: `auto`, or the one engine that is to compute.
-        weights: The forms in question.
-        entry: The model, where a catalogue has it.
-    """
-    device, able = settings.inference.device, engines_computing(entry)
-    architecture = "this model" if entry is None else entry.architecture
-    if wanted not in {AUTO, "transformers"} and device == CUDA:
-        return f"the engine {wanted} does not compute on cuda; BOTBRIDGE_INFERENCE__DEVICE=auto lets it use the CPU"
-    others = _engine_order(settings, entry, weights, (), NEEDED_MODULES, has_adapters=False, wanted=AUTO)
-    if wanted != AUTO:
-        reads = "safetensors" if wanted == "transformers" else "a GGUF"
-        reason = f"reads only {reads}, which this is not" if wanted in able else f"does not compute {architecture}"
-        if others:
-            remedy = f"--engine {others[0]} plans with one that does"
-        elif device == CUDA:
-            remedy = "BOTBRIDGE_INFERENCE__DEVICE=auto lets others use the CPU"
-        else:
-            remedy = "`botbridge models match` names others"
-        return f"the engine {wanted} {reason}; {remedy}"
-    is_kept_off = device == CUDA and bool(able - {"transformers"})
-    if is_kept_off or not (weights.has_gguf or weights.has_safetensors):
-        return unreadable(has_gguf=weights.has_gguf, device=device)
-    form = "safetensors" if weights.has_safetensors else "a GGUF"
-    return f"no engine computes {architecture} from {form}; `botbridge models match` names others"
 
 
 def _files_here(settings: Settings, named: NamedModel) -> ModelFiles | None:
@@ -189,7 +173,7 @@ def has_adapters(files: ModelFiles | None) -> bool:
 
 def _engine_order(
     settings: Settings,
-    entry: CatalogueEntry | None,
+    computing: Collection[str],
     weights: StoredWeights,
     measured: Sequence[str],
     installed: Collection[str],
@@ -200,7 +184,7 @@ def _engine_order(
     """Return the engines that the worker would try, best first, without those that do not compute the architecture."""
     return engine_order(
         measured,
-        engines_computing(entry).intersection(installed),
+        [engine for engine in installed if engine in computing],
         has_gguf=weights.has_gguf,
         has_safetensors=weights.has_safetensors,
         slots=settings.inference.slots,

@@ -7,10 +7,11 @@ from dataclasses import replace
 from importlib.util import find_spec
 
 from botbridge.app import named_model
-from botbridge.engine_at_hand import Serving, has_adapters, holding_of, room_of, serving_of, unserved
+from botbridge.engine_at_hand import Serving, has_adapters, holding_of, room_of, serving_of
 from botbridge.errors import ModelDamaged, ModelLoadError, ModelNotFound
 from botbridge.inference.choice import faster_engine, installed_engines
 from botbridge.inference.engines.safetensors_files import WeightsDamaged, count_numbers
+from botbridge.inference.unserved import Unserved
 from botbridge.machine.doctor_facts import ChosenModel, Engines, ModelState
 from botbridge.machine.probe import MachineFacts
 from botbridge.models.catalogue import load_catalogue
@@ -59,13 +60,13 @@ def look_at_model(
         has_gguf=found.weights.has_gguf,
         has_adapters=has_adapters(files),
         device=inference.device,
-        computing=engines_computing(entry),
+        computing=engines_computing(entry, files),
     )
     engines = Engines(
         inference.engine,
         installed | remote,
         serving.order,
-        able=serving.able,
+        unserved=serving.unserved,
         device=inference.device,
         faster=faster,
         passed_over=serving.passed_over,
@@ -79,7 +80,7 @@ def look_at_model(
         has_safetensors=found.weights.has_safetensors,
         need=serving.need,
         fetch_bytes=found.disk_bytes,
-        pull_command=named.pull_command if _can_be_pulled(named) else "",
+        pull_command=named.pull_command if _can_be_pulled(named) and serving.able else "",
         comes_unasked=inference.model == DEFAULT_MODEL,
     )
     return chosen, engines
@@ -103,16 +104,30 @@ def need_at_hand(
         KeyError: No size is known of this quantization.
     """
     wanted = settings.inference.engine if engine is None else engine
-    found, serving, entry = _serving_at_hand(settings, machine, wanted, quantization)
-    if not serving.able:
-        raise ModelLoadError(unserved(settings, wanted, found.weights, entry))
+    serving = _serving_at_hand(settings, machine, wanted, quantization)
+    if serving.unserved is not None and not serving.able:
+        raise ModelLoadError(f"{serving.unserved.reason}; {_remedy(serving.unserved)}")
     return serving.need
+
+
+def _remedy(unserved: Unserved) -> str:
+    """Say to whoever plans what lets an engine compute the model."""
+    any_device = "BOTBRIDGE_INFERENCE__DEVICE=auto" if unserved.wants_any_device else ""
+    match any_device, unserved.other:
+        case "", None:
+            return "`botbridge models match` names others"
+        case "", other:
+            return f"--engine {other} plans with one that does"
+        case _, None:
+            return f"{any_device} lets it use the CPU"
+        case _, other:
+            return f"{any_device} and --engine {other} plan with one that does"
 
 
 def _serving_at_hand(
     settings: Settings, machine: MachineFacts, wanted: str, quantization: str | None = None
-) -> tuple[Arrival, Serving, CatalogueEntry | None]:
-    """Return the chosen model's forms, or that of a quantization alone, and which engine serves them."""
+) -> Serving:
+    """Return which engine serves the chosen model, or a quantization of it alone."""
     named = named_model(settings)
     entry = entry_of(load_catalogue(home=settings.home), named)
     try:
@@ -120,7 +135,7 @@ def _serving_at_hand(
     except ModelDamaged:
         files = None
     except ModelNotFound:
-        if entry is None and not isinstance(named.source, GgufSource):
+        if entry is None and not (isinstance(named.source, GgufSource) and named.source.path.is_file()):
             raise
         files = None
     found = _arrival(named, entry) if files is None else _here(files)
@@ -130,8 +145,7 @@ def _serving_at_hand(
             raise KeyError(quantization)
         found = arrival_alone(entry, quantization)
         holding = replace(holding, dtype="float32") if quantization == "F32" else holding
-    serving = serving_of(settings, found, files, entry, holding=holding, room=room_of(machine), wanted=wanted)
-    return found, serving, entry
+    return serving_of(settings, found, files, entry, holding=holding, room=room_of(machine), wanted=wanted)
 
 
 def serving_engine(settings: Settings, machine: MachineFacts) -> str | None:
@@ -141,7 +155,7 @@ def serving_engine(settings: Settings, machine: MachineFacts) -> str | None:
         ConfigError: No model can have the name that the settings give.
     """
     try:
-        _, serving, _ = _serving_at_hand(settings, machine, settings.inference.engine)
+        serving = _serving_at_hand(settings, machine, settings.inference.engine)
     except ModelNotFound:
         return None
     return next(iter(serving.order), None)
@@ -149,9 +163,10 @@ def serving_engine(settings: Settings, machine: MachineFacts) -> str | None:
 
 def _arrival(named: NamedModel, entry: CatalogueEntry | None) -> Arrival:
     """Return what a pull would bring."""
+    if not _can_be_pulled(named):
+        return Arrival(StoredWeights(), None)
     if isinstance(named.source, GgufSource):
-        path = named.source.path
-        gguf_bytes = path.stat().st_size if path.is_file() else None
+        gguf_bytes = named.source.path.stat().st_size
         return Arrival(StoredWeights(has_gguf=True, gguf_bytes=gguf_bytes), gguf_bytes)
     return arrival(named.source, entry)
 

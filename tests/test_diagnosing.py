@@ -101,9 +101,32 @@ async def test_a_path_at_which_nothing_lies_is_not_to_be_fetched(tmp_path: Path,
 
 
 async def test_an_engine_that_does_not_compute_the_architecture_is_not_taken(tmp_path: Path) -> None:
-    found = await doctor(tmp_path, INFERENCE__MODEL="bloomz-3b", INFERENCE__ENGINE="openvino")
-    assert row("Engines", found).status is Status.UPGRADE
-    assert row("Engines", found).upgrade.endswith(("does not compute this model", "is not installed"))
+    found = row("Engines", await doctor(tmp_path, INFERENCE__MODEL="bloomz-3b", INFERENCE__ENGINE="openvino"))
+    assert (found.status, found.upgrade) == (Status.UPGRADE, "the engine openvino does not compute this model")
+    assert found.how == "echo BOTBRIDGE_INFERENCE__ENGINE=auto >> .env"
+
+
+@pytest.mark.parametrize("model", ["jais-family-590m-chat", "m2m100-1.2b"])
+async def test_a_model_that_no_engine_computes_is_not_to_be_fetched(tmp_path: Path, model: str) -> None:
+    found = await doctor(tmp_path, INFERENCE__MODEL=model)
+    assert not found.is_ready
+    for component in ("Engines", "Model"):
+        assert row(component, found).status is Status.UPGRADE
+        assert row(component, found).how == "botbridge models match"
+
+
+@pytest.mark.parametrize("config", [{"is_encoder_decoder": True}, {"architectures": ["JAISLMHeadModel"]}])
+async def test_what_files_say_of_their_architecture_counts(tmp_path: Path, config: dict[str, object]) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        (own / name).write_bytes(tiny_files()[name])
+    known = await doctor(tmp_path, INFERENCE__MODEL=str(own))
+    assert row("Engines", known).status is Status.OK
+    described = json.loads((own / "config.json").read_text())
+    (own / "config.json").write_text(json.dumps(described | config))
+    found = row("Engines", await doctor(tmp_path, INFERENCE__MODEL=str(own)))
+    assert (found.status, found.upgrade) == (Status.UPGRADE, "no engine computes this model in this form")
 
 
 async def test_a_name_that_no_model_has_is_wrong_use(tmp_path: Path) -> None:
@@ -189,12 +212,6 @@ async def test_weights_of_32_bits_are_seen_before_they_are_fetched(tmp_path: Pat
     assert "3.1 GB for the model" in row("Disk", found).needed
     old = await doctor(tmp_path, LAPTOP, INFERENCE__MODEL="mine")
     assert "weights 3.1 GB (F32)" in row("Memory (RAM)", old).needed
-
-
-async def test_a_model_that_no_engine_computes_is_told_as_such(tmp_path: Path) -> None:
-    found = await doctor(tmp_path, INFERENCE__MODEL="jais-family-590m-chat")
-    assert row("Engines", found).status is Status.UPGRADE
-    assert row("Engines", found).how == "botbridge models match"
 
 
 async def test_the_default_model_is_judged_before_it_is_fetched(tmp_path: Path) -> None:

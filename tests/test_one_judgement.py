@@ -13,7 +13,7 @@ from botbridge.engine_at_hand import engines_for, holding_of, room_of
 from botbridge.errors import ModelLoadError, NotMeasured
 from botbridge.inference.choice import installed_engines
 from botbridge.machine.doctor_facts import Examined, Status
-from botbridge.machine.doctor_machine import memory
+from botbridge.machine.doctor_machine import disk, memory
 from botbridge.machine.figures import write_report
 from botbridge.machine.plan import Measured, measured_speed
 from botbridge.machine.plan_report import as_facts
@@ -136,6 +136,23 @@ def test_all_three_say_the_same(tmp_path: Path, model: str, machine: MachineFact
         assert doctor[1] == plan[1]
     if doctor[0] is not Verdict.DOES_NOT_FIT:
         assert asked[2] == plan[2]
+
+
+@pytest.mark.parametrize("free_bytes", [10**9, 2_600_000_000, 2_700_000_000, 10**10])
+def test_match_and_doctor_give_the_database_the_same_room_on_the_disk(tmp_path: Path, free_bytes: int) -> None:
+    """The numbers of llama-3.2-1b take 2.47 GB in 16 bits, database and backups 0.2."""
+    model = "llama-3.2-1b-instruct"
+    settings = chosen(tmp_path, INFERENCE__MODEL=model)
+    machine = replace(SERVER, disk_free_bytes=free_bytes)
+    found, engines = look_at_model(settings, machine, lambda _: None)
+    wish = Wish(
+        forms=frozenset({pulled_form(CATALOGUE.find(model))}),
+        room=room_of(machine),
+        engines_for=partial(engines_for, settings, CATALOGUE),
+    )
+    answer = match([CATALOGUE.find(model)], wish)
+    assert (disk(Examined(machine, found, engines)).status is Status.UPGRADE) is bool(answer.refusals)
+    assert bool(answer.refusals) is (free_bytes < 2_680_000_000)
 
 
 needs_both = pytest.mark.skipif(
@@ -281,7 +298,9 @@ def engine_of_match(settings: Settings, model: str) -> str | None:
 
 @pytest.mark.parametrize("device", ["auto", "cuda"])
 @pytest.mark.parametrize("engine", ["auto", "transformers", "llamacpp", "openvino"])
-@pytest.mark.parametrize("model", [DEFAULT_MODEL, "qwen3-1.7b", "mistral-7b-instruct-v0.1-gguf", "bloomz-3b"])
+@pytest.mark.parametrize(
+    "model", [DEFAULT_MODEL, "qwen3-1.7b", "mistral-7b-instruct-v0.1-gguf", "bloomz-3b", "m2m100-1.2b"]
+)
 def test_all_three_take_the_same_engine_or_say_that_none_serves(
     tmp_path: Path, model: str, engine: str, device: str
 ) -> None:
@@ -301,7 +320,7 @@ def test_all_three_take_the_same_engine_or_say_that_none_serves(
     assert (engines.taken, asked) == (None, None)
     row = memory(Examined(SERVER, found, engines))
     assert row.needed == "not known without an engine that computes the model"
-    with pytest.raises(ModelLoadError, match=r"BOTBRIDGE_INFERENCE__DEVICE=auto|--engine \w+ plans"):
+    with pytest.raises(ModelLoadError, match=r"BOTBRIDGE_INFERENCE__DEVICE=auto|--engine \w+ plan|models match"):
         planned_memory(settings, SERVER, NO_SPEED, engine=None, quantization=None)
 
 

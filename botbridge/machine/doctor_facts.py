@@ -10,6 +10,7 @@ from typing import Final
 
 from botbridge.accounts import Account, Unanswered
 from botbridge.inference.choice import AUTO
+from botbridge.inference.unserved import Unserved
 from botbridge.machine.probe import MachineFacts
 from botbridge.models.fitting import MemoryNeed
 
@@ -73,7 +74,7 @@ class ChosenModel:
         has_safetensors: It is, or will be, here as safetensors.
         need: What it takes of the memory; None where its size is not known before it is here.
         fetch_bytes: What comes to the disk before it can be used; 0 when it is here, None where that is not known.
-        pull_command: Fetches it; empty where nothing does, at a path where nothing lies.
+        pull_command: Fetches it; empty where that is of no use: at a path where nothing lies, where none computes it.
         comes_unasked: `botbridge run` fetches it by itself.
     """
 
@@ -97,20 +98,20 @@ class Engines:
         wanted: The setting: `auto`, or one by name.
         installed: Those that are here, `remote` among them.
         order: What would be tried for the chosen model, the one that serves first.
-        able: The same, or where none of them is installed what would be tried if all were.
         device: The setting: `auto`, `cpu` or `cuda`.
         faster: One that is not here and would be faster; None where there is none.
         passed_over: What the model would take with an engine that is tried before the one that serves, and for which
             there is no memory; None where none is.
+        unserved: Why none computes it, and what would help; None where one does.
     """
 
     wanted: str
     installed: Collection[str]
     order: Sequence[str]
-    able: Sequence[str] = ()
     device: str = AUTO
     faster: str | None = None
     passed_over: MemoryNeed | None = None
+    unserved: Unserved | None = None
 
     @property
     def taken(self) -> str | None:

@@ -6,12 +6,9 @@ from typing import Final
 
 from botbridge.machine.doctor_facts import OTHER_MODELS, Examined, ModelState, Row, Status
 from botbridge.machine.probe import MachineFacts
-from botbridge.models.fitting import SERVICE_BYTES, Judgement, MemoryNeed, Verdict
+from botbridge.models.fitting import DATABASE_BYTES, SERVICE_BYTES, Judgement, MemoryNeed, Verdict
 from botbridge.sentences import Sentence, clauses
 from botbridge.sizes import enough_text, size_text
-
-DATABASE_BYTES: Final = 200_000_000
-"""What database, log and the backup before an upgrade are given room for: our own allowance, not a measurement."""
 
 LEAST_PYTHON: Final = (3, 11)
 """Source: `requires-python` in pyproject.toml."""

@@ -41,9 +41,7 @@ def model(examined: Examined) -> Row:
             how = Sentence("{command}, or {other}", command="botbridge run", other=chosen.pull_command)
             return Row(MODEL, found, needed, Status.OPTIONAL, Sentence("it is fetched at the first start"), how)
         case ModelState.MISSING if not chosen.pull_command:
-            return Row(
-                MODEL, found, needed, Status.UPGRADE, Sentence("a model at that path, or another one"), OTHER_MODELS
-            )
+            return Row(MODEL, found, needed, Status.UPGRADE, Sentence("another model"), OTHER_MODELS)
         case ModelState.MISSING:
             return Row(MODEL, found, needed, Status.UPGRADE, Sentence("fetch it"), chosen.pull_command)
         case ModelState.DAMAGED:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from botbridge.inference.choice import ADDED_BY, CUDA
+from botbridge.inference.unserved import Unserved
 from botbridge.machine.doctor_facts import OTHER_MODELS, ChosenModel, Engines, Examined, ModelState, Row, Status
 from botbridge.machine.probe import Tool
 from botbridge.sentences import Sentence, clauses, either
@@ -28,6 +29,7 @@ COMPILERS: Final = Sentence("C/C++ compiler")
 ENGINES: Final = Sentence("Engines")
 NO: Final = Sentence("no")
 
+OF_ANY_ENGINE: Final = "echo BOTBRIDGE_INFERENCE__ENGINE=auto >> .env"
 ON_ANY_DEVICE: Final = "echo BOTBRIDGE_INFERENCE__DEVICE=auto >> .env"
 
 FETCHES_REMOTE: Final = "pip install 'botbridge[remote]'"
@@ -104,8 +106,8 @@ def engine(examined: Examined) -> Row:
         return Row(ENGINES, found, "remote", Status.UPGRADE, upgrade, FETCHES_REMOTE)
     forms = _forms(model)
     needed = Sentence("one that computes {forms}", forms=forms)
-    if engines.taken is None:
-        return Row(ENGINES, found, needed, Status.UPGRADE, *_missing_engine(engines, forms))
+    if engines.unserved is not None:
+        return Row(ENGINES, found, needed, Status.UPGRADE, engines.unserved.reason, _remedy(engines.unserved))
     if engines.wanted == "auto" and engines.faster is not None:
         upgrade = Sentence("{engine} would be faster", engine=engines.faster)
         return Row(ENGINES, found, needed, Status.OPTIONAL, upgrade, ADDED_BY[engines.faster])
@@ -126,19 +128,15 @@ def _forms(model: ChosenModel) -> str:
     return either(forms) if forms else Sentence("the model")
 
 
-def _missing_engine(engines: Engines, forms: str) -> tuple[str, str]:
-    """Return what is missing when nothing computes the model, and what adds it."""
-    if engines.device == CUDA:
-        return Sentence("on cuda only the engine transformers computes, which takes safetensors"), ON_ANY_DEVICE
-    if engines.wanted == "auto" and not engines.able:
-        return Sentence("another model: no engine computes this one"), OTHER_MODELS
-    if engines.wanted == "auto":
-        return Sentence("an engine that computes {forms}", forms=forms), ADDED_BY.get(engines.able[0], "make setup")
-    if engines.wanted in engines.installed:
-        upgrade = Sentence("{engine} does not compute this model", engine=engines.wanted)
-        return upgrade, "echo BOTBRIDGE_INFERENCE__ENGINE=auto >> .env"
-    upgrade = Sentence("the engine {engine} is not installed", engine=engines.wanted)
-    return upgrade, ADDED_BY.get(engines.wanted, "make setup")
+def _remedy(unserved: Unserved) -> str:
+    """Return what lets an engine compute the model."""
+    if unserved.missing is not None:
+        return ADDED_BY.get(unserved.missing, "make setup")
+    changes = [
+        *([OF_ANY_ENGINE] if unserved.other is not None else []),
+        *([ON_ANY_DEVICE] if unserved.wants_any_device else []),
+    ]
+    return " && ".join(changes) or OTHER_MODELS
 
 
 def _found(tools: Mapping[str, Tool | None]) -> str:

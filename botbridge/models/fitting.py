@@ -24,6 +24,9 @@ from botbridge.sizes import at_most_text, enough_text, size_text
 SERVICE_BYTES: Final = 128_000_000
 """The service without a worker. Source: docs/performance.md, P7."""
 
+DATABASE_BYTES: Final = 200_000_000
+"""What database, log and the backup before an upgrade may take of the disk: our own allowance, not a measurement."""
+
 WORKER_BYTES: Final = {"llamacpp": 250_000_000, "openvino": 250_000_000, "transformers": 450_000_000}
 """A worker without weights and cache: interpreter, libraries and work buffers, by its engine; of the last, torch and
 transformers are 350 MB by themselves. Source: docs/performance.md, P8 and "What a worker takes"."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from botbridge.models.facts import Arabic, CatalogueEntry, Kind, Task
-from botbridge.models.fitting import Judgement, Verdict
+from botbridge.models.fitting import DATABASE_BYTES, Judgement, Verdict
 from botbridge.models.licences import Permission
 from botbridge.models.match_facts import (
     MOST_EXACT_FIRST,
@@ -184,13 +184,14 @@ def _lacking(offer: Offer, room: Room) -> str | None:
             judgement=judgement.sentence,
             lacking=enough_text(judgement.short_bytes),
         )
-    if room.disk_bytes is not None and offer.disk_bytes is not None and offer.disk_bytes > room.disk_bytes:
+    disk_bytes = None if offer.disk_bytes is None else offer.disk_bytes + DATABASE_BYTES
+    if room.disk_bytes is not None and disk_bytes is not None and disk_bytes > room.disk_bytes:
         return Sentence(
             "as {form} it does not fit on the disk: needs {needs}, has {has}: {lacking} more",
             form=offer.form,
-            needs=enough_text(offer.disk_bytes),
+            needs=enough_text(disk_bytes),
             has=at_most_text(room.disk_bytes),
-            lacking=enough_text(offer.disk_bytes - room.disk_bytes),
+            lacking=enough_text(disk_bytes - room.disk_bytes),
         )
     return None
 

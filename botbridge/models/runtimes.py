@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Final
 
-from botbridge.models.facts import CatalogueEntry
+from botbridge.errors import ModelDamaged
+from botbridge.models.facts import CatalogueEntry, Kind
+from botbridge.models.files import ModelFiles
+from botbridge.models.gguf_header import read_gguf_header
+from botbridge.models.own import MODEL_CONFIG
 
 
 class Runtime(StrEnum):
@@ -51,6 +58,9 @@ OPENVINO: Final = frozenset(
 )
 """Those whose GGUF OpenVINO computes; a Mistral's says llama. Source: inference/engines/openvino_reading.py."""
 
+OPENVINO_GGUF: Final = frozenset({"gemma3", "llama", "qwen2", "qwen3"})
+"""How their GGUFs name these; what else OpenVINO's reader may know was not compared. Source: as above."""
+
 OWN_CODE: Final = frozenset({"JAISLMHeadModel"})
 """Those that come with code of their publisher's, which is never run. Source: transformers has no such class."""
 
@@ -59,7 +69,9 @@ FASTEST_FIRST: Final = (Runtime.LLAMA_CPP, Runtime.OPENVINO, Runtime.TRANSFORMER
 
 
 def runtimes_of(entry: CatalogueEntry) -> tuple[Runtime, ...]:
-    """Return what computes a model's architecture, the fastest first."""
+    """Return what computes a model's architecture, the fastest first; nothing computes what is no conversation."""
+    if entry.kind is Kind.SEQ2SEQ:
+        return ()
     able = {
         Runtime.LLAMA_CPP: entry.architecture in LLAMA_CPP,
         Runtime.OPENVINO: entry.architecture in OPENVINO,
@@ -68,6 +80,42 @@ def runtimes_of(entry: CatalogueEntry) -> tuple[Runtime, ...]:
     return tuple(runtime for runtime in FASTEST_FIRST if able[runtime])
 
 
-def engines_computing(entry: CatalogueEntry | None) -> frozenset[str]:
-    """Return the engines that compute a model's architecture; of a model that is in no catalogue, all that might."""
-    return frozenset(EVERY_ENGINE if entry is None else (runtime.engine for runtime in runtimes_of(entry)))
+def engines_computing(entry: CatalogueEntry | None, files: ModelFiles | None = None) -> frozenset[str]:
+    """Return the engines that compute a model, by what the catalogue and the model's own files say of it.
+
+    What neither says of an architecture speaks against none: whoever loads it will see.
+
+    Args:
+        entry: The catalogue's; None where it has none.
+        files: None where they are not here.
+    """
+    named = EVERY_ENGINE if entry is None else [runtime.engine for runtime in runtimes_of(entry)]
+    return frozenset(named) - (frozenset() if files is None else _excluded_by(files))
+
+
+def _excluded_by(files: ModelFiles) -> frozenset[str]:
+    config = _config(files.directory)
+    if config.get("is_encoder_decoder") is True:
+        return frozenset(EVERY_ENGINE)
+    names = config.get("architectures")
+    excluded = set()
+    if isinstance(names, list) and OWN_CODE.intersection(map(str, names)):
+        excluded.add(Runtime.TRANSFORMERS.engine)
+    if files.gguf is not None and _gguf_architecture(files.gguf) not in OPENVINO_GGUF:
+        excluded.add(Runtime.OPENVINO.engine)
+    return frozenset(excluded)
+
+
+def _config(directory: Path) -> Mapping[str, object]:
+    try:
+        found = json.loads((directory / MODEL_CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _gguf_architecture(path: Path) -> str:
+    try:
+        return str(read_gguf_header(path).facts.get("general.architecture", ""))
+    except ModelDamaged:
+        return ""

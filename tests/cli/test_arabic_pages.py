@@ -22,6 +22,7 @@ from botbridge.cli.tongue import Tongue
 from botbridge.conversation.texts import Language
 from botbridge.diagnosing import Diagnosis
 from botbridge.examining import ask
+from botbridge.inference.unserved import why_unserved
 from botbridge.machine.costs import Terms
 from botbridge.machine.doctor import judge
 from botbridge.machine.doctor_facts import Engines, Examined, ModelState, PortFacts
@@ -84,6 +85,20 @@ def english_left(text: str) -> list[str]:
     return ENGLISH.findall(re.sub(r"botbridge models licence \S+ --use \S+ --accept", "", text))
 
 
+UNSERVED = {
+    why
+    for wanted in ("auto", "llamacpp", "transformers")
+    for device in ("auto", "cuda")
+    for has_gguf in (True, False)
+    for computing in ((), ("transformers",), ("llamacpp", "transformers"), ("llamacpp",))
+    if (
+        why := why_unserved(
+            wanted, (), has_gguf=has_gguf, has_safetensors=not has_gguf, device=device, computing=computing
+        )
+    )
+    is not None
+}
+
 UNUSUAL = (
     Examined(SERVER),
     examined(sqlite_note="an old one"),
@@ -97,11 +112,8 @@ UNUSUAL = (
     ),
     examined(telegram=Account("@bot", reads_everything=False, joins_groups=False)),
     examined(SERVER, replace(model(1.0), state=ModelState.MISSING, pull_command="")),
-    examined(engines=Engines("auto", set(), ())),
-    examined(engines=Engines("auto", set(), (), able=("llamacpp",))),
-    examined(engines=Engines("llamacpp", {"openvino"}, ())),
-    examined(engines=Engines("openvino", {"openvino"}, ())),
-    examined(engines=Engines("auto", {"openvino"}, (), device="cuda")),
+    *(examined(engines=Engines("auto", set(), (), unserved=why)) for why in UNSERVED),
+    examined(engines=Engines("auto", {"openvino"}, ("openvino",), device="cuda")),
     examined(replace(SERVER, torch=TorchBuild("2.13.0", "13.0"))),
     examined(replace(SERVER, torch=None, disk_free_bytes=None, tools=replace(SERVER.tools, cxx_compiler=None))),
     examined(replace(SERVER, processor=replace(SERVER.processor, flags=frozenset(), limit_cores=0.5))),

@@ -170,16 +170,17 @@ def test_a_drawing_lands_in_a_file_and_json_stays_json(measured_home: Path) -> N
     ("arguments", "told"),
     [
         (["--engine", "llamacpp", "--quantization", "BF16"], "--engine transformers plans with one that does"),
-        (["--engine", "transformers", "--quantization", "Q8_0"], "the engine transformers reads only safetensors"),
-        (["--engine", "openvino", "--model", "qwen3-1.7b"], "the engine openvino reads only a GGUF"),
-        (["--engine", "openvino", "--model", "bloomz-3b"], "the engine openvino does not compute BloomForCausalLM"),
+        (["--engine", "transformers", "--quantization", "Q8_0"], "the engine transformers takes only safetensors"),
+        (["--engine", "openvino", "--model", "qwen3-1.7b"], "the engine openvino takes only GGUF"),
+        (["--engine", "openvino", "--model", "bloomz-3b"], "the engine openvino does not compute this model"),
         (
             ["--engine", "openvino", "--model", "bloomz-3b", "--quantization", "Q4_0"],
-            "the engine openvino does not compute BloomForCausalLM; --engine llamacpp plans with one that does",
+            "the engine openvino does not compute this model; --engine llamacpp plans with one that does",
         ),
+        (["--model", "m2m100-1.2b"], "no engine computes this model in this form"),
         (
             ["--model", "jais-family-590m-chat"],
-            "no engine computes JAISLMHeadModel from safetensors; `botbridge models match` names others",
+            "no engine computes this model in this form; `botbridge models match` names others",
         ),
     ],
 )

@@ -7,6 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from botbridge.inference.choice import (
     ADDED_BY,
@@ -20,6 +22,7 @@ from botbridge.inference.engines.base import EngineInfo
 from botbridge.inference.engines.echo import EchoEngine
 from botbridge.inference.engines.loaders import LLAMACPP_SPINS, loader
 from botbridge.inference.options import EngineOptions
+from botbridge.inference.unserved import why_unserved
 from botbridge.inference.worker import Assignment, load_engine
 from botbridge.models.files import ModelFiles
 
@@ -200,3 +203,35 @@ def test_threads_of_llamacpp_wait_briefly_unless_the_operator_says_otherwise(
         monkeypatch.delenv("GOMP_SPINCOUNT")
     loader("llamacpp")
     assert os.environ["GOMP_SPINCOUNT"] == found
+
+
+ENGINES = ("llamacpp", "openvino", "transformers")
+SOME = st.frozensets(st.sampled_from(ENGINES))
+
+
+@given(st.sampled_from(("auto", *ENGINES)), SOME, SOME, st.booleans(), st.booleans(), st.sampled_from(("auto", "cuda")))
+def test_what_is_said_to_let_an_engine_compute_a_model_does(
+    wanted: str,
+    installed: frozenset[str],
+    computing: frozenset[str],
+    has_gguf: bool,
+    has_safetensors: bool,
+    device: str,
+) -> None:
+    forms = {"has_gguf": has_gguf, "has_safetensors": has_safetensors}
+
+    def order(engines: frozenset[str], wanted: str, device: str) -> tuple[str, ...]:
+        return engine_order((), engines & computing, **forms, slots=1, wanted=wanted, device=device)
+
+    why = why_unserved(wanted, installed, **forms, device=device, computing=computing)
+    assert (why is None) is bool(order(installed, wanted, device))
+    if why is None:
+        return
+    changed = "auto" if why.other else wanted, "auto" if why.wants_any_device else device
+    if why.missing is not None:
+        assert order(installed | {why.missing}, wanted, device)
+    elif why.other is not None or why.wants_any_device:
+        assert changed != (wanted, device)
+        assert order(frozenset(ENGINES), *changed)
+    else:
+        assert not order(frozenset(ENGINES), "auto", "auto")

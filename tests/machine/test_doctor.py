@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from botbridge.accounts import Account, Unanswered
+from botbridge.inference.unserved import why_unserved
 from botbridge.machine.doctor import is_ready, judge
 from botbridge.machine.doctor_facts import (
     ChosenModel,
@@ -287,6 +288,22 @@ def test_torch_is_missed_by_the_engine_that_computes_with_it() -> None:
     assert row("torch", examined(bare, engines=Engines("transformers", set(), ()))).status is UPGRADE
 
 
+ALL = {"llamacpp", "openvino", "transformers"}
+ANY_ENGINE = "echo BOTBRIDGE_INFERENCE__ENGINE=auto >> .env"
+ANY_DEVICE = "echo BOTBRIDGE_INFERENCE__DEVICE=auto >> .env"
+
+
+def unserved(
+    wanted: str, installed: set[str], *, has_gguf: bool = False, device: str = "auto", computing: set[str] = ALL
+) -> Engines:
+    """None computes a model that is here as a GGUF or as safetensors."""
+    why = why_unserved(
+        wanted, installed, has_gguf=has_gguf, has_safetensors=not has_gguf, device=device, computing=computing
+    )
+    assert why is not None
+    return Engines(wanted, installed, (), device=device, unserved=why)
+
+
 @pytest.mark.parametrize(
     ("engines", "status", "how"),
     [
@@ -294,18 +311,23 @@ def test_torch_is_missed_by_the_engine_that_computes_with_it() -> None:
         (Engines("auto", {"openvino"}, ("openvino",), faster="llamacpp"), OPTIONAL, "make native"),
         (Engines("auto", {"transformers"}, ("transformers",)), OK, ""),
         (Engines("openvino", {"openvino"}, ("openvino",)), OK, ""),
-        (Engines("auto", {"transformers"}, (), able=("openvino", "llamacpp")), UPGRADE, "make setup"),
-        (Engines("auto", {"transformers"}, (), able=("llamacpp",)), UPGRADE, "make native"),
-        (Engines("auto", {"transformers"}, ()), UPGRADE, "botbridge models match"),
-        (Engines("llamacpp", {"openvino"}, ()), UPGRADE, "make native"),
-        (Engines("transformers", {"transformers"}, ()), UPGRADE, "BOTBRIDGE_INFERENCE__ENGINE=auto"),
-        (Engines("auto", {"llamacpp", "transformers"}, (), device="cuda"), UPGRADE, "BOTBRIDGE_INFERENCE__DEVICE=auto"),
+        (unserved("auto", {"transformers"}, has_gguf=True), UPGRADE, "make native"),
+        (unserved("auto", {"transformers"}, has_gguf=True, computing={"openvino"}), UPGRADE, "make setup"),
+        (unserved("auto", ALL, computing=set()), UPGRADE, "botbridge models match"),
+        (unserved("llamacpp", {"openvino"}, has_gguf=True), UPGRADE, "make native"),
+        (unserved("transformers", {"transformers"}, has_gguf=True), UPGRADE, ANY_ENGINE),
+        (unserved("auto", ALL, has_gguf=True, device="cuda"), UPGRADE, ANY_DEVICE),
+        (unserved("openvino", ALL, has_gguf=True, device="cuda"), UPGRADE, ANY_DEVICE),
+        (
+            unserved("openvino", ALL, has_gguf=True, device="cuda", computing={"llamacpp"}),
+            UPGRADE,
+            f"{ANY_ENGINE} && {ANY_DEVICE}",
+        ),
     ],
 )
 def test_an_engine_is_here_that_computes_the_model(engines: Engines, status: Status, how: str) -> None:
     found = row("Engines", examined(engines=engines))
-    assert found.status is status
-    assert how in found.how
+    assert (found.status, found.how) == (status, how)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,77 @@
+"""Why the settings let no engine compute a model, and what lets one: for `doctor` and `plan`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from botbridge.inference.choice import AUTO, CUDA, engine_order
+from botbridge.sentences import Sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Unserved:
+    """Why nothing computes a model, and what lets something compute it; another model where nothing of all this does.
+
+    Attributes:
+        missing: An engine that would, and is not installed.
+        other: An engine that would, if it was the one that is asked for.
+        wants_any_device: DEVICE=auto is needed.
+    """
+
+    reason: Sentence
+    missing: str | None = None
+    other: str | None = None
+    wants_any_device: bool = False
+
+
+def why_unserved(
+    wanted: str,
+    installed: Collection[str],
+    *,
+    has_gguf: bool,
+    has_safetensors: bool,
+    device: str,
+    computing: Collection[str],
+) -> Unserved | None:
+    """Return why no engine computes a model; None where one does. Arguments as of `engine_order` and `faster_engine`.
+
+    >>> forms = {"has_gguf": False, "has_safetensors": True, "device": "auto"}
+    >>> why_unserved("llamacpp", {"llamacpp"}, **forms, computing={"llamacpp", "transformers"}).other
+    'transformers'
+    >>> why_unserved("auto", {"openvino"}, **forms, computing=set()).reason
+    'no engine computes this model in this form'
+    """
+
+    def able(engine: str, on: str) -> tuple[str, ...]:
+        forms = {"has_gguf": has_gguf, "has_safetensors": has_safetensors}
+        return engine_order((), computing, **forms, slots=1, device=on, wanted=engine)
+
+    served = able(wanted, device)
+    if any(engine in installed for engine in served):
+        return None
+    if served:
+        missing = Sentence("the engine {engine} is not installed", engine=served[0])
+        return Unserved(missing if wanted != AUTO else Sentence("no engine that computes it"), missing=served[0])
+    reason = _hindrance(wanted, device, computing, is_the_device=bool(able(wanted, AUTO)))
+    for engine, on in ((AUTO, device), (wanted, AUTO), (AUTO, AUTO)):
+        if served := able(engine, on):
+            other = served[0] if engine != wanted else None
+            return Unserved(reason, other=other, wants_any_device=on != device)
+    return Unserved(reason)
+
+
+def _hindrance(wanted: str, device: str, computing: Collection[str], *, is_the_device: bool) -> Sentence:
+    """Say what keeps a model from being computed; whether the device does by itself, the caller knows."""
+    if wanted == AUTO and not is_the_device:
+        return Sentence("no engine computes this model in this form")
+    if wanted == AUTO and "transformers" in computing:
+        return Sentence("on cuda only the engine transformers computes, which takes safetensors")
+    if wanted == AUTO:
+        return Sentence("on cuda only the engine transformers computes, and not this model")
+    if wanted not in computing:
+        return Sentence("the engine {engine} does not compute this model", engine=wanted)
+    if wanted != "transformers" and device == CUDA:
+        return Sentence("the engine {engine} does not compute on cuda", engine=wanted)
+    form = "safetensors" if wanted == "transformers" else "GGUF"
+    return Sentence("the engine {engine} takes only {form}, which this is not", engine=wanted, form=form)
