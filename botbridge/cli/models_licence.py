@@ -47,6 +47,7 @@ def licence(
     """
     from botbridge.cli.licence_page import licence_page, unknown_page
     from botbridge.cli.model_words import language_of
+    from botbridge.cli.tables import print_page
     from botbridge.errors import ModelNotLicensed
     from botbridge.models.acceptance import read_acceptance
     from botbridge.models.catalogue import load_catalogue
@@ -85,7 +86,7 @@ def licence(
     if as_json:
         typer.echo(json.dumps(_facts(entry, verdict, licences, accepted), indent=2))
     else:
-        typer.echo("\n".join(licence_page(entry, verdict, licences, accepted, lang)))
+        print_page(tuple(licence_page(entry, verdict, licences, accepted, lang)), language_of(lang))
     if accept and not is_allowed:
         raise ModelNotLicensed(f"not accepted: {forbidden(entry, verdict)}")
 
