@@ -13,6 +13,7 @@ from queue import Empty
 from botbridge.answers import FinishReason, Provenance, RequestId, Sampling
 from botbridge.errors import AdapterUnusable, PromptTooLong
 from botbridge.inference.adapters import usable_revision
+from botbridge.inference.cuts import Cuts
 from botbridge.inference.engines.base import Engine, EngineInfo, TokenEvent, describe
 from botbridge.inference.protocol import (
     Cancel,
@@ -87,6 +88,7 @@ class WorkerLoop:
         self._results = results
         self._waiting: deque[_Waiting] = deque()
         self._running: dict[RequestId, _Running] = {}
+        self._cuts = Cuts()
         self._stopping = False
         self._words_every_s = words_every_s
         self._words_due_s = 0.0
@@ -124,6 +126,7 @@ class WorkerLoop:
                 self._cancel(request_id)
             case Forget(conversation):
                 self._engine.forget(conversation)
+                self._cuts.forget(conversation)
             case Shutdown():
                 self._stopping = True
 
@@ -165,7 +168,10 @@ class WorkerLoop:
         job = waiting.job
         adapter_revision = usable_revision(job.adapter, self._info.adapters)
         seed = secrets.randbits(SEED_BITS) if job.sampling.seed is None else job.sampling.seed
-        prompt = self._engine.prompt(job.system, job.turns, job.sampling.max_new_tokens)
+        turns = self._cuts.apply(job.conversation, job.turns)
+        prompt = self._engine.prompt(job.system, turns, job.sampling.max_new_tokens)
+        if prompt.used_turns < len(job.turns):
+            self._cuts.remember(job.conversation, turns[-prompt.used_turns :])
         sampling = replace(job.sampling, max_new_tokens=prompt.max_new_tokens, seed=seed)
         cached_tokens = self._engine.submit(job.request_id, job.conversation, prompt, sampling, job.adapter)
         provenance = replace(

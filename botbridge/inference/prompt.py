@@ -151,7 +151,8 @@ def first_kept(costs: Sequence[int], budget: int) -> int:
 
     On overflow it is cut to half of the budget, so that the following prompts
     begin alike again and their computed prefix can be reused. Replaying the
-    growth from the first exchange finds the same cut each time.
+    growth from the first exchange finds the same cut each time; of histories
+    that begin later with each turn the caller remembers it (`cuts`).
 
     Args:
         costs: Tokens of each exchange, oldest first, the newest question last.

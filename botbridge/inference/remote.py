@@ -30,13 +30,14 @@ from typing import Final, Self
 
 from botbridge.answers import Completion, Delta, GeneratorStatus, Prompt, Started
 from botbridge.errors import AdapterUnusable, GenerationTimeout, ModelLoadError, WorkerDied
+from botbridge.inference.cuts import Cuts
 from botbridge.inference.remote_answer import Question, RemoteAnswer
 from botbridge.inference.remote_course import Course
-from botbridge.inference.remote_history import Cuts, whole_exchanges
+from botbridge.inference.remote_history import whole_exchanges
 from botbridge.inference.remote_options import RemoteOptions, RemotePatience, base_url
 from botbridge.inference.remote_routing import conversation_key, conversation_salt, in_order
 from botbridge.inference.remote_watch import ServerWatch, status_of
-from botbridge.inference.remote_wire import RemoteFault
+from botbridge.inference.remote_wire import Chunk, RemoteFault
 from botbridge.ports import State
 from botbridge.tasks import kept_going
 
@@ -170,7 +171,7 @@ class RemoteGenerator:
             answer = RemoteAnswer(question, watch.url, watch.version, self._tokens_per_char)
             try:
                 async with aclosing(watch.server.answer(question, due_s)) as chunks:
-                    async for chunk in chunks:
+                    async for chunk in self._until_counted(chunks, answer):
                         for event in answer.take(chunk):
                             yield event
                 answer.require_whole()
@@ -185,6 +186,22 @@ class RemoteGenerator:
         watch.answered()
         for last_event in answer.end():
             yield last_event
+
+    async def _until_counted(
+        self, chunks: AsyncGenerator[Chunk, None], answer: RemoteAnswer
+    ) -> AsyncGenerator[Chunk, None]:
+        """Yield what comes, and once the answer is whole only what comes at once: its counts are worth no wait."""
+        while True:
+            try:
+                async with asyncio.timeout(self._patience.counts_s if answer.is_whole else None):
+                    chunk = await anext(chunks)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                if answer.is_whole:
+                    return
+                raise
+            yield chunk
 
     async def _next_server(self, course: Course, due_s: float) -> ServerWatch:
         """Return the server to ask now, waiting while all that could be asked rest.
@@ -213,7 +230,7 @@ class RemoteGenerator:
         """Keep from a good answer what helps the next ones."""
         question = answer.question
         if is_cut:
-            self._cuts.remember(conversation, question.turns[0])
+            self._cuts.remember(conversation, question.turns)
         if answer.prompt_tokens and question.chars:
             self._tokens_per_char = answer.prompt_tokens / question.chars
 

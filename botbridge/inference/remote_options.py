@@ -46,6 +46,7 @@ class RemotePatience:
         first_token_s: From the question to the first sign of an answer; long
             enough for a long prompt on a slow server.
         between_tokens_s: Between two signs of an answer.
+        counts_s: For the counts of an answer that is whole.
         again: Its `retry_least_s` and `retry_most_s` bound the pause before a
             server that failed is asked again, which doubles with each failure.
     """
@@ -54,6 +55,7 @@ class RemotePatience:
     look_s: float = 10.0
     first_token_s: float = 120.0
     between_tokens_s: float = 60.0
+    counts_s: float = 2.0
     again: Patience = field(default_factory=Patience)
 
 

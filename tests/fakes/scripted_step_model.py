@@ -93,12 +93,19 @@ class NumberTokenizer:
 
 
 def scripted(
-    model: ScriptedStepModel, *, can_truncate: bool = True, bytes_per_token: int = 1, streams: Streams | None = None
+    model: ScriptedStepModel,
+    *,
+    can_truncate: bool = True,
+    bytes_per_token: int = 1,
+    streams: Streams | None = None,
+    context_tokens: int = 10_000,
 ) -> LoadedModel:
     """The model, as if it had been loaded; an answer's text is its tokens, with a blank before each."""
-    builder = PromptBuilder(NumberTokenizer(), ChatTemplate(plain_template), 10_000)
+    builder = PromptBuilder(NumberTokenizer(), ChatTemplate(plain_template), context_tokens)
     dialogue = Dialogue(builder, lambda ids: "".join(f" {token_id}" for token_id in ids), frozenset({STOP_ID}))
-    return LoadedModel(EngineInfo("scripted", "1", 10_000), model, dialogue, bytes_per_token, can_truncate, streams)
+    return LoadedModel(
+        EngineInfo("scripted", "1", context_tokens), model, dialogue, bytes_per_token, can_truncate, streams
+    )
 
 
 def prompt(*ids: int, shared_tokens: int = 0, max_new_tokens: int = 100) -> EnginePrompt:

@@ -126,10 +126,12 @@ async def test_an_answer_without_words_or_counts_has_a_beginning_and_an_end(serv
     assert (asked.started.prompt_tokens, asked.completion.provenance.completion_tokens) == (10, 0)
 
 
-async def test_an_answer_whose_counts_never_come_is_whole(server: OpenAIServer) -> None:
+@pytest.mark.parametrize("deadline_s", [2, 3600], ids=["deadline near", "deadline far"])
+async def test_an_answer_whose_counts_never_come_is_whole(server: OpenAIServer, deadline_s: float) -> None:
+    """Though a token may take an hour."""
     server.enqueue(Reply(["one", " two"], hangs_at_end=True))
-    async with opened(server, patience=QUICK) as generator:
-        asked = await ask(generator, prompt_of("hello"))
+    async with opened(server, patience=replace(QUICK, between_tokens_s=3600, counts_s=0.5)) as generator:
+        asked = await asyncio.wait_for(ask(generator, prompt_of("hello", deadline_s=deadline_s)), 30)
     assert (asked.text, asked.completion.finish_reason) == ("one two", FinishReason.STOP)
     assert asked.completion.provenance.completion_tokens == 2
 

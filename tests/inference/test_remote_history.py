@@ -8,7 +8,7 @@ import pytest
 
 from botbridge.answers import Role, Sampling, Turn
 from botbridge.errors import PromptTooLong
-from botbridge.inference.remote_history import HALVINGS, REMEMBERED_CUTS, Cuts, shorter
+from botbridge.inference.remote_history import HALVINGS, shorter
 from tests.fakes.asking import ask, prompt_of
 from tests.fakes.openai_server import OpenAIServer
 from tests.fakes.remote_generator import opened
@@ -96,20 +96,3 @@ def test_a_history_of_any_length_comes_down_to_the_newest_question_in_few_steps(
         assert rest[0].role is Role.USER
         turns, steps = rest, steps + 1
     assert (len(turns), steps) == (1, HALVINGS + 1)
-
-
-def test_of_equal_questions_the_oldest_is_where_a_prompt_begins() -> None:
-    hi, ho = Turn(Role.USER, "hi"), Turn(Role.ASSISTANT, "ho")
-    cuts = Cuts()
-    cuts.remember("c", hi)
-    assert cuts.apply("c", [Turn(Role.USER, "first"), ho, hi, ho, hi]) == (hi, ho, hi)
-    assert cuts.apply("c", [Turn(Role.USER, "gone")]) == (Turn(Role.USER, "gone"),)
-
-
-def test_cuts_of_conversations_are_remembered_without_their_words_and_not_for_ever() -> None:
-    cuts = Cuts()
-    for number in range(REMEMBERED_CUTS + 1):
-        cuts.remember(str(number), Turn(Role.USER, "secret words"))
-    assert len(cuts._first) == REMEMBERED_CUTS
-    assert "0" not in cuts._first
-    assert b"secret" not in b"".join(cuts._first.values())
