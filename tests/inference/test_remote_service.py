@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from botbridge.conversation.limits import Limits
 from botbridge.inference.remote_options import RemotePatience
+from botbridge.messages import InboxState
 from tests.conversation.conftest import World
 from tests.fakes.openai_server import OpenAIServer, Reply
 from tests.fakes.remote_generator import PATIENCE, opened
@@ -62,7 +63,7 @@ async def test_a_message_is_answered_and_the_answer_remembered(town: Town) -> No
     await world.say("and again")
     await shows(world, "and again")
     assert server.questions[1].texts == ["be brief", "hello there", "hello there", "and again"]
-    assert await world.unfinished() == {}
+    await world.until_stored(lambda: world.states() == 2 * [InboxState.ANSWERED])
 
 
 @pytest.mark.parametrize("reply", [Reply(hangs_after=-1), Reply(["one", " two"], hangs_after=1)])

@@ -17,13 +17,16 @@ from botbridge.platforms.splitting import utf16_units
 _MENTION = re.compile(r"(?<!\w)@(?=\w)")
 """Where one begins. Source: TDLib 1.8.69, which the tests ask (`getTextEntities`); it wants four letters and more."""
 
+_ADDRESS = re.compile(r"(?<![^\s(<\[\"'])(?:https?://|(?:[\w-]+\.)+[a-zA-Z]{2,}/)\S*")
+"""What reads as an address, with a scheme or without."""
+
 _CODE = ("code", "pre")
 
 APART = "@\u2060"
 """A word joiner, which is not seen, keeps sign and name apart."""
 
 IN_ADDRESS = "%40"
-"""The same sign in the path of an address, which has to lead where it led. Source: RFC 3986, section 2.1."""
+"""The same sign in an address, which has to lead where it led. Source: RFC 3986, section 2.1."""
 
 
 def quiet_text(text: str) -> str:
@@ -32,7 +35,7 @@ def quiet_text(text: str) -> str:
     >>> quiet_text("ask @robert or https://example.org/@robert, not a@b.org")
     'ask @\u2060robert or https://example.org/%40robert, not a@b.org'
     """
-    return _MENTION.sub(lambda found: _instead(text, found.start()), text)
+    return quiet(text, ())[0]
 
 
 def quiet(text: str, entities: Sequence[MessageEntity]) -> tuple[str, list[MessageEntity]]:
@@ -42,12 +45,13 @@ def quiet(text: str, entities: Sequence[MessageEntity]) -> tuple[str, list[Messa
     >>> text, (bold.offset, bold.length), (code.offset, code.length)
     ('@\u2060robert @robert', (0, 8), (9, 7))
     """
+    addresses = [found.span() for found in _ADDRESS.finditer(text)]
     code = [(entity.offset, entity.offset + entity.length) for entity in entities if entity.type in _CODE]
     grown: list[tuple[int, int]] = []
     pieces, done = [], 0
     for at, unit in _signs(text):
         if not any(begin <= unit < end for begin, end in code):
-            instead = _instead(text, at)
+            instead = IN_ADDRESS if any(begin <= at < end for begin, end in addresses) else APART
             pieces += [text[done:at], instead]
             done = at + 1
             grown.append((unit, len(instead) - 1))
@@ -69,7 +73,3 @@ def _signs(text: str) -> Iterator[tuple[int, int]]:
         unit += utf16_units(text[done : found.start()])
         done = found.start()
         yield done, unit
-
-
-def _instead(text: str, at: int) -> str:
-    return IN_ADDRESS if at and text[at - 1] == "/" else APART

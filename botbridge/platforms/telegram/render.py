@@ -49,6 +49,12 @@ def clip(text: str) -> str:
     return parts[0] if len(parts) == 1 else parts[0] + "…"
 
 
+def unformatted(text: str) -> str:
+    """Return a part's text as it goes out where Telegram refuses its formatting: code is no code then."""
+    quiet = quiet_text(text)
+    return quiet if utf16_units(quiet) <= LIMIT_UTF16_UNITS else text
+
+
 def clean(text: str) -> str:
     r"""Replace what cannot be encoded or shown: lone surrogates and control characters.
 

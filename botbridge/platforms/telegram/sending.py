@@ -23,6 +23,7 @@ from botbridge.errors import ChatClosed, PlatformError, RateLimited, ReplyReject
 from botbridge.messages import Address, ChatKind, MessageId, Part, UserId
 from botbridge.platforms.telegram.errors import is_about_entities, is_not_modified, platform_errors
 from botbridge.platforms.telegram.pacing import Pacing
+from botbridge.platforms.telegram.render import unformatted
 
 _ADMINS = (ChatMemberStatus.OWNER, ChatMemberStatus.ADMINISTRATOR)
 _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
@@ -52,7 +53,7 @@ class Sender:
                 if not entities or not is_about_entities(error):
                     raise
                 log.warning("formatting refused, text sent plain", error=error.message)
-                return await self._send(int(address.chat_id), address, part.text, ())
+                return await self._send(int(address.chat_id), address, unformatted(part.text), ())
 
     async def _send(self, chat_id: int, address: Address, text: str, entities: Sequence[MessageEntity]) -> MessageId:
         reply = None
@@ -88,7 +89,7 @@ class Sender:
                 if not entities or not is_about_entities(error):
                     raise
                 log.warning("formatting refused, text sent plain", error=error.message)
-                await self._edit(address, message_id, part.text, ())
+                await self._edit(address, message_id, unformatted(part.text), ())
 
     async def _edit(
         self, address: Address, message_id: MessageId, text: str, entities: Sequence[MessageEntity]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from botbridge.messages import Part
 from botbridge.platforms.splitting import utf16_units
-from botbridge.platforms.telegram.render import clip, render
+from botbridge.platforms.telegram.render import clip, render, unformatted
 from tests.fakes.telegram.entities import checked, detected
 
 MARKS = st.sampled_from(
@@ -60,6 +60,14 @@ def test_a_link_that_leads_nowhere_on_the_web_is_plain_text(url: str) -> None:
     """A model could call somebody with a `tg://user` link."""
     (part,) = render(f"[see]({url}) **b**")
     assert [entity["type"] for entity in entities_of(part)] == ["bold"]
+
+
+def test_code_that_is_shown_as_plain_text_calls_nobody_either() -> None:
+    (part,) = render("run `@robert` or\n```\n@alice\n```")
+    assert [found["type"] for found in detected(part.text)] == ["mention", "mention"]
+    assert detected(unformatted(part.text)) == []
+    longest = "@robert " * 512
+    assert unformatted(longest) == longest
 
 
 CALLS = st.sampled_from(

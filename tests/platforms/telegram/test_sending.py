@@ -102,6 +102,14 @@ async def test_formatting_that_is_refused_is_left_out(chats: FakeTelegram, platf
     assert [sent.text for sent in (await chats.ledger()).sent] == ["a < b *c*", "second"]
 
 
+async def test_code_whose_formatting_is_refused_calls_nobody(chats: FakeTelegram, platform: TelegramPlatform) -> None:
+    wrong = '[{"type": "code", "offset": 0, "length": 500}]'
+    message_id = await platform.send(outbox_part(PRIVATE, "@robert", wrong))
+    await platform.send(outbox_part(PRIVATE, "so @robert", wrong, edits=message_id))
+    (sent,) = (await chats.ledger()).sent
+    assert (sent.edits, sent.text) == (("@\u2060robert",), "so @\u2060robert")
+
+
 async def test_an_edit_replaces_and_an_equal_one_is_success(chats: FakeTelegram, platform: TelegramPlatform) -> None:
     message_id = await platform.send(outbox_part(PRIVATE, "one"))
     await platform.edit(PRIVATE, message_id, "two")
