@@ -90,7 +90,7 @@ def _goals(model: str, figures: EngineFigures) -> list[Goal]:
         ),
         Goal(
             "P8",
-            f"worker's memory against what is allowed, {figures.engine}, {model}",
+            f"worker's memory against what is allowed, 1 GiB for conversations, {figures.engine}, {model}",
             figures.resident_bytes / allowed,
             at_most=1.0,
         ),

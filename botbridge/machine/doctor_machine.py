@@ -13,7 +13,6 @@ from botbridge.sizes import enough_text, size_text
 LEAST_PYTHON: Final = (3, 11)
 """Source: `requires-python` in pyproject.toml."""
 
-
 MEMORY: Final = Sentence("Memory (RAM)")
 DISK: Final = Sentence("Disk")
 SYSTEM: Final = Sentence("Operating system")
