@@ -80,7 +80,7 @@ def look_at_model(
         has_safetensors=found.weights.has_safetensors,
         need=serving.need,
         fetch_bytes=found.disk_bytes,
-        pull_command=named.pull_command if _can_be_pulled(named) and serving.able else "",
+        pull_command=named.pull_command if _is_worth_pulling(named, serving) else "",
         comes_unasked=inference.model == DEFAULT_MODEL,
     )
     return chosen, engines
@@ -174,6 +174,11 @@ def _arrival(named: NamedModel, entry: CatalogueEntry | None) -> Arrival:
 def _can_be_pulled(named: NamedModel) -> bool:
     """Tell whether there is anything to fetch: nothing lies at a path of the operator's own that is not there."""
     return not isinstance(named.source, DirectorySource | GgufSource) or named.source.path.exists()
+
+
+def _is_worth_pulling(named: NamedModel, serving: Serving) -> bool:
+    """Tell whether something computes what a pull would bring."""
+    return _can_be_pulled(named) and not (serving.unserved is not None and serving.unserved.needs_another_model)
 
 
 def _without_files(settings: Settings) -> ChosenModel:

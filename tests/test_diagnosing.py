@@ -101,9 +101,11 @@ async def test_a_path_at_which_nothing_lies_is_not_to_be_fetched(tmp_path: Path,
 
 
 async def test_an_engine_that_does_not_compute_the_architecture_is_not_taken(tmp_path: Path) -> None:
-    found = row("Engines", await doctor(tmp_path, INFERENCE__MODEL="bloomz-3b", INFERENCE__ENGINE="openvino"))
+    diagnosis = await doctor(tmp_path, INFERENCE__MODEL="bloomz-3b", INFERENCE__ENGINE="openvino")
+    found = row("Engines", diagnosis)
     assert (found.status, found.upgrade) == (Status.UPGRADE, "the engine openvino does not compute this model")
     assert found.how == "echo BOTBRIDGE_INFERENCE__ENGINE=auto >> .env"
+    assert row("Model", diagnosis).how == "botbridge models pull bloomz-3b"
 
 
 @pytest.mark.parametrize("model", ["jais-family-590m-chat", "m2m100-1.2b"])

@@ -18,31 +18,43 @@ from botbridge.answers import Role, Turn
 REMEMBERED_CUTS: Final = 10_000
 
 
-class _Exchange(NamedTuple):
-    """A question and its answer without their words, which are not ours to keep; None for no answer yet."""
+class _Beginning(NamedTuple):
+    """With which exchange a prompt began, without its words, which are not ours to keep.
+
+    Attributes:
+        answer: None where there was none yet.
+        exchanges: How many the prompt held; its next one holds as many at least.
+    """
 
     question: bytes
     answer: bytes | None
+    exchanges: int
 
 
 class Cuts:
     """Remembers with which exchange the prompts of conversations begin that were too long once."""
 
     def __init__(self) -> None:
-        self._first: OrderedDict[str, _Exchange] = OrderedDict()
+        self._first: OrderedDict[str, _Beginning] = OrderedDict()
 
     def apply(self, conversation: str, turns: Sequence[Turn]) -> tuple[Turn, ...]:
         """Return the turns from the remembered exchange on, all of them where none is remembered or it is gone."""
         wanted = self._first.get(conversation)
         if wanted is None:
             return tuple(turns)
-        places = (place for place in range(len(turns)) if _begins(turns[place:], wanted))
-        # Of equal ones the oldest: too long a prompt is cut once more, too short a one is not mended.
-        return tuple(turns[next(places, 0) :])
+        questions = [place for place, turn in enumerate(turns) if turn.role is Role.USER]
+        alike = [
+            (place, len(questions) - number)
+            for number, place in enumerate(questions)
+            if _is_alike(_beginning(turns[place : place + 2]), wanted)
+        ]
+        # Of equal exchanges the newest that as many follow as stood in the prompt before.
+        enough = [place for place, exchanges in alike if exchanges >= wanted.exchanges]
+        return tuple(turns[enough[-1] if enough else alike[0][0] if alike else 0 :])
 
     def remember(self, conversation: str, turns: Sequence[Turn]) -> None:
         """Let the next prompts of a conversation begin as these turns do, with a question."""
-        self._first[conversation] = _exchange(turns)
+        self._first[conversation] = _beginning(turns)
         self._first.move_to_end(conversation)
         if len(self._first) > REMEMBERED_CUTS:
             self._first.popitem(last=False)
@@ -52,16 +64,14 @@ class Cuts:
         self._first.pop(conversation, None)
 
 
-def _begins(turns: Sequence[Turn], wanted: _Exchange) -> bool:
-    if turns[0].role is not Role.USER:
-        return False
-    found = _exchange(turns[:2])
-    return found.question == wanted.question and wanted.answer in {None, found.answer}
-
-
-def _exchange(turns: Sequence[Turn]) -> _Exchange:
+def _beginning(turns: Sequence[Turn]) -> _Beginning:
     has_answer = len(turns) > 1 and turns[1].role is Role.ASSISTANT
-    return _Exchange(_digest(turns[0].text), _digest(turns[1].text) if has_answer else None)
+    exchanges = sum(turn.role is Role.USER for turn in turns)
+    return _Beginning(_digest(turns[0].text), _digest(turns[1].text) if has_answer else None, exchanges)
+
+
+def _is_alike(found: _Beginning, wanted: _Beginning) -> bool:
+    return found.question == wanted.question and wanted.answer in {None, found.answer}
 
 
 def _digest(text: str) -> bytes:

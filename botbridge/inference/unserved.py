@@ -24,6 +24,11 @@ class Unserved:
     other: str | None = None
     wants_any_device: bool = False
 
+    @property
+    def needs_another_model(self) -> bool:
+        """Neither an installation nor a change of the settings would do."""
+        return self.missing is None and self.other is None and not self.wants_any_device
+
 
 def why_unserved(
     wanted: str,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import random
+
+import pytest
 
 from botbridge.answers import RequestId, Role, Sampling, Turn
 from botbridge.inference.cuts import REMEMBERED_CUTS, Cuts
@@ -23,17 +26,25 @@ def test_a_prompt_begins_where_the_one_before_did() -> None:
     cuts.remember("c", [HI, HO])
     older, other = Turn(Role.USER, "older"), Turn(Role.ASSISTANT, "other")
     assert cuts.apply("c", [older, HO, HI, HO, HI]) == (HI, HO, HI)
-    assert cuts.apply("c", [HI, other, HI, HO, HI]) == (HI, HO, HI)  # the same question had another answer
+    assert cuts.apply("c", [HI, HO, HI, other, HI]) == (HI, HO, HI, other, HI)  # a question with another answer
     assert cuts.apply("c", [older]) == (older,)
     assert cuts.apply("d", [older, HO, HI, HO]) == (older, HO, HI, HO)
     cuts.forget("c")
     assert cuts.apply("c", [older, HO, HI, HO]) == (older, HO, HI, HO)
 
 
+def test_of_equal_exchanges_the_one_is_meant_with_as_many_behind_it() -> None:
+    cuts = Cuts()
+    cuts.remember("c", [HI, HO, HI, HO, HI])
+    assert cuts.apply("c", [HI, HO] * 5 + [HI]) == (HI, HO, HI, HO, HI)
+    assert cuts.apply("c", [HI, HO, HI]) == (HI, HO, HI)  # some were erased
+
+
 def test_a_question_that_stood_alone_is_found_with_its_answer() -> None:
     cuts = Cuts()
     cuts.remember("c", [HI])
-    assert cuts.apply("c", [Turn(Role.USER, "older"), HO, HI, HO, HI]) == (HI, HO, HI)
+    older, newest = Turn(Role.USER, "older"), Turn(Role.USER, "newest")
+    assert cuts.apply("c", [older, HO, HI, HO, newest]) == (HI, HO, newest)
 
 
 def test_cuts_are_remembered_without_words_and_not_for_ever() -> None:
@@ -62,14 +73,15 @@ class Ending(BatchEngine):
 CONTEXT_TOKENS, TURNS, SETTLED = 400, 150, 75
 
 
-def started(limit_chars: int) -> list[StartedMessage]:
+def started(limit_chars: int, *, repeats: int = TURNS) -> list[StartedMessage]:
     """What a worker says of each turn of a long conversation, of which the service hands over so much."""
     chance = random.Random(3)
 
     def said(least: int, most: int) -> str:
         return " ".join(str(chance.randint(100, 999)) for _ in range(chance.randint(least, most)))
 
-    talk = [(said(3, 12), said(10, 30)) for _ in range(TURNS)]
+    once = [(said(3, 12), said(10, 30)) for _ in range(repeats)]
+    talk = list(itertools.islice(itertools.cycle(once), TURNS))
     jobs: queue.Queue[ToWorker] = queue.Queue()
     for number, (question, _) in enumerate(talk):
         window = PairBudget(limit_chars)
@@ -120,8 +132,9 @@ def known(turns: list[StartedMessage]) -> float:
     return sum(turn.cached_tokens for turn in turns) / sum(turn.prompt_tokens for turn in turns)
 
 
-def test_a_long_conversation_is_known_as_well_by_what_is_handed_over_as_by_all_of_it() -> None:
+@pytest.mark.parametrize("repeats", [TURNS, 7, 1], ids=["nothing twice", "all again and again", "the same for ever"])
+def test_a_long_conversation_is_known_as_well_by_what_is_handed_over_as_by_all_of_it(repeats: int) -> None:
     """What is handed over begins later with each turn; eight characters a token, as the service has it."""
-    windowed, whole = started(8 * CONTEXT_TOKENS), started(10**9)
+    windowed, whole = started(8 * CONTEXT_TOKENS, repeats=repeats), started(10**9, repeats=repeats)
     assert [turn.prompt_tokens for turn in windowed] == [turn.prompt_tokens for turn in whole]
     assert known(windowed) == known(whole) > 0.6
