@@ -22,7 +22,7 @@ FASTEST_FOR_MANY: Final = ("openvino", "llamacpp", "transformers")
 """The same from MANY_SLOTS answers side by side on.
 
 Source: benchmarks/engines.py on x86-64 with AVX-512, the embedded model and the 1B shape: to one person llama.cpp says
-1.6 to 1.8 times as much, to four OpenVINO 1.2 to 1.3, to eight 1.5 to 1.6, and it reads prompts twice as fast.
+1.5 to 1.9 times as much, to four OpenVINO 1.0 to 1.2, to eight 1.6, and it reads prompts 1.5 to 1.9 times as fast.
 """
 
 MANY_SLOTS: Final = 8
