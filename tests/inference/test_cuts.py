@@ -70,7 +70,7 @@ class Ending(BatchEngine):
         return events
 
 
-CONTEXT_TOKENS, TURNS, SETTLED = 400, 150, 75
+CONTEXT_TOKENS, TURNS, SETTLED = 400, 80, 30
 
 
 def started(limit_chars: int, *, repeats: int = TURNS) -> list[StartedMessage]:
