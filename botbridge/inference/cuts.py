@@ -23,7 +23,7 @@ class _Beginning(NamedTuple):
 
     Attributes:
         answer: None where there was none yet.
-        exchanges: How many the prompt held; its next one holds as many at least.
+        exchanges: How many the prompt held.
     """
 
     question: bytes
@@ -44,13 +44,14 @@ class Cuts:
             return tuple(turns)
         questions = [place for place, turn in enumerate(turns) if turn.role is Role.USER]
         alike = [
-            (place, len(questions) - number)
+            (len(questions) - number, place)
             for number, place in enumerate(questions)
             if _is_alike(_beginning(turns[place : place + 2]), wanted)
         ]
-        # Of equal exchanges the newest that as many follow as stood in the prompt before.
-        enough = [place for place, exchanges in alike if exchanges >= wanted.exchanges]
-        return tuple(turns[enough[-1] if enough else alike[0][0] if alike else 0 :])
+        if not alike:
+            return tuple(turns)
+        _, place = min(alike, key=lambda found: _strangeness(found[0] - wanted.exchanges))
+        return tuple(turns[place:])
 
     def remember(self, conversation: str, turns: Sequence[Turn]) -> None:
         """Let the next prompts of a conversation begin as these turns do, with a question."""
@@ -72,6 +73,17 @@ def _beginning(turns: Sequence[Turn]) -> _Beginning:
 
 def _is_alike(found: _Beginning, wanted: _Beginning) -> bool:
     return found.question == wanted.question and wanted.answer in {None, found.answer}
+
+
+def _strangeness(more: int) -> tuple[int, int]:
+    """Rank how many more exchanges than the prompt before the next one may hold; the least is the likeliest.
+
+    One more is the next turn, none another try, several are answers that ended together; fewer were erased.
+
+    >>> sorted([-2, -1, 0, 1, 2, 3], key=_strangeness)
+    [1, 0, 2, 3, -1, -2]
+    """
+    return {1: 0, 0: 1}.get(more, 2 if more > 1 else 3), abs(more)
 
 
 def _digest(text: str) -> bytes:

@@ -182,7 +182,7 @@ class RemoteGenerator:
                 course.failed(watch.url, fault, begun=answer.begun)
             else:
                 break
-        self._learn(prompt.conversation, answer, is_cut=course.halvings > 0)
+        self._learn(prompt.conversation, answer, is_cut=len(answer.question.turns) < len(prompt.turns))
         watch.answered()
         for last_event in answer.end():
             yield last_event
@@ -190,10 +190,13 @@ class RemoteGenerator:
     async def _until_counted(
         self, chunks: AsyncGenerator[Chunk, None], answer: RemoteAnswer
     ) -> AsyncGenerator[Chunk, None]:
-        """Yield what comes, and once the answer is whole only what comes at once: its counts are worth no wait."""
+        """Yield what comes, and once the answer is whole only what comes soon: its counts are worth no wait."""
+        ends_at_s: float | None = None
         while True:
+            if answer.is_whole and ends_at_s is None:
+                ends_at_s = asyncio.get_running_loop().time() + self._patience.counts_s
             try:
-                async with asyncio.timeout(self._patience.counts_s if answer.is_whole else None):
+                async with asyncio.timeout_at(ends_at_s):
                     chunk = await anext(chunks)
             except StopAsyncIteration:
                 return

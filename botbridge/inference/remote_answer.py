@@ -93,13 +93,13 @@ class RemoteAnswer:
         self._usage = chunk.usage or self._usage
         self._model = chunk.model or self._model
         self._fingerprint = chunk.system_fingerprint or self._fingerprint
+        self._chars += len(chunk.text)
+        if self._chars > self.question.sampling.max_new_tokens * MOST_CHARS_PER_TOKEN:
+            raise RemoteFault(Fault.FAILED, f"{self._url} sent a longer answer than it was asked for")
         self._finish_reason = chunk.finish_reason or self._finish_reason
         if not chunk.text:
             return []
         self._pieces += 1
-        self._chars += len(chunk.text)
-        if self._chars > self.question.sampling.max_new_tokens * MOST_CHARS_PER_TOKEN:
-            raise RemoteFault(Fault.FAILED, f"{self._url} sent a longer answer than it was asked for")
         return [*self._started(), Delta(chunk.text, self._completion_tokens)]
 
     def require_whole(self) -> None:

@@ -33,11 +33,23 @@ def test_a_prompt_begins_where_the_one_before_did() -> None:
     assert cuts.apply("c", [older, HO, HI, HO]) == (older, HO, HI, HO)
 
 
-def test_of_equal_exchanges_the_one_is_meant_with_as_many_behind_it() -> None:
+def test_of_equal_exchanges_the_one_is_meant_with_one_more_behind_it() -> None:
     cuts = Cuts()
     cuts.remember("c", [HI, HO, HI, HO, HI])
-    assert cuts.apply("c", [HI, HO] * 5 + [HI]) == (HI, HO, HI, HO, HI)
+    assert cuts.apply("c", [HI, HO] * 5 + [HI]) == (HI, HO, HI, HO, HI, HO, HI)
     assert cuts.apply("c", [HI, HO, HI]) == (HI, HO, HI)  # some were erased
+
+
+def test_one_question_again_and_again_loses_no_answer() -> None:
+    cuts, turns = Cuts(), [Turn(Role.USER, "something long"), HO]
+    for number in range(9):
+        turns.append(HI)
+        begun = cuts.apply("c", turns)
+        if not number:
+            begun = (HI,)  # no more had room beside it
+        assert len(begun) == 2 * number + 1
+        cuts.remember("c", begun)
+        turns.append(Turn(Role.ASSISTANT, f"answer {number}"))
 
 
 def test_a_question_that_stood_alone_is_found_with_its_answer() -> None:

@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from botbridge.answers import Role, Sampling, Turn
+from botbridge.inference.remote_answer import Question, RemoteAnswer
 from botbridge.inference.remote_options import base_url
-from botbridge.inference.remote_wire import Chunk, Fault, fault_of_status, in_short, pause_of
+from botbridge.inference.remote_wire import Chunk, Fault, RemoteFault, fault_of_status, in_short, pause_of
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -92,3 +94,13 @@ def test_an_address_with_a_path_is_taken_as_it_is() -> None:
     assert base_url("http://host:8000") == "http://host:8000/v1"
     assert base_url("http://host:8000/") == "http://host:8000/v1"
     assert base_url("http://[::1]:8000/api") == "http://[::1]:8000/api"
+
+
+def test_an_answer_that_is_too_long_is_not_whole_though_it_ends_in_the_same_event() -> None:
+    turns = (Turn(Role.USER, "hello"),)
+    question = Question("m", "k", "", turns, Sampling(max_new_tokens=10), max_tokens=10)
+    answer = RemoteAnswer(question, "http://server", "1", tokens_per_char=0.25)
+    event = {"choices": [{"delta": {"content": "x" * 10_000}, "finish_reason": "stop"}]}
+    with pytest.raises(RemoteFault, match="longer answer than it was asked for"):
+        answer.take(Chunk.model_validate(event))
+    assert not answer.is_whole
