@@ -100,6 +100,7 @@ class Serving:
         order: The engines that would be tried, the one that serves first; empty where none that is installed does.
         able: The same, or where none of them is installed those that would be tried if all were.
         need: What the model takes with the one that serves, or would; None where its size is not known.
+        computing: The engines that compute the model's architecture, installed or not, whatever the settings say.
         passed_over: What it would take with an engine that is tried before and does not fit; None where none is.
         unserved: Why none that is installed does, and what would help; None where one does.
     """
@@ -107,6 +108,7 @@ class Serving:
     order: tuple[str, ...]
     able: tuple[str, ...]
     need: MemoryNeed | None
+    computing: frozenset[str]
     passed_over: MemoryNeed | None = None
     unserved: Unserved | None = None
 
@@ -149,12 +151,12 @@ def serving_of(
             device=settings.inference.device,
             computing=computing,
         )
-        return Serving(order, able, need, unserved=unserved)
+        return Serving(order, able, need, computing, unserved=unserved)
     if need is None:
-        return Serving(order, able, need)
+        return Serving(order, able, need, computing)
     first, ordered = needs[0], (need.engine, *(each for each in order if each != need.engine))
     does_fit = Judgement(need, room.memory_bytes).verdict is not Verdict.DOES_NOT_FIT
-    return Serving(ordered, able, need, first if does_fit and first is not need else None)
+    return Serving(ordered, able, need, computing, passed_over=first if does_fit and first is not need else None)
 
 
 def _files_here(settings: Settings, named: NamedModel) -> ModelFiles | None:

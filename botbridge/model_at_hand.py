@@ -20,7 +20,6 @@ from botbridge.models.facts import CatalogueEntry
 from botbridge.models.files import ModelFiles
 from botbridge.models.fitting import MemoryNeed, StoredWeights
 from botbridge.models.names import DirectorySource, GgufSource, NamedModel
-from botbridge.models.runtimes import engines_computing
 from botbridge.models.store import ModelStore
 from botbridge.models.to_come import Arrival, arrival, arrival_alone
 from botbridge.sentences import Sentence
@@ -60,7 +59,7 @@ def look_at_model(
         has_gguf=found.weights.has_gguf,
         has_adapters=has_adapters(files),
         device=inference.device,
-        computing=engines_computing(entry, files),
+        computing=serving.computing,
     )
     engines = Engines(
         inference.engine,

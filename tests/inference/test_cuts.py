@@ -85,6 +85,22 @@ class Ending(BatchEngine):
 CONTEXT_TOKENS, TURNS, SETTLED = 400, 80, 30
 
 
+def worker_of(
+    engine: BatchEngine, jobs: queue.Queue[ToWorker], results: queue.Queue[FromWorker] | None = None
+) -> WorkerLoop:
+    """A worker's loop in this process."""
+    return WorkerLoop(
+        engine,
+        EngineInfo("scripted", "1", CONTEXT_TOKENS),
+        generation=1,
+        slots=1,
+        model="m",
+        revision="r",
+        jobs=jobs,  # type: ignore[arg-type]  # a queue within one process
+        results=results or queue.Queue(),  # type: ignore[arg-type]
+    )
+
+
 def started(limit_chars: int, *, repeats: int = TURNS) -> list[StartedMessage]:
     """What a worker says of each turn of a long conversation, of which the service hands over so much."""
     chance = random.Random(3)
@@ -105,32 +121,14 @@ def started(limit_chars: int, *, repeats: int = TURNS) -> list[StartedMessage]:
     engine.jobs = jobs
     engine.load(None, EngineOptions(cache_bytes=10**6))
     results: queue.Queue[FromWorker] = queue.Queue()
-    WorkerLoop(
-        engine,
-        EngineInfo("scripted", "1", CONTEXT_TOKENS),
-        generation=1,
-        slots=1,
-        model="m",
-        revision="r",
-        jobs=jobs,  # type: ignore[arg-type]  # a queue within one process
-        results=results,  # type: ignore[arg-type]
-    ).run()
+    worker_of(engine, jobs, results).run()
     told = [results.get() for _ in range(results.qsize())]
     return [message for message in told if isinstance(message, StartedMessage)][SETTLED:]
 
 
 def test_what_is_forgotten_leaves_no_trace() -> None:
     jobs: queue.Queue[ToWorker] = queue.Queue()
-    loop = WorkerLoop(
-        BatchEngine(lambda _files, _options: scripted(ScriptedStepModel(lambda _ids: 0))),
-        EngineInfo("scripted", "1", CONTEXT_TOKENS),
-        generation=1,
-        slots=1,
-        model="m",
-        revision="r",
-        jobs=jobs,  # type: ignore[arg-type]  # a queue within one process
-        results=queue.Queue(),  # type: ignore[arg-type]
-    )
+    loop = worker_of(BatchEngine(lambda _files, _options: scripted(ScriptedStepModel(lambda _ids: 0))), jobs)
     loop._engine.load(None, EngineOptions())
     loop._cuts.remember("c", [HI, HO])
     jobs.put(Forget("c"))

@@ -51,8 +51,8 @@ def clip(text: str) -> str:
 
 def unformatted(text: str) -> str:
     """Return a part's text as it goes out where Telegram refuses its formatting: code is no code then."""
-    quiet = quiet_text(text)
-    return quiet if utf16_units(quiet) <= LIMIT_UTF16_UNITS else text
+    calling_nobody = quiet_text(text)
+    return calling_nobody if utf16_units(calling_nobody) <= LIMIT_UTF16_UNITS else text
 
 
 def clean(text: str) -> str:
