@@ -14,9 +14,10 @@ PRODUCT = """def bounded(number: int) -> int:
     return min(number, 10)
 """
 
-TEST = """from product import bounded
+NAME = "test_of_a_name_that_fills_a_line_of_eighty_columns_so_that_no_reason_would_have_room_beside_it"
+TEST = f"""from product import bounded
 
-def test_bound():
+def {NAME}():
     assert bounded(11) == 10
 """
 
@@ -36,6 +37,6 @@ def test_only_a_test_that_fails_for_want_of_its_guard_has_noticed(
 ) -> None:
     (tmp_path / "product.py").write_text(PRODUCT)
     (tmp_path / "test_product.py").write_text(TEST)
-    removal = Removal("A1", "a bound", "product.py", text, gone, "test_product.py::test_bound")
+    removal = Removal("A1", "a bound", "product.py", text, gone, f"test_product.py::{NAME}")
     assert without(tmp_path, removal).noticed is is_noticed
     assert (tmp_path / "product.py").read_text() == PRODUCT
