@@ -28,7 +28,7 @@ def {NAME}():
         ("min(number, 10)", "number", True),
         ("# at most ten", "# as it comes", False),
         ("min(number, 10)", "no_such_name", False),
-        ("return", "retrun", False),
+        ("return", "return return", False),
     ],
     ids=["guard", "comment", "broken name", "broken syntax"],
 )
