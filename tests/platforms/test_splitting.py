@@ -96,17 +96,20 @@ def test_nothing_that_can_be_seen_is_lost_and_no_grapheme_is_cut(text: str, limi
     ],
 )
 def test_a_hundred_thousand_characters_of_anything_take_time_in_proportion(unit: str) -> None:
-    """Ten times the text costs about ten times the processor, where a quadratic walk would cost a hundred."""
-    split(unit, 4096, utf16_units)
+    """Ten times the text costs about ten times the processor, where a quadratic walk would cost a hundred.
+
+    One round of five is enough: a busy machine makes a round look worse, never better.
+    """
 
     def cpu_s(length: int) -> float:
         text = (unit * length)[:length]
         start = time.process_time()
         parts = split(text, 4096, utf16_units)
+        took_s = time.process_time() - start
         assert all(utf16_units(part) <= 4096 for part in parts)
-        return time.process_time() - start
+        return took_s
 
-    assert cpu_s(100_000) < 40 * max(cpu_s(10_000), 0.005)
+    assert any(cpu_s(100_000) < 40 * max(cpu_s(10_000), 0.005) for _ in range(5))
 
 
 def test_short_text_stays_whole() -> None:
