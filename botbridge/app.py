@@ -52,6 +52,7 @@ from botbridge.platforms.telegram.translate import TELEGRAM
 from botbridge.platforms.terminal.adapter import TERMINAL, TerminalPlatform, local_person
 from botbridge.ports import OpenedGenerator, Platform, State
 from botbridge.running import App, Operations
+from botbridge.sentences import Sentence, clauses
 from botbridge.setting_groups import DEFAULT_MODEL
 from botbridge.settings import Settings, child_environment
 from botbridge.stores import Storage, in_memory_storage, sql_storage
@@ -301,7 +302,8 @@ def named_model(settings: Settings) -> NamedModel:
     try:
         return load_catalogue(home=settings.home).resolve(settings.inference.model)
     except ModelNotFound as error:
-        raise ConfigError(f"BOTBRIDGE_INFERENCE__MODEL: {error}") from error
+        setting = "BOTBRIDGE_INFERENCE__MODEL"
+        raise ConfigError(Sentence("{setting}: {problem}", setting=setting, problem=clauses(error.args))) from error
 
 
 def make_policy(settings: Settings) -> Policy:

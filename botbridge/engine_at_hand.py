@@ -120,19 +120,21 @@ def serving_of(
     entry: CatalogueEntry | None,
     *,
     holding: Holding,
-    room: Room,
+    machine: MachineFacts,
     wanted: str,
 ) -> Serving:
     """Find the engine that serves a model: of those that the worker tries the first for which there is memory.
 
-    Where none of them is installed, what would serve if all were is judged.
+    Where none of them is installed, what would serve if all were is judged. In what form a model is that is not there,
+    and whose name says nothing of it, is not known, and nothing is said against any engine.
     """
+    room, forms = room_of(machine), found.weights
     computing = engines_computing(entry, files)
     tried = partial(
         _engine_order,
         settings,
         computing,
-        found.weights,
+        forms,
         engine_options(settings).fastest_engines,
         has_adapters=has_adapters(files),
         wanted=wanted,
@@ -141,8 +143,7 @@ def serving_of(
     able = order or tried(NEEDED_MODULES)
     needs = [need for each in able if (need := arrival_need(found, each, entry, holding)) is not None]
     need = first_that_fits(needs, room.memory_bytes)
-    if not order:
-        forms = found.weights
+    if not order and (forms.has_gguf or forms.has_safetensors):
         unserved = why_unserved(
             wanted,
             installed_engines(),
@@ -150,6 +151,7 @@ def serving_of(
             has_safetensors=forms.has_safetensors,
             device=settings.inference.device,
             computing=computing,
+            has_gpu=computes_on_cuda(machine),
         )
         return Serving(order, able, need, computing, unserved=unserved)
     if need is None:

@@ -101,7 +101,10 @@ class TurnNotFound(StorageError):
 
 
 class ModelError(BotBridgeError):
-    """The model's files are not usable."""
+    """The model's files are not usable; a second sentence may say what mends that."""
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.args))
 
 
 class ModelNotFound(ModelError):

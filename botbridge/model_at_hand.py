@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 
 from botbridge.app import named_model
-from botbridge.engine_at_hand import Serving, has_adapters, holding_of, room_of, serving_of
+from botbridge.engine_at_hand import Serving, has_adapters, holding_of, serving_of
 from botbridge.errors import ModelDamaged, ModelLoadError, ModelNotFound
 from botbridge.inference.choice import faster_engine, installed_engines
 from botbridge.inference.engines.safetensors_files import WeightsDamaged, count_numbers
@@ -19,10 +20,12 @@ from botbridge.models.clearance import entry_of
 from botbridge.models.facts import CatalogueEntry
 from botbridge.models.files import ModelFiles
 from botbridge.models.fitting import MemoryNeed, StoredWeights
+from botbridge.models.gguf_header import read_gguf_header
 from botbridge.models.names import DirectorySource, GgufSource, NamedModel
+from botbridge.models.own import check_gguf_file
 from botbridge.models.store import ModelStore
 from botbridge.models.to_come import Arrival, arrival, arrival_alone
-from botbridge.sentences import Sentence
+from botbridge.sentences import Sentence, clauses
 from botbridge.setting_groups import DEFAULT_MODEL
 from botbridge.settings import Settings
 
@@ -50,7 +53,7 @@ def look_at_model(
         files,
         entry,
         holding=holding_of(settings, machine),
-        room=room_of(machine),
+        machine=machine,
         wanted=inference.engine,
     )
     faster = faster_engine(
@@ -105,22 +108,22 @@ def need_at_hand(
     wanted = settings.inference.engine if engine is None else engine
     serving = _serving_at_hand(settings, machine, wanted, quantization)
     if serving.unserved is not None and not serving.able:
-        raise ModelLoadError(f"{serving.unserved.reason}; {_remedy(serving.unserved)}")
+        raise ModelLoadError(clauses([serving.unserved.reason, _remedy(serving.unserved)]))
     return serving.need
 
 
-def _remedy(unserved: Unserved) -> str:
+def _remedy(unserved: Unserved) -> Sentence:
     """Say to whoever plans what lets an engine compute the model."""
-    any_device = "BOTBRIDGE_INFERENCE__DEVICE=auto" if unserved.wants_any_device else ""
-    match any_device, unserved.other:
-        case "", None:
-            return "`botbridge models match` names others"
-        case "", other:
-            return f"--engine {other} plans with one that does"
+    any_device, option = "BOTBRIDGE_INFERENCE__DEVICE=auto", f"--engine {unserved.other}"
+    match unserved.wants_any_device, unserved.other:
+        case False, None:
+            return Sentence("{command} names others", command="`botbridge models match`")
+        case False, _:
+            return Sentence("{option} plans with one that does", option=option)
         case _, None:
-            return f"{any_device} lets it use the CPU"
-        case _, other:
-            return f"{any_device} and --engine {other} plan with one that does"
+            return Sentence("{setting} lets it use the CPU", setting=any_device)
+        case _, _:
+            return Sentence("{setting} and {option} plan with one that does", setting=any_device, option=option)
 
 
 def _serving_at_hand(
@@ -134,7 +137,8 @@ def _serving_at_hand(
     except ModelDamaged:
         files = None
     except ModelNotFound:
-        if entry is None and not (isinstance(named.source, GgufSource) and named.source.path.is_file()):
+        is_own = isinstance(named.source, DirectorySource | GgufSource)
+        if not _can_be_pulled(named) or (entry is None and not is_own):
             raise
         files = None
     found = _arrival(named, entry) if files is None else _here(files)
@@ -144,7 +148,7 @@ def _serving_at_hand(
             raise KeyError(quantization)
         found = arrival_alone(entry, quantization)
         holding = replace(holding, dtype="float32") if quantization == "F32" else holding
-    return serving_of(settings, found, files, entry, holding=holding, room=room_of(machine), wanted=wanted)
+    return serving_of(settings, found, files, entry, holding=holding, machine=machine, wanted=wanted)
 
 
 def serving_engine(settings: Settings, machine: MachineFacts) -> str | None:
@@ -171,8 +175,24 @@ def _arrival(named: NamedModel, entry: CatalogueEntry | None) -> Arrival:
 
 
 def _can_be_pulled(named: NamedModel) -> bool:
-    """Tell whether there is anything to fetch: nothing lies at a path of the operator's own that is not there."""
-    return not isinstance(named.source, DirectorySource | GgufSource) or named.source.path.exists()
+    """Tell whether there is anything to fetch: a directory is used as it lies, and a file has to be one of a model."""
+    match named.source:
+        case DirectorySource():
+            return False
+        case GgufSource(path=path):
+            return _obstacle(path) is None
+        case _:
+            return True
+
+
+def _obstacle(path: Path) -> str | None:
+    """Say why a file of the operator's own cannot be prepared; None where it can."""
+    try:
+        check_gguf_file(path)
+        read_gguf_header(path)
+    except (ModelNotFound, ModelDamaged) as error:
+        return error.reason
+    return None
 
 
 def _is_worth_pulling(named: NamedModel, serving: Serving) -> bool:
@@ -206,12 +226,12 @@ def _files(
     try:
         files = store.find(named)
         if isinstance(named.source, DirectorySource):
-            detail = Sentence("in a directory of your own, fingerprint {fingerprint}", fingerprint=files.revision[:12])
-            return ModelState.HERE, detail, store.find_with_adapters(named)
+            return _own_files(store.find_with_adapters(named))
         told(f"hashing the files of {named.name}")
         files = replace(store.find(named, thorough=True), adapters=store.every_adapter())
     except ModelNotFound as error:
-        return ModelState.MISSING, error.reason, None
+        obstacle = _obstacle(named.source.path) if isinstance(named.source, GgufSource) else None
+        return ModelState.MISSING, obstacle or error.reason, None
     except ModelDamaged as error:
         return ModelState.DAMAGED, error.reason, None
     return (
@@ -219,6 +239,17 @@ def _files(
         Sentence("revision {revision}, every hash agrees", revision=files.revision[:12]),
         files,
     )
+
+
+def _own_files(files: ModelFiles) -> tuple[ModelState, str, ModelFiles | None]:
+    """Look at the files of an own directory, of which nobody has a hash: whether the weights are all there."""
+    try:
+        if files.has_safetensors:
+            count_numbers(files.directory)
+    except WeightsDamaged as error:
+        return ModelState.DAMAGED, error.reason, None
+    detail = Sentence("in a directory of your own, fingerprint {fingerprint}", fingerprint=files.revision[:12])
+    return ModelState.HERE, detail, files
 
 
 def _here(files: ModelFiles) -> Arrival:

@@ -9,6 +9,7 @@ import socket
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from botbridge.engine_at_hand import engines_for
 from botbridge.errors import ConfigError, PlatformUnavailable
 from botbridge.examining import ask, has_address
 from botbridge.machine.doctor_facts import Row, Status
-from botbridge.machine.probe import MachineFacts
+from botbridge.machine.probe import MachineFacts, TorchBuild
 from botbridge.model_at_hand import need_at_hand, serving_engine
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.hub import Hub
@@ -32,7 +33,7 @@ from botbridge.settings import load_settings
 from tests.fakes.discord import FakeDiscord
 from tests.fakes.hub import FakeHub
 from tests.fakes.machines import CONTAINER, FULL_DISK, LAPTOP, MAC, RELIC, SERVER, WINDOWS, FixedProbe
-from tests.fakes.model_sources import RecordedProgress, adapter_files, tiny_files
+from tests.fakes.model_sources import RecordedProgress, adapter_files, named_gguf, tiny_files
 from tests.fakes.schemas import complaints
 from tests.fakes.telegram.client import FakeTelegram
 from tests.journey.bridge import Bridge
@@ -94,10 +95,40 @@ async def test_a_model_that_nobody_fetches_unasked_is_named_with_its_command(tmp
 
 @pytest.mark.parametrize("name", ["no.gguf", "no"])
 async def test_a_path_at_which_nothing_lies_is_not_to_be_fetched(tmp_path: Path, name: str) -> None:
-    found = await doctor(tmp_path, INFERENCE__MODEL=str(tmp_path / name))
-    assert not found.is_ready
-    assert row("Model", found).how == "botbridge models match"
-    assert not any("pull" in row.how for row in found.rows)
+    for engine in ("auto", "llamacpp", "transformers"):
+        found = await doctor(tmp_path, INFERENCE__MODEL=str(tmp_path / name), INFERENCE__ENGINE=engine)
+        assert not found.is_ready
+        assert row("Model", found).how == "botbridge models match"
+        assert not any("models pull" in row.how for row in found.rows)
+        assert (row("Engines", found).status, row("Engines", found).upgrade) == (Status.UNKNOWN, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("own", None, "holds no model"),
+        ("d.gguf", None, "there is no file"),
+        ("text.gguf", b"no head" * 9, "is no GGUF file"),
+        ("cut.gguf", named_gguf("llama")[:40], "is cut short or damaged"),
+        ("m-00001-of-00002.gguf", named_gguf("llama"), "is one part of a split GGUF file"),
+    ],
+)
+async def test_what_no_pull_would_make_a_model_of_is_not_to_be_fetched(
+    tmp_path: Path, name: str, content: bytes | None, reason: str
+) -> None:
+    path = tmp_path / name
+    path.mkdir() if content is None else path.write_bytes(content)
+    found = await doctor(tmp_path, INFERENCE__MODEL=str(path))
+    assert (row("Model", found).status, row("Model", found).how) == (Status.UPGRADE, "botbridge models match")
+    assert reason in row("Model", found).found
+    assert not any("models pull" in f"{row.found} {row.how}" for row in found.rows)
+
+
+async def test_a_file_that_can_be_prepared_is_to_be_fetched(tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(named_gguf("llama"))
+    found = row("Model", await doctor(tmp_path, INFERENCE__MODEL=str(path)))
+    assert (found.found, found.how) == (f"{path} is not prepared yet", f"botbridge models pull {path}")
 
 
 async def test_an_engine_that_does_not_compute_the_architecture_is_not_taken(tmp_path: Path) -> None:
@@ -115,9 +146,23 @@ async def test_a_model_that_no_engine_computes_is_not_to_be_fetched(tmp_path: Pa
     for component in ("Engines", "Model"):
         assert row(component, found).status is Status.UPGRADE
         assert row(component, found).how == "botbridge models match"
+    assert not any("models pull" in f"{row.found} {row.how}" for row in found.rows)
 
 
-@pytest.mark.parametrize("config", [{"is_encoder_decoder": True}, {"architectures": ["JAISLMHeadModel"]}])
+async def test_without_a_gpu_one_setting_mends_a_device_that_is_not_here(tmp_path: Path) -> None:
+    found = await doctor(tmp_path, INFERENCE__ENGINE="llamacpp", INFERENCE__DEVICE="cuda")
+    cpu = "echo BOTBRIDGE_INFERENCE__DEVICE=auto >> .env"
+    assert row("torch", found).how == cpu
+    assert row("Engines", found).how.startswith(cpu)
+    assert "ENGINE" not in row("Engines", found).how
+    with_gpu = replace(SERVER, has_cuda_device=True, torch=TorchBuild("2.13.0", "13.0"))
+    found = await doctor(tmp_path, with_gpu, INFERENCE__ENGINE="llamacpp", INFERENCE__DEVICE="cuda")
+    assert row("Engines", found).how == "echo BOTBRIDGE_INFERENCE__ENGINE=auto >> .env"
+
+
+@pytest.mark.parametrize(
+    "config", [{"is_encoder_decoder": True}, {"model_type": "jais"}, {"model_type": "vit"}, {"model_type": None}]
+)
 async def test_what_files_say_of_their_architecture_counts(tmp_path: Path, config: dict[str, object]) -> None:
     own = tmp_path / "own"
     own.mkdir()
@@ -167,13 +212,18 @@ async def test_a_directory_of_ones_own_is_there_and_has_nothing_to_be_held_again
     assert row("Model", found).status is Status.OK
 
 
-async def test_damaged_weights_of_ones_own_have_no_size_and_stop_no_audit(pulled: Path) -> None:
-    """Nobody has a hash of them."""
+async def test_weights_of_ones_own_that_are_cut_short_are_found_without_a_hash(pulled: Path) -> None:
+    """And stop no audit."""
     (config,) = (pulled / "models").rglob("config.json")
     weights = config.with_name("model.safetensors")
     weights.write_bytes(weights.read_bytes()[:-1])
-    found = row("Memory (RAM)", await doctor(pulled, INFERENCE__MODEL=str(config.parent)))
+    diagnosis = await doctor(pulled, INFERENCE__MODEL=str(config.parent))
+    found = row("Memory (RAM)", diagnosis)
     assert (found.status, found.upgrade) == (Status.UNKNOWN, "the model's size is not known")
+    found = row("Model", diagnosis)
+    assert (found.status, found.upgrade) == (Status.UPGRADE, "its files whole, or another model")
+    assert "model.safetensors is damaged: it should have" in found.found
+    assert not diagnosis.is_ready
 
 
 async def test_a_processor_without_bfloat16_needs_twice_the_memory(pulled: Path) -> None:
@@ -187,7 +237,7 @@ async def test_an_adapter_for_the_model_decides_the_engine_and_one_for_another_d
 ) -> None:
     """As in the worker: transformers alone computes adapters. `plan` and `models match` take the same."""
     (config,) = (pulled / "models").rglob("config.json")
-    config.with_name("model.gguf").write_bytes(b"GGUF")
+    config.with_name("model.gguf").write_bytes(named_gguf("llama"))
     entry = load_catalogue().find("qwen3-0.6b").model_copy(update={"source": load_catalogue().resolve(MODEL).source})
     for base, is_taken in (("org/other", False), (MODEL, True)):
         name = f"org/adapter-for-{base.rpartition('/')[2]}"

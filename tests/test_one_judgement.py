@@ -15,10 +15,9 @@ from botbridge.inference.choice import installed_engines
 from botbridge.machine.doctor_facts import Examined, Status
 from botbridge.machine.doctor_machine import disk, memory
 from botbridge.machine.figures import write_report
-from botbridge.machine.plan import Measured, measured_speed
+from botbridge.machine.plan import measured_speed
 from botbridge.machine.plan_report import as_facts
 from botbridge.machine.probe import MachineFacts, TorchBuild
-from botbridge.machine.queueing import Speed
 from botbridge.model_at_hand import look_at_model
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.facts import CatalogueEntry
@@ -33,7 +32,6 @@ from tests.fakes.machines import CONTAINER, GB, LAPTOP, MAC, RELIC, SERVER
 from tests.machine.test_plan import FAST, REPORT, planned
 
 CATALOGUE = load_catalogue()
-NO_SPEED = Measured(Speed.guessed(5.0))
 MODELS = (
     "smollm2-135m-instruct",
     "qwen3-1.7b",
@@ -79,8 +77,7 @@ def said_by_doctor(settings: Settings, machine: MachineFacts) -> tuple[Verdict, 
 
 def said_by_plan(settings: Settings, machine: MachineFacts) -> tuple[Verdict, str, str]:
     """The same."""
-    speed = Speed.guessed(5.0)
-    taken = planned_memory(settings, machine, Measured(speed), engine=None, quantization=None)
+    taken = planned_memory(settings, machine, engine=None, quantization=None)
     assert taken.judgement is not None
     told = as_facts(replace(planned(), memory=taken))["memory"]
     assert told["least_bytes"] == taken.judgement.need.least_bytes
@@ -310,7 +307,7 @@ def test_all_three_take_the_same_engine_or_say_that_none_serves(
     found, engines = look_at_model(settings, SERVER, lambda _: None)
     asked = engine_of_match(settings, model)
     if found.need is not None:
-        planned_for = planned_memory(settings, SERVER, NO_SPEED, engine=None, quantization=None).judgement
+        planned_for = planned_memory(settings, SERVER, engine=None, quantization=None).judgement
         assert planned_for is not None
         assert planned_for.need.engine == found.need.engine == asked
         assert engine in {"auto", asked}
@@ -321,7 +318,7 @@ def test_all_three_take_the_same_engine_or_say_that_none_serves(
     row = memory(Examined(SERVER, found, engines))
     assert row.needed == "not known without an engine that computes the model"
     with pytest.raises(ModelLoadError, match=r"BOTBRIDGE_INFERENCE__DEVICE=auto|--engine \w+ plan|models match"):
-        planned_memory(settings, SERVER, NO_SPEED, engine=None, quantization=None)
+        planned_memory(settings, SERVER, engine=None, quantization=None)
 
 
 @pytest.mark.parametrize("engine", ["remote", "echo"])
@@ -329,7 +326,7 @@ def test_an_engine_without_a_model_here_takes_the_service_alone_on_every_page(tm
     settings = chosen(tmp_path, INFERENCE__ENGINE=engine, INFERENCE__REMOTE_URL="http://gpu1:8000/v1")
     found, engines = look_at_model(settings, SERVER, lambda _: None)
     assert memory(Examined(SERVER, found, engines)).needed == "128 MB: the service alone"
-    assert planned_memory(settings, SERVER, NO_SPEED, engine=None, quantization=None).is_elsewhere
+    assert planned_memory(settings, SERVER, engine=None, quantization=None).is_elsewhere
     wish = Wish(room=Room(10**12), engines_for=partial(engines_for, settings, CATALOGUE))
     answer = match(CATALOGUE.entries, wish)
     assert answer.matches == ()

@@ -26,7 +26,9 @@ from botbridge.cli.people import people_app
 from botbridge.cli.plan import plan
 from botbridge.cli.replay import replay
 from botbridge.cli.run import run
+from botbridge.cli.tongue import Spoken, Tongue
 from botbridge.errors import BotBridgeError, ConfigError
+from botbridge.sentences import Sentence, clauses, said
 
 EXIT_FAILED = 1
 EXIT_WRONG_USE = 2
@@ -42,13 +44,14 @@ def invoke(app: typer.Typer) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a letter gets a question mark for it
+    spoken = Spoken()
     try:
-        typer.main.get_command(app)(prog_name="botbridge")
+        typer.main.get_command(app)(prog_name="botbridge", obj=spoken)
     except ConfigError as error:
-        _tell(str(error))
+        _tell(_said(error, spoken.tongue))
         sys.exit(EXIT_WRONG_USE)
     except BotBridgeError as error:
-        _tell(str(error) or type(error).__name__)
+        _tell(_said(error, spoken.tongue) or type(error).__name__)
         sys.exit(EXIT_FAILED)
     except Exception:  # noqa: BLE001 - the outermost place: a bug is told, without secrets
         _tell(traceback.format_exc())
@@ -91,6 +94,16 @@ def _root(
     ] = False,
 ) -> None:
     del version
+
+
+def _said(error: BotBridgeError, tongue: Tongue) -> str:
+    """Say what went wrong, in another language where it was made of sentences."""
+    sentences = [each for each in error.args if isinstance(each, Sentence)]
+    if tongue is Tongue.EN or not sentences or len(sentences) < len(error.args):
+        return str(error)
+    from botbridge.cli.model_words import language_with_clauses
+
+    return said(clauses(sentences), language_with_clauses(tongue))
 
 
 def _tell(text: str) -> None:

@@ -47,6 +47,7 @@ def licence(
     """
     from botbridge.cli.licence_page import licence_page, unknown_page
     from botbridge.cli.model_words import language_of
+    from botbridge.cli.printing import note
     from botbridge.cli.tables import print_page
     from botbridge.errors import ModelNotLicensed
     from botbridge.models.acceptance import read_acceptance
@@ -54,6 +55,7 @@ def licence(
     from botbridge.models.clearance import entry_of, forbidden, unknown_licence
     from botbridge.models.licence import decide
     from botbridge.models.licences import Permission, load_licences
+    from botbridge.sentences import Sentence
     from botbridge.settings import load_settings
 
     settings = load_settings()
@@ -67,9 +69,11 @@ def licence(
     if entry is None:
         unknown = unknown_licence(named, settings.hub.endpoint)
         if accept:
-            raise ModelNotLicensed(f"{unknown}; there is nothing to accept here, and it is run without")
-        shown = unknown_page(named, settings.hub.endpoint, language_of(lang))
-        typer.echo(json.dumps(_nothing(named, wanted, unknown), indent=2) if as_json else shown)
+            raise ModelNotLicensed(unknown, Sentence("there is nothing to accept here, and it is run without"))
+        if as_json:
+            typer.echo(json.dumps(_nothing(named, wanted, unknown), indent=2))
+        else:
+            print_page((unknown_page(named, settings.hub.endpoint, language_of(lang)),), language_of(lang))
         return
     licences = load_licences()
     verdict = decide(
@@ -80,29 +84,30 @@ def licence(
         annual_revenue_usd=annual_revenue_usd,
     )
     is_allowed = verdict.permission is not Permission.NOT_ALLOWED
-    if accept and is_allowed:
-        _accept(settings.home, entry, verdict, by, lang)
+    done = [_accept(settings.home, entry, verdict, by, lang)] if accept and is_allowed else []
     accepted = read_acceptance(settings.home, entry.id)
     if as_json:
+        for line in done:
+            note(line)
         typer.echo(json.dumps(_facts(entry, verdict, licences, accepted), indent=2))
     else:
-        print_page(tuple(licence_page(entry, verdict, licences, accepted, lang)), language_of(lang))
+        print_page((*done, *licence_page(entry, verdict, licences, accepted, lang)), language_of(lang))
     if accept and not is_allowed:
-        raise ModelNotLicensed(f"not accepted: {forbidden(entry, verdict)}")
+        raise ModelNotLicensed(Sentence("not accepted: {reason}", reason=forbidden(entry, verdict)))
 
 
-def _accept(home: Path, entry: CatalogueEntry, verdict: Verdict, by: str | None, lang: Tongue) -> None:
+def _accept(home: Path, entry: CatalogueEntry, verdict: Verdict, by: str | None, lang: Tongue) -> str:
+    """Keep that a licence was accepted, and return what says so."""
     from datetime import UTC, datetime
 
     from botbridge.cli.licence_page import accepted_line
     from botbridge.cli.model_words import language_of
-    from botbridge.cli.printing import note
     from botbridge.models.acceptance import Acceptance, write_acceptance
 
     found = verdict.licence
     accepted = Acceptance(entry.id, found.id, found.version, verdict.use, datetime.now(UTC), by)
     path = write_acceptance(home, accepted)
-    note(accepted_line(entry, verdict, str(path), language_of(lang)))
+    return accepted_line(entry, verdict, str(path), language_of(lang))
 
 
 def _facts(entry: CatalogueEntry, verdict: Verdict, licences: Licences, accepted: Acceptance | None) -> dict[str, Any]:

@@ -62,6 +62,8 @@ def plan(
     lang: Lang = Tongue.EN,
 ) -> None:
     """Tell what a load means: waits, people served, memory, electricity, and what it would cost elsewhere."""
+    from dataclasses import replace
+
     from botbridge.cli.model_words import language_of
     from botbridge.cli.printing import note, prepare
     from botbridge.engine_at_hand import NO_CUDA, computes_on_cuda
@@ -83,11 +85,13 @@ def plan(
     machine = LocalProbe().look(settings.home)
     if settings.inference.device == CUDA and not computes_on_cuda(machine):
         note(said(NO_CUDA, language_of(lang)))
+    # First the memory: a model that nothing computes, or that is not there, need not be measured.
+    memory = planned_memory(settings, machine, engine=engine, quantization=quantization)
     measured = measure_of(settings, machine, engine=engine, tokens_per_s=tokens_per_s)
+    memory = replace(memory, resident_bytes=measured.resident_bytes)
     load = Load(users, messages_per_day, peak_share, history_tokens)
     talk = Talk(prompt_tokens, reply_tokens, reply_variation)
     service = Service(measured.speed, talk, settings.inference.slots)
-    memory = planned_memory(settings, machine, measured, engine=engine, quantization=quantization)
     made = make_plan(
         settings.inference.model, measured, load, service, memory=memory, prices=prices, terms=terms, wait_s=wait_s
     )
@@ -120,6 +124,7 @@ def measure_of(
     from botbridge.machine.plan import NO_MODEL_HERE, Measured, measured_speed
     from botbridge.machine.queueing import Speed
     from botbridge.model_at_hand import serving_engine
+    from botbridge.sentences import Sentence
 
     if tokens_per_s is not None:
         return Measured(Speed.guessed(tokens_per_s))
@@ -128,8 +133,13 @@ def measure_of(
     wanted = engine or inference.engine
     if wanted in NO_MODEL_HERE:
         raise NotMeasured(
-            f"with the engine {wanted} nothing is computed here: say --tokens-per-s N to plan with its speed, "
-            "or --engine auto to plan with this machine's"
+            Sentence(
+                "with the engine {engine} nothing is computed here: say {option} to plan with its speed, "
+                "or {other} to plan with this machine's",
+                engine=wanted,
+                option="--tokens-per-s N",
+                other="--engine auto",
+            )
         )
     if wanted == AUTO and report is not None:
         wanted = serving_engine(settings, machine) or AUTO
@@ -139,18 +149,16 @@ def measure_of(
 def planned_memory(
     settings: Settings,
     machine: MachineFacts,
-    measured: Measured,
     *,
     engine: str | None,
     quantization: str | None,
 ) -> PlannedMemory:
-    """Judge the memory of a plan.
+    """Judge the memory of a plan; what the worker was measured to take is not looked at.
 
     Args:
         settings: The operator's decisions.
         machine: What the machine is.
-        measured: Its engine is the one that is judged.
-        engine: Else this one; None for that of the settings.
+        engine: The one that is judged; None for that of the settings.
         quantization: None for the form that is here, or would come.
 
     Raises:
@@ -162,7 +170,7 @@ def planned_memory(
     from botbridge.model_at_hand import need_at_hand
     from botbridge.models.fitting import Judgement
 
-    wanted = measured.engine or engine or settings.inference.engine
+    wanted = engine or settings.inference.engine
     has_bytes = machine.memory.holdable_bytes
     if wanted in NO_MODEL_HERE:
         return PlannedMemory(has_bytes=has_bytes, is_elsewhere=True)
@@ -171,7 +179,7 @@ def planned_memory(
     except KeyError as error:
         raise typer.BadParameter(f"no size is known of {quantization}{_known(settings)}") from error
     judgement = None if need is None else Judgement(need, has_bytes)
-    return PlannedMemory(judgement, measured.resident_bytes, has_bytes)
+    return PlannedMemory(judgement, has_bytes=has_bytes)
 
 
 def _known(settings: Settings) -> str:

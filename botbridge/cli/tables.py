@@ -93,16 +93,18 @@ def _piped(part: Table | str, language: Language) -> str:
 
 
 def drawn(part: Table | str, language: Language, width: int) -> str:
-    """Return a table with rules between its columns, or a text, wrapped to a width."""
+    """Return a table with rules between its columns, or a text, wrapped to a width; further lines keep its indent."""
     from rich import box
     from rich.console import Console
+    from rich.padding import Padding
     from rich.table import Table as RichTable
 
     written = io.StringIO()
     console = Console(file=written, width=width, color_system=None, force_terminal=False, markup=False, emoji=False)
     if isinstance(part, str):
         for paragraph in part.split("\n"):
-            console.print(paragraph, highlight=False, soft_wrap=False)
+            begun = paragraph.lstrip(" ")
+            console.print(Padding(begun, (0, 0, 0, len(paragraph) - len(begun))), highlight=False, soft_wrap=False)
         lines = (line.rstrip() for line in written.getvalue().strip("\n").split("\n"))
         return "\n".join(balanced(lines) if language.is_right_to_left else lines)
     form = box.HORIZONTALS if part.ruled else box.SIMPLE_HEAD

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
@@ -15,4 +16,16 @@ class Tongue(StrEnum):
     AR = "ar"
 
 
-Lang = Annotated[Tongue, typer.Option("--lang", help="Language of labels and explanations.")]
+@dataclass
+class Spoken:
+    """The language of a command that was called; what goes wrong in it is told in this one, too."""
+
+    tongue: Tongue = Tongue.EN
+
+
+def _remember(context: typer.Context, tongue: Tongue) -> Tongue:
+    context.ensure_object(Spoken).tongue = tongue
+    return tongue
+
+
+Lang = Annotated[Tongue, typer.Option("--lang", help="Language of labels and explanations.", callback=_remember)]

@@ -14,15 +14,15 @@ class Unserved:
     """Why nothing computes a model, and what lets something compute it; another model where nothing of all this does.
 
     Attributes:
-        missing: An engine that would, and is not installed.
-        other: An engine that would, if it was the one that is asked for.
+        other: The engine that would, if it was the one that is asked for; None where the one that is would do.
         wants_any_device: DEVICE=auto is needed.
+        missing: The engine that would then compute it, and is not installed; None where it is.
     """
 
     reason: Sentence
-    missing: str | None = None
     other: str | None = None
     wants_any_device: bool = False
+    missing: str | None = None
 
     @property
     def needs_another_model(self) -> bool:
@@ -38,12 +38,16 @@ def why_unserved(
     has_safetensors: bool,
     device: str,
     computing: Collection[str],
+    has_gpu: bool = True,
 ) -> Unserved | None:
     """Return why no engine computes a model; None where one does. Arguments as of `engine_order` and `faster_engine`.
 
+    Where there is no GPU, no engine is named for its sake.
+
     >>> forms = {"has_gguf": False, "has_safetensors": True, "device": "auto"}
-    >>> why_unserved("llamacpp", {"llamacpp"}, **forms, computing={"llamacpp", "transformers"}).other
-    'transformers'
+    >>> why = why_unserved("llamacpp", {"llamacpp"}, **forms, computing={"llamacpp", "transformers"})
+    >>> why.other, why.missing
+    ('transformers', 'transformers')
     >>> why_unserved("auto", {"openvino"}, **forms, computing=set()).reason
     'no engine computes this model in this form'
     """
@@ -59,11 +63,20 @@ def why_unserved(
         missing = Sentence("the engine {engine} is not installed", engine=served[0])
         return Unserved(missing if wanted != AUTO else Sentence("no engine that computes it"), missing=served[0])
     reason = _hindrance(wanted, device, computing, is_the_device=bool(able(wanted, AUTO)))
-    for engine, on in ((AUTO, device), (wanted, AUTO), (AUTO, AUTO)):
-        if served := able(engine, on):
-            other = served[0] if engine != wanted else None
-            return Unserved(reason, other=other, wants_any_device=on != device)
-    return Unserved(reason)
+    changes = [
+        (engine, on, by)
+        for engine, on in (*([(AUTO, device)] if has_gpu or device != CUDA else []), (wanted, AUTO), (AUTO, AUTO))
+        for by in able(engine, on)
+    ]
+    if not changes:
+        return Unserved(reason)
+    engine, on, by = next((change for change in changes if change[2] in installed), changes[0])
+    return Unserved(
+        reason,
+        other=by if engine != wanted else None,
+        wants_any_device=on != device,
+        missing=None if by in installed else by,
+    )
 
 
 def _hindrance(wanted: str, device: str, computing: Collection[str], *, is_the_device: bool) -> Sentence:

@@ -32,7 +32,7 @@ def memory(examined: Examined) -> Row:
         return Row(MEMORY, found, Sentence("not known without a model"), Status.UNKNOWN)
     if model.state in ELSEWHERE:
         return _memory_of_the_service(machine, found)
-    if model.need is None and examined.engines is not None and examined.engines.taken is None:
+    if model.need is None and examined.engines is not None and examined.engines.unserved is not None:
         return Row(MEMORY, found, Sentence("not known without an engine that computes the model"), Status.UNKNOWN)
     if model.need is None:
         needed, upgrade = Sentence("known when the model is here"), Sentence("the model's size is not known")

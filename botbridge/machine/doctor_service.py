@@ -34,22 +34,32 @@ def model(examined: Examined) -> Row:
     chosen = examined.model
     if chosen is None:
         return Row(MODEL, Sentence("not looked at"), Sentence("a model"), Status.UNKNOWN)
-    found = Sentence("{model}: {detail}", model=chosen.name, detail=chosen.detail)
-    needed = Sentence("here, every file as it was pulled")
+    # That a model is missing is said with its name or path.
+    is_missing = chosen.state is ModelState.MISSING
+    found = chosen.detail if is_missing else Sentence("{model}: {detail}", model=chosen.name, detail=chosen.detail)
+    needed, other = Sentence("here, every file as it was pulled"), Sentence("another model")
     match chosen.state:
         case ModelState.MISSING if chosen.comes_unasked:
             how = Sentence("{command}, or {other}", command="botbridge run", other=chosen.pull_command)
             return Row(MODEL, found, needed, Status.OPTIONAL, Sentence("it is fetched at the first start"), how)
         case ModelState.MISSING if not chosen.pull_command:
-            return Row(MODEL, found, needed, Status.UPGRADE, Sentence("another model"), OTHER_MODELS)
+            return Row(MODEL, found, needed, Status.UPGRADE, other, OTHER_MODELS)
         case ModelState.MISSING:
             return Row(MODEL, found, needed, Status.UPGRADE, Sentence("fetch it"), chosen.pull_command)
+        case ModelState.DAMAGED if not chosen.pull_command:
+            upgrade = other if _needs_another(examined) else Sentence("its files whole, or another model")
+            return Row(MODEL, found, needed, Status.UPGRADE, upgrade, OTHER_MODELS)
         case ModelState.DAMAGED:
             return Row(MODEL, found, needed, Status.UPGRADE, Sentence("fetch it again"), chosen.pull_command)
         case ModelState.HERE:
             return Row(MODEL, found, needed)
         case ModelState.REMOTE | ModelState.NONE:
             return Row(MODEL, found, Sentence("nothing on this machine"))
+
+
+def _needs_another(examined: Examined) -> bool:
+    engines = examined.engines
+    return engines is not None and engines.unserved is not None and engines.unserved.needs_another_model
 
 
 def licence(examined: Examined) -> Row:

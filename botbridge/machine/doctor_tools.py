@@ -106,6 +106,8 @@ def engine(examined: Examined) -> Row:
         return Row(ENGINES, found, "remote", Status.UPGRADE, upgrade, FETCHES_REMOTE)
     forms = _forms(model)
     needed = Sentence("one that computes {forms}", forms=forms)
+    if engines.taken is None and engines.unserved is None:
+        return Row(ENGINES, found, Sentence("known when the model is here"), Status.UNKNOWN)
     if engines.unserved is not None:
         return Row(ENGINES, found, needed, Status.UPGRADE, engines.unserved.reason, _remedy(engines.unserved))
     if engines.wanted == "auto" and engines.faster is not None:
@@ -130,13 +132,12 @@ def _forms(model: ChosenModel) -> str:
 
 def _remedy(unserved: Unserved) -> str:
     """Return what lets an engine compute the model."""
-    if unserved.missing is not None:
-        return ADDED_BY.get(unserved.missing, "make setup")
-    changes = [
+    steps = [
         *([OF_ANY_ENGINE] if unserved.other is not None else []),
         *([ON_ANY_DEVICE] if unserved.wants_any_device else []),
+        *([ADDED_BY.get(unserved.missing, "make setup")] if unserved.missing is not None else []),
     ]
-    return " && ".join(changes) or OTHER_MODELS
+    return " && ".join(steps) or OTHER_MODELS
 
 
 def _found(tools: Mapping[str, Tool | None]) -> str:

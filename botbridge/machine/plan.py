@@ -17,6 +17,7 @@ from botbridge.machine.queueing import Service, Speed, Waits, most_messages_s
 from botbridge.models.facts import CatalogueEntry
 from botbridge.models.fitting import Judgement
 from botbridge.models.footprint import BITS_PER_WEIGHT
+from botbridge.sentences import Sentence, either
 
 SECONDS_AN_HOUR: Final = 3600.0
 
@@ -172,13 +173,23 @@ def measured_speed(report: Report | None, engine: str, model: str, slots: int) -
         able = {figures.engine: figures for figures in report.engines if figures.engine in report.fastest_first}
     if report is None or not able:
         raise NotMeasured(
-            f"{model} was not measured on this machine: run `botbridge bench`, or say --tokens-per-s N to plan without"
+            Sentence(
+                "{model} was not measured on this machine: run {command}, or say {option} to plan without",
+                model=model,
+                command="`botbridge bench`",
+                option="--tokens-per-s N",
+            )
         )
     name = report.order_for(slots)[0] if engine in NOT_MEASURED_BY_BENCH else engine
     if name not in able:
         raise NotMeasured(
-            f"the engine {name} was not measured with {model}: run `botbridge bench`, "
-            f"or take one that was: --engine {' or '.join(able)}"
+            Sentence(
+                "the engine {engine} was not measured with {model}: run {command}, or take one that was: {options}",
+                engine=name,
+                model=model,
+                command="`botbridge bench`",
+                options=either(f"--engine {each}" for each in able),
+            )
         )
     found = able[name]
     return Measured(Speed(found.decode_tokens_s, found.prefill_tokens_s), name, found.resident_bytes or None)

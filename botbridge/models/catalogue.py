@@ -14,6 +14,7 @@ from botbridge.errors import CatalogueInvalid, ModelNotFound
 from botbridge.models.catalogue_file import CatalogueFile, mending, own_catalogue_path, read_own_catalogue
 from botbridge.models.facts import CatalogueEntry, Source
 from botbridge.models.names import HubSource, NamedModel, parse_name
+from botbridge.sentences import Sentence
 
 CATALOGUE_FILE: Final = Path(__file__).with_name("catalogue.toml")
 
@@ -69,8 +70,13 @@ class Catalogue(BaseModel):
             if repo in {entry.hub_id, *(file.hub_id for file in entry.files)}:
                 return entry
         raise ModelNotFound(
-            f"the catalogue has no {name!r}{self._offer(name)}; `botbridge models list` shows what it has, and "
-            "`botbridge models add FILE` adds to it"
+            Sentence("the catalogue has no {name}", name=repr(name)),
+            *self._offer(name),
+            Sentence(
+                "{command} shows what it has, and {other} adds to it",
+                command="`botbridge models list`",
+                other="`botbridge models add FILE`",
+            ),
         )
 
     def near(self, name: str) -> tuple[str, ...]:
@@ -102,11 +108,11 @@ class Catalogue(BaseModel):
         try:
             return parse_name(name)
         except ModelNotFound as error:
-            raise ModelNotFound(f"{error}{self._offer(name)}") from error
+            raise ModelNotFound(*error.args, *self._offer(name)) from error
 
-    def _offer(self, name: str) -> str:
+    def _offer(self, name: str) -> tuple[Sentence, ...]:
         near = self.near(name)
-        return f" (near it: {', '.join(near)})" if near else ""
+        return (Sentence("near it: {names}", names=", ".join(near)),) if near else ()
 
 
 def load_catalogue(path: Path = CATALOGUE_FILE, *, home: Path | None = None) -> Catalogue:

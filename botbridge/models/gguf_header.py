@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Final
 
 from botbridge.errors import ModelDamaged
+from botbridge.sentences import Sentence
 
 MAGIC: Final = b"GGUF"
 VERSIONS: Final = (2, 3)
@@ -108,10 +109,10 @@ def read_gguf_header(path: Path) -> GgufHeader:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return _Reader(path, content).header()
     except (struct.error, OverflowError, UnicodeDecodeError) as error:
-        raise ModelDamaged(f"{path} is cut short or damaged: its header cannot be read") from error
+        raise ModelDamaged(Sentence("{path} is cut short or damaged: its header cannot be read", path=path)) from error
     except (OSError, ValueError) as error:
         # mmap refuses an empty file with ValueError.
-        raise ModelDamaged(f"{path} cannot be read: {error}") from error
+        raise ModelDamaged(Sentence("{path} cannot be read: {error}", path=path, error=str(error))) from error
 
 
 def type_name(number: int) -> str:
@@ -134,11 +135,15 @@ class _Reader:
 
     def header(self) -> GgufHeader:
         if self._content[: len(MAGIC)] != MAGIC:
-            raise ModelDamaged(f"{self._path} is no GGUF file")
+            raise ModelDamaged(Sentence("{path} is no GGUF file", path=self._path))
         self._place = len(MAGIC)
         version = self._number("<I")
         if version not in VERSIONS:
-            raise ModelDamaged(f"{self._path} is GGUF of version {version}; versions 2 and 3 are read")
+            raise ModelDamaged(
+                Sentence(
+                    "{path} is GGUF of version {version}; versions 2 and 3 are read", path=self._path, version=version
+                )
+            )
         tensors, facts_count = self._number("<Q"), self._number("<Q")
         facts = dict(self._facts(facts_count))
         types: dict[str, int] = {}
@@ -146,8 +151,13 @@ class _Reader:
         for number, offset_bytes, elements in self._tensors(tensors):
             if number not in TENSOR_TYPES:
                 raise ModelDamaged(
-                    f"{self._path} holds weights of the type {type_name(number)}, which no engine reads; "
-                    "take the model in another quantization, such as Q4_0, Q4_K_M or Q8_0"
+                    Sentence(
+                        "{path} holds weights of the type {type}, which no engine reads; take the model in another "
+                        "quantization, such as {examples}",
+                        path=self._path,
+                        type=type_name(number),
+                        examples="Q4_0, Q4_K_M, Q8_0",
+                    )
                 )
             name, block, block_bytes = TENSOR_TYPES[number]
             types[name] = types.get(name, 0) + 1
@@ -156,7 +166,12 @@ class _Reader:
         start_bytes = -(-self._place // alignment) * alignment if isinstance(alignment, int) and alignment > 0 else 0
         if len(self._content) < start_bytes + end_bytes:
             raise ModelDamaged(
-                f"{self._path} is cut short: it holds {len(self._content)} bytes, not {start_bytes + end_bytes}"
+                Sentence(
+                    "{path} is cut short: it holds {size} bytes, not {needed}",
+                    path=self._path,
+                    size=len(self._content),
+                    needed=start_bytes + end_bytes,
+                )
             )
         return GgufHeader(facts, types)
 

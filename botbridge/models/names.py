@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from botbridge.errors import ModelNotFound
+from botbridge.sentences import Sentence
 
 DEFAULT_REVISION = "main"
 """The branch that the hub serves when none is named. Source: huggingface_hub constants.DEFAULT_REVISION."""
@@ -131,8 +132,15 @@ def parse_name(name: str) -> NamedModel:
     match = _HUB_ID.fullmatch(name)
     if match is None or len(repo := match["repo"]) > _REPO_LIMIT_CHARS or "--" in repo or ".." in name:
         raise ModelNotFound(
-            f"no model is called {name!r}: give an id of `botbridge models list`, ORG/NAME or ORG/NAME@REVISION of "
-            "the hub, ORG/NAME:QUANTIZATION for one of its GGUF files, or the path of a directory or a GGUF file"
+            Sentence(
+                "no model is called {name}: give an id of {command}, {id} or {at} of the hub, {within} for one of "
+                "its GGUF files, or the path of a directory or a GGUF file",
+                name=repr(name),
+                command="`botbridge models list`",
+                id="ORG/NAME",
+                at="ORG/NAME@REVISION",
+                within="ORG/NAME:QUANTIZATION",
+            )
         )
     revision = match["revision"] or DEFAULT_REVISION
     if match["quantization"] is None:

@@ -109,5 +109,5 @@ class _Pull:
         except ModelNotFound:
             return None
         except ModelDamaged as error:
-            self.progress.say(f"{error.__cause__ or error}: fetching it again")
+            self.progress.say(f"{error.reason}: fetching it again")
             return None

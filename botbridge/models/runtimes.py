@@ -1,9 +1,11 @@
-"""What computes a model's architecture. Pure."""
+"""What computes a model's architecture, by what the catalogue or the model's own files say."""
 
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -58,6 +60,8 @@ OPENVINO: Final = frozenset(
 )
 """Those whose GGUF OpenVINO computes; a Mistral's says llama. Source: inference/engines/openvino_reading.py."""
 
+RUNTIMES_FILE: Final = Path(__file__).with_name("runtimes.toml")
+
 OPENVINO_GGUF: Final = frozenset({"gemma3", "llama", "qwen2", "qwen3"})
 """How their GGUFs name these; what else OpenVINO's reader may know was not compared. Source: as above."""
 
@@ -80,29 +84,50 @@ def runtimes_of(entry: CatalogueEntry) -> tuple[Runtime, ...]:
     return tuple(runtime for runtime in FASTEST_FIRST if able[runtime])
 
 
+@dataclass(frozen=True, slots=True)
+class KnownArchitectures:
+    """What engines know, by the names in a model's own files.
+
+    Attributes:
+        model_types: Of config.json; transformers computes these.
+        gguf: Of the heads of GGUF files; llama.cpp computes these.
+    """
+
+    model_types: frozenset[str]
+    gguf: frozenset[str]
+
+
+def load_known_architectures() -> KnownArchitectures:
+    """Read what `runtimes.toml` lists."""
+    listed = tomllib.loads(RUNTIMES_FILE.read_text(encoding="utf-8"))
+    return KnownArchitectures(
+        frozenset(listed["transformers"]["model_types"]), frozenset(listed["llamacpp"]["architectures"])
+    )
+
+
 def engines_computing(entry: CatalogueEntry | None, files: ModelFiles | None = None) -> frozenset[str]:
     """Return the engines that compute a model, by what the catalogue and the model's own files say of it.
 
-    What neither says of an architecture speaks against none: whoever loads it will see.
-
     Args:
-        entry: The catalogue's; None where it has none.
-        files: None where they are not here.
+        entry: The catalogue's; None where it has none, which speaks against no engine.
+        files: None where they are not here, which speaks against none either.
     """
     named = EVERY_ENGINE if entry is None else [runtime.engine for runtime in runtimes_of(entry)]
     return frozenset(named) - (frozenset() if files is None else _excluded_by(files))
 
 
 def _excluded_by(files: ModelFiles) -> frozenset[str]:
-    config = _config(files.directory)
+    """Return the engines that do not know the form which they would read, or any conversation with such a model."""
+    config, known = _config(files.directory), load_known_architectures()
     if config.get("is_encoder_decoder") is True:
         return frozenset(EVERY_ENGINE)
-    names = config.get("architectures")
     excluded = set()
-    if isinstance(names, list) and OWN_CODE.intersection(map(str, names)):
+    if files.has_safetensors and str(config.get("model_type")) not in known.model_types:
         excluded.add(Runtime.TRANSFORMERS.engine)
-    if files.gguf is not None and _gguf_architecture(files.gguf) not in OPENVINO_GGUF:
-        excluded.add(Runtime.OPENVINO.engine)
+    if files.gguf is not None:
+        architecture = _gguf_architecture(files.gguf)
+        by_engine = {Runtime.LLAMA_CPP: known.gguf, Runtime.OPENVINO: OPENVINO_GGUF}
+        excluded |= {runtime.engine for runtime, names in by_engine.items() if architecture not in names}
     return frozenset(excluded)
 
 

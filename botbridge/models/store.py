@@ -102,15 +102,12 @@ class ModelStore:
         revision = self._revision(named)
         directory = None if revision is None else self._folder(named.model) / revision
         if revision is None or directory is None or not directory.is_dir():
-            raise ModelNotFound(_absent(named))
+            raise ModelNotFound(*_absent(named))
         try:
             manifest = read_manifest(directory)
             check_files(directory, manifest, thorough=thorough)
         except ModelDamaged as error:
-            again = Sentence(
-                "{reason}; fetch it again with: {command}", reason=error.reason, command=named.pull_command
-            )
-            raise ModelDamaged(again) from error
+            raise ModelDamaged(error.reason, _again(named)) from error
         return _files(manifest, named, directory)
 
     def adapters(self, base: ModelFiles) -> list[AdapterFiles]:
@@ -271,9 +268,8 @@ class ModelStore:
         except FileNotFoundError:
             return None
         except UnicodeDecodeError as error:
-            raise ModelDamaged(
-                f"the note of {named.name}'s revision cannot be read; fetch it again with: {named.pull_command}"
-            ) from error
+            reason = Sentence("the note of {model}'s revision cannot be read", model=named.name)
+            raise ModelDamaged(reason, _again(named)) from error
 
     def _reference(self, model: str, source: HubSource) -> Path:
         return self._folder(model) / "refs" / quote(source.revision, safe="")
@@ -299,14 +295,20 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ModelDamaged(f"{error.filename or path} cannot be read: {error.strerror or error}") from error
+        unread, why = error.filename or path, error.strerror or str(error)
+        raise ModelDamaged(Sentence("{path} cannot be read: {error}", path=unread, error=why)) from error
 
 
-def _absent(named: NamedModel) -> Sentence:
-    name, command = named.name, named.pull_command
+def _absent(named: NamedModel) -> tuple[Sentence, Sentence]:
+    """Say that a model is not here, and what fetches it."""
+    remedy = Sentence("fetch it with: {command}", command=named.pull_command)
     if isinstance(named.source, GgufSource):
-        return Sentence("{model} is not prepared yet; fetch it with: {command}", model=name, command=command)
-    return Sentence("{model} is not on this machine; fetch it with: {command}", model=name, command=command)
+        return Sentence("{model} is not prepared yet", model=named.name), remedy
+    return Sentence("{model} is not on this machine", model=named.name), remedy
+
+
+def _again(named: NamedModel) -> Sentence:
+    return Sentence("fetch it again with: {command}", command=named.pull_command)
 
 
 def _own(directory: Path) -> ModelFiles | AdapterFiles:

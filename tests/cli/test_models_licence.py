@@ -74,7 +74,7 @@ def test_accepting_is_kept_and_told(home: Path) -> None:
     assert (before["needs_acceptance"], before["accepted"], before["acceptance"]) == (True, False, None)
     result = licence(GEMMA, "--use", "saas", "--accept", "--by", "Sara")
     assert result.exit_code == 0
-    assert result.stderr.startswith("accepted: Gemma Terms of Use (2026-04-01) with ")
+    assert result.stdout.startswith("accepted: Gemma Terms of Use (2026-04-01) with ")
     assert "accepted by Sara on " in result.stdout
     after = facts(GEMMA, "--use", "saas")
     assert (after["accepted"], after["acceptance"]["use"], after["acceptance"]["accepted_by"]) == (True, "saas", "Sara")
@@ -173,9 +173,15 @@ def test_in_arabic_the_verdict_the_clause_and_the_command_are_said() -> None:
     assert waits == "لم تُقبل بعد: \u2068botbridge models licence llama-3.2-1b-instruct --use saas --accept\u2069"
 
 
+def test_beside_json_it_is_told_elsewhere() -> None:
+    result = licence(GEMMA, "--use", "saas", "--accept", "--json")
+    assert result.stderr.startswith("accepted: ")
+    assert json.loads(result.stdout)["accepted"] is True
+
+
 def test_in_arabic_what_is_accepted_is_kept_as_ever(home: Path) -> None:
     result = licence(GEMMA, "--use", "saas", "--accept", "--by", "Sara", "--lang", "ar")
-    assert result.stderr.startswith("قُبلت: ")
+    assert result.stdout.startswith("قُبلت: ")
     assert "قبلها \u2068Sara\u2069 في " in result.stdout
     kept = read_acceptance(home, "gemma-3-1b-it")
     assert kept is not None

@@ -15,12 +15,13 @@ import jsonschema
 import pytest
 from typer.testing import CliRunner, Result
 
-from botbridge.cli import build_app
+from botbridge.cli import build_app, main
 from botbridge.engine_at_hand import NO_CUDA, computes_on_cuda
 from botbridge.errors import ConfigError, ModelLoadError, ModelNotFound, NotMeasured
 from botbridge.machine.figures import write_report
 from botbridge.machine.plan import PEAK_SHARE, WAIT_S
 from botbridge.machine.probe import LocalProbe
+from tests.cli.test_arabic_pages import english_left
 from tests.machine.test_figures import REPORT
 
 ROOT = Path(__file__).parents[2]
@@ -187,9 +188,47 @@ def test_a_drawing_lands_in_a_file_and_json_stays_json(measured_home: Path) -> N
 def test_an_engine_that_does_not_compute_the_model_or_its_form_plans_nothing(
     home: Path, arguments: list[str], told: str
 ) -> None:
-    done = run("plan", "--tokens-per-s", "5", *arguments)
-    assert isinstance(done.exception, ModelLoadError)
-    assert told in str(done.exception)
+    """Whether a speed is named or would have to be measured."""
+    for speed in (["--tokens-per-s", "5"], []):
+        done = run("plan", *speed, *arguments)
+        assert isinstance(done.exception, ModelLoadError)
+        assert told in str(done.exception)
+
+
+@pytest.mark.parametrize("name", ["no.gguf", "no", "empty", "folder.gguf"])
+def test_a_path_without_a_model_is_not_said_to_be_unmeasured(home: Path, name: str) -> None:
+    (home / "empty").mkdir()
+    (home / "folder.gguf").mkdir()
+    done = run("plan", "--model", str(home / name))
+    assert isinstance(done.exception, ModelNotFound)
+    assert str(home / name) in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["plan"],
+        ["plan", "--model", "m2m100-1.2b"],
+        ["plan", "--model", "org/absent"],
+        ["plan", "--model", "."],
+        ["plan", "--engine", "openvino", "--model", "qwen3-1.7b"],
+        ["plan", "--engine", "remote"],
+        ["doctor", "--model", "Llama 3"],
+        ["models", "show", "lama-3.2", "--lang", "ar"],
+        ["models", "licence", "opt-6.7b", "--use", "saas", "--accept"],
+        ["models", "licence", "org/absent", "--use", "saas", "--accept"],
+    ],
+)
+def test_a_refusal_is_told_in_the_language_of_the_command(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["botbridge", *arguments, "--lang", "ar"])
+    with pytest.raises(SystemExit):
+        main()
+    *_, told = capsys.readouterr().err.splitlines()
+    assert told.startswith("botbridge: ")
+    assert re.search("[\u0600-\u06ff]{3}", told)
+    assert english_left(told) == []
 
 
 def test_a_gpu_that_is_asked_for_and_not_here_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,6 +114,13 @@ def test_a_wrapped_arabic_cell_is_set_from_the_right_on_each_of_its_lines() -> N
     assert all("\u2067" in line for line in lines[1:])
 
 
+@pytest.mark.parametrize("indent", [0, 2])
+def test_a_wrapped_line_keeps_its_indent(indent: int) -> None:
+    lines = drawn(" " * indent + "one two three four five", EN, 12).split("\n")
+    assert len(lines) > 2
+    assert {len(line) - len(line.lstrip(" ")) for line in lines} == {indent}
+
+
 def test_what_bench_found_is_cut_nowhere_however_narrow_the_terminal() -> None:
     """One engine a column where a row of them has no room."""
     names = ("llamacpp", "openvino", "transformers")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,13 @@ def adapter_files(base: str = "org/tiny", revision: str | None = None, kind: str
         "tokenizer.json": b'{"version": "1.0"}',
         "README.md": b"# Pirate",
     }
+
+
+def named_gguf(architecture: str) -> bytes:
+    """A GGUF without weights that names its architecture."""
+    key, value = b"general.architecture", architecture.encode()
+    named = struct.pack("<Q", len(key)) + key + struct.pack("<IQ", 8, len(value)) + value
+    return b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + named + bytes(64)
 
 
 def contents(directory: Path) -> dict[str, str]:

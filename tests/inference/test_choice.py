@@ -228,10 +228,9 @@ def test_what_is_said_to_let_an_engine_compute_a_model_does(
     if why is None:
         return
     changed = "auto" if why.other else wanted, "auto" if why.wants_any_device else device
-    if why.missing is not None:
-        assert order(installed | {why.missing}, wanted, device)
-    elif why.other is not None or why.wants_any_device:
-        assert changed != (wanted, device)
-        assert order(frozenset(ENGINES), *changed)
-    else:
+    if why.needs_another_model:
         assert not order(frozenset(ENGINES), "auto", "auto")
+    else:
+        assert order(installed | ({why.missing} - {None}), *changed)
+    if why.missing is not None:
+        assert not order(installed, *changed)

@@ -315,7 +315,8 @@ def unserved(
         (unserved("auto", {"transformers"}, has_gguf=True, computing={"openvino"}), UPGRADE, "make setup"),
         (unserved("auto", ALL, computing=set()), UPGRADE, "botbridge models match"),
         (unserved("llamacpp", {"openvino"}, has_gguf=True), UPGRADE, "make native"),
-        (unserved("transformers", {"transformers"}, has_gguf=True), UPGRADE, ANY_ENGINE),
+        (unserved("transformers", {"transformers"}, has_gguf=True), UPGRADE, f"{ANY_ENGINE} && make native"),
+        (unserved("transformers", {"openvino"}, has_gguf=True), UPGRADE, ANY_ENGINE),
         (unserved("auto", ALL, has_gguf=True, device="cuda"), UPGRADE, ANY_DEVICE),
         (unserved("openvino", ALL, has_gguf=True, device="cuda"), UPGRADE, ANY_DEVICE),
         (
@@ -323,6 +324,7 @@ def unserved(
             UPGRADE,
             f"{ANY_ENGINE} && {ANY_DEVICE}",
         ),
+        (Engines("auto", ALL, ()), UNKNOWN, ""),
     ],
 )
 def test_an_engine_is_here_that_computes_the_model(engines: Engines, status: Status, how: str) -> None:

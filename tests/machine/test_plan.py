@@ -93,7 +93,9 @@ def test_without_a_measurement_one_sentence_names_the_command(report: Report | N
 
 
 def test_an_engine_that_was_not_measured_is_told_with_those_that_were() -> None:
-    with pytest.raises(NotMeasured, match="the engine openvino was not measured .* --engine transformers or llamacpp$"):
+    with pytest.raises(
+        NotMeasured, match="the engine openvino was not measured .* --engine transformers or --engine llamacpp$"
+    ):
         measured_speed(REPORT, "openvino", "org/model", 4)
 
 

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
-import struct
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.files import ModelFiles
-from botbridge.models.runtimes import EVERY_ENGINE, engines_computing
+from botbridge.models.runtimes import EVERY_ENGINE, OPENVINO_GGUF, engines_computing, load_known_architectures
+from tests.fakes.model_sources import named_gguf
 
 ALL = frozenset(EVERY_ENGINE)
-
-
-def gguf(architecture: str) -> bytes:
-    """A file without weights that names its architecture."""
-    key, value = b"general.architecture", architecture.encode()
-    named = struct.pack("<Q", len(key)) + key + struct.pack("<IQ", 8, len(value)) + value
-    return b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + named + bytes(64)
 
 
 @pytest.fixture
@@ -46,23 +41,60 @@ def test_of_what_nobody_says_anything_all_might_compute_it(files: ModelFiles) ->
 
 @pytest.mark.parametrize(
     ("architecture", "engines"),
-    [("llama", ALL), ("qwen3", ALL), ("gemma2", ALL - {"openvino"}), ("", ALL - {"openvino"})],
+    [
+        ("llama", ALL),
+        ("qwen3", ALL),
+        ("gemma2", ALL - {"openvino"}),
+        ("bert", {"transformers"}),
+        ("of-tomorrow", {"transformers"}),
+        ("", {"transformers"}),
+    ],
 )
 def test_a_gguf_names_its_architecture(files: ModelFiles, architecture: str, engines: frozenset[str]) -> None:
-    (files.directory / "m.gguf").write_bytes(gguf(architecture))
+    """What transformers would say of it nobody asks, where there are no safetensors."""
+    (files.directory / "m.gguf").write_bytes(named_gguf(architecture))
     assert engines_computing(None, files) == engines
 
 
 @pytest.mark.parametrize(
     ("config", "engines"),
     [
-        ({"architectures": ["LlamaForCausalLM"]}, ALL),
-        ({"architectures": ["M2M100ForConditionalGeneration"], "is_encoder_decoder": True}, frozenset()),
-        ({"architectures": ["JAISLMHeadModel"]}, ALL - {"transformers"}),
-        ({"architectures": None, "is_encoder_decoder": None}, ALL),
-        (["no", "object"], ALL),
+        ({"model_type": "llama", "architectures": ["Foo"], "auto_map": {"AutoModelForCausalLM": "foo.Foo"}}, ALL),
+        ({"model_type": "llama", "is_encoder_decoder": None}, ALL),
+        ({"model_type": "m2m_100", "is_encoder_decoder": True}, frozenset()),
+        ({"model_type": "bart", "is_encoder_decoder": True}, frozenset()),
+        ({"model_type": "t5"}, ALL - {"transformers"}),
+        ({"model_type": "vit", "architectures": ["ViTForImageClassification"]}, ALL - {"transformers"}),
+        ({"model_type": "internlm2", "auto_map": {"AutoModelForCausalLM": "x.X"}}, ALL - {"transformers"}),
+        ({"model_type": "jais", "architectures": ["JAISLMHeadModel"]}, ALL - {"transformers"}),
+        ({"model_type": ["llama"]}, ALL - {"transformers"}),
+        ({"architectures": ["LlamaForCausalLM"]}, ALL - {"transformers"}),
+        (["no", "object"], ALL - {"transformers"}),
     ],
 )
 def test_a_configuration_does_too(files: ModelFiles, config: object, engines: frozenset[str]) -> None:
     (files.directory / "config.json").write_text(json.dumps(config))
+    (files.directory / "model.safetensors").touch()
     assert engines_computing(None, files) == engines
+
+
+def test_each_form_is_judged_by_itself(files: ModelFiles) -> None:
+    (files.directory / "config.json").write_text('{"model_type": "vit"}')
+    (files.directory / "model.safetensors").touch()
+    (files.directory / "m.gguf").write_bytes(named_gguf("llama"))
+    assert engines_computing(None, files) == ALL - {"transformers"}
+
+
+def test_transformers_is_listed_with_all_that_it_takes_for_conversations() -> None:
+    assert load_known_architectures().model_types == frozenset(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+
+
+@pytest.mark.skipif(
+    find_spec("llama_cpp") is None, reason="the engine llamacpp is not installed; `make native` adds it"
+)
+def test_llamacpp_is_listed_with_nothing_that_its_library_does_not_name() -> None:
+    (spec,) = find_spec("llama_cpp").submodule_search_locations
+    library = next(Path(spec, "lib").glob("libllama.*")).read_bytes()
+    names = load_known_architectures().gguf
+    assert {name for name in names if name.encode() + b"\0" not in library} == set()
+    assert names >= OPENVINO_GGUF

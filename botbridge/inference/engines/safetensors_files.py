@@ -12,13 +12,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from botbridge.sentences import Sentence
+
 LENGTH_BYTES: Final = 8
 SINGLE_NAME: Final = "model.safetensors"
 INDEX_NAME: Final = "model.safetensors.index.json"
 
 
 class WeightsDamaged(ValueError):
-    """A file of weights cannot be what was published."""
+    """A file of weights cannot be what was published; `reason` says why, and can be said in another language."""
+
+    def __init__(self, reason: Sentence) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 def count_numbers(directory: Path) -> int:
@@ -44,10 +50,10 @@ def weight_files(directory: Path) -> list[Path]:
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise WeightsDamaged(f"{INDEX_NAME} is damaged and names no files") from error
+        raise WeightsDamaged(Sentence("{file} is damaged and names no files", file=INDEX_NAME)) from error
     for name in names:
         if not (directory / name).is_file():
-            raise WeightsDamaged(f"{name} is missing; {INDEX_NAME} names it")
+            raise WeightsDamaged(Sentence("{file} is missing; {index} names it", file=name, index=INDEX_NAME))
     return [directory / name for name in names]
 
 
@@ -62,17 +68,32 @@ def tensor_sizes(path: Path) -> Iterator[int]:
         with path.open("rb") as file:
             header_bytes = int.from_bytes(file.read(LENGTH_BYTES), "little")
             if size_bytes < LENGTH_BYTES + header_bytes:
-                raise WeightsDamaged(f"{path.name} is cut off: its header alone needs {header_bytes:,} bytes")
+                raise WeightsDamaged(
+                    Sentence(
+                        "{file} is cut off: its header alone needs {needed} bytes",
+                        file=path.name,
+                        needed=f"{header_bytes:,}",
+                    )
+                )
             header = json.loads(file.read(header_bytes))
         tensors = [entry for name, entry in header.items() if name != "__metadata__"]
         needed_bytes = LENGTH_BYTES + header_bytes + max(entry["data_offsets"][1] for entry in tensors)
         numbers = [math.prod(entry["shape"]) for entry in tensors]
     except OSError as error:
-        raise WeightsDamaged(f"{path.name} cannot be read: {error.strerror}") from error
+        unread = Sentence("{path} cannot be read: {error}", path=path.name, error=error.strerror)
+        raise WeightsDamaged(unread) from error
     except WeightsDamaged:
         raise
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise WeightsDamaged(f"{path.name} is damaged: it has no header that can be read") from error
+        headless = Sentence("{file} is damaged: it has no header that can be read", file=path.name)
+        raise WeightsDamaged(headless) from error
     if size_bytes != needed_bytes:
-        raise WeightsDamaged(f"{path.name} is damaged: it should have {needed_bytes:,} bytes and has {size_bytes:,}")
+        raise WeightsDamaged(
+            Sentence(
+                "{file} is damaged: it should have {needed} bytes and has {size}",
+                file=path.name,
+                needed=f"{needed_bytes:,}",
+                size=f"{size_bytes:,}",
+            )
+        )
     yield from numbers
