@@ -48,10 +48,10 @@ def invoke(app: typer.Typer) -> None:
     try:
         typer.main.get_command(app)(prog_name="botbridge", obj=spoken)
     except ConfigError as error:
-        _tell(_said(error, spoken.tongue))
+        _tell_of(error, spoken.tongue)
         sys.exit(EXIT_WRONG_USE)
     except BotBridgeError as error:
-        _tell(_said(error, spoken.tongue) or type(error).__name__)
+        _tell_of(error, spoken.tongue)
         sys.exit(EXIT_FAILED)
     except Exception:  # noqa: BLE001 - the outermost place: a bug is told, without secrets
         _tell(traceback.format_exc())
@@ -96,14 +96,27 @@ def _root(
     del version
 
 
-def _said(error: BotBridgeError, tongue: Tongue) -> str:
+def _tell_of(error: BotBridgeError, tongue: Tongue) -> None:
     """Say what went wrong, in another language where it was made of sentences."""
     sentences = [each for each in error.args if isinstance(each, Sentence)]
     if tongue is Tongue.EN or not sentences or len(sentences) < len(error.args):
-        return str(error)
+        _tell(str(error) or type(error).__name__)
+        return
     from botbridge.cli.model_words import language_with_clauses
+    from botbridge.logs import Redaction
 
-    return said(clauses(sentences), language_with_clauses(tongue))
+    # A language's own characters that isolate names have to stay; those in the names do not.
+    shown = said(_escaped(clauses(sentences)), language_with_clauses(tongue))
+    typer.echo(f"botbridge: {Redaction()(shown)}", err=True)
+
+
+def _escaped(part: object) -> str:
+    """Make control characters in what fills a sentence visible."""
+    from botbridge.logs import escape
+
+    if not isinstance(part, Sentence):
+        return escape(str(part))
+    return Sentence(part.form, **{name: _escaped(value) for name, value in part.values})
 
 
 def _tell(text: str) -> None:

@@ -229,6 +229,19 @@ def test_a_refusal_is_told_in_the_language_of_the_command(
     assert told.startswith("botbridge: ")
     assert re.search("[\u0600-\u06ff]{3}", told)
     assert english_left(told) == []
+    assert "\\u" not in told
+
+
+def test_names_in_a_refusal_change_nothing_around_them(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for tongue in ("en", "ar"):
+        monkeypatch.setattr("sys.argv", ["botbridge", "plan", "--model", "./\u202egnp\x1b[2J", "--lang", tongue])
+        with pytest.raises(SystemExit):
+            main()
+        told = capsys.readouterr().err
+        assert "\\u202egnp\\x1b" in told
+        assert not {"\u202e", "\x1b"} & set(told)
 
 
 def test_a_gpu_that_is_asked_for_and_not_here_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
