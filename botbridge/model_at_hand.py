@@ -197,7 +197,7 @@ def _obstacle(path: Path) -> str | None:
 
 def _is_worth_pulling(named: NamedModel, serving: Serving) -> bool:
     """Tell whether something computes what a pull would bring."""
-    return _can_be_pulled(named) and not (serving.unserved is not None and serving.unserved.needs_another_model)
+    return _can_be_pulled(named) and (serving.unserved is None or bool(serving.unserved.command))
 
 
 def _without_files(settings: Settings) -> ChosenModel:

@@ -88,25 +88,6 @@ def unmeasured_order(slots: int) -> tuple[str, ...]:
     return FASTEST_FOR_MANY if slots >= MANY_SLOTS else FASTEST_FIRST
 
 
-def unreadable(*, has_gguf: bool, device: str = AUTO) -> str:
-    """Say why no engine was tried, with the commands that add one.
-
-    >>> unreadable(has_gguf=True)
-    'no engine that is installed reads a GGUF; `make setup` adds openvino, `make native` llamacpp'
-    """
-    if has_gguf and device == CUDA:
-        return (
-            "on the device cuda only the engine transformers computes, and of this model there are no safetensors, "
-            "which it reads; BOTBRIDGE_INFERENCE__DEVICE=auto lets the others compute on the CPU"
-        )
-    if not has_gguf:
-        return "no engine reads this model: there is neither a GGUF nor safetensors of it"
-    return (
-        f"no engine that is installed reads a GGUF; `{ADDED_BY['openvino']}` adds openvino, "
-        f"`{ADDED_BY['llamacpp']}` llamacpp"
-    )
-
-
 def faster_engine(
     installed: Collection[str],
     slots: int,

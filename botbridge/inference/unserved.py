@@ -1,12 +1,16 @@
-"""Why the settings let no engine compute a model, and what lets one: for `doctor` and `plan`. Pure."""
+"""Why the settings let no engine compute a model, and what lets one. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Final
 
-from botbridge.inference.choice import AUTO, CUDA, engine_order
+from botbridge.inference.choice import ADDED_BY, AUTO, CUDA, engine_order
 from botbridge.sentences import Sentence
+
+WITH_ANY_ENGINE: Final = "echo BOTBRIDGE_INFERENCE__ENGINE=auto >> .env"
+ON_ANY_DEVICE: Final = "echo BOTBRIDGE_INFERENCE__DEVICE=auto >> .env"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +29,14 @@ class Unserved:
     missing: str | None = None
 
     @property
-    def needs_another_model(self) -> bool:
-        """Neither an installation nor a change of the settings would do."""
-        return self.missing is None and self.other is None and not self.wants_any_device
+    def command(self) -> str:
+        """What lets an engine compute the model; empty where no installation and no setting would."""
+        steps = (
+            WITH_ANY_ENGINE if self.other is not None else "",
+            ON_ANY_DEVICE if self.wants_any_device else "",
+            ADDED_BY.get(self.missing, "make setup") if self.missing is not None else "",
+        )
+        return " && ".join(step for step in steps if step)
 
 
 def why_unserved(

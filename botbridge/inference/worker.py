@@ -16,18 +16,26 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from multiprocessing.queues import Queue
 
 from botbridge.inference.adapters import adapters_without, has_peft, known_adapters
-from botbridge.inference.choice import AUTO, engine_order, faster_engine, installed_engines, missing_note, unreadable
+from botbridge.inference.choice import (
+    AUTO,
+    NEEDED_MODULES,
+    engine_order,
+    faster_engine,
+    installed_engines,
+    missing_note,
+)
 from botbridge.inference.engines.base import Engine, EngineInfo, describe
 from botbridge.inference.loop import WorkerLoop
 from botbridge.inference.options import EngineOptions
 from botbridge.inference.protocol import FromWorker, Heartbeat, LoadFailed, Loading, Ready, ToWorker
+from botbridge.inference.unserved import why_unserved
 from botbridge.models.files import ModelFiles
 
 PARENT_CHECK_S = 1.0
@@ -135,7 +143,21 @@ def load_engine(
             if faster is not None:
                 notes.append(missing_note(faster))
             return engine, replace(info, notes=(*info.notes, *notes))
-    raise ValueError(" ".join(notes) or unreadable(has_gguf=has_gguf, device=options.device))
+    raise ValueError(" ".join(notes) or _unserved(files, options, installed))
+
+
+def _unserved(files: ModelFiles, options: EngineOptions, installed: Collection[str]) -> str:
+    """Say why no engine was tried, and what lets one be; of the model's architecture nothing is known here."""
+    why = why_unserved(
+        options.engine,
+        installed,
+        has_gguf=files.gguf is not None,
+        has_safetensors=files.has_safetensors,
+        device=options.device,
+        computing=NEEDED_MODULES,
+    )
+    assert why is not None
+    return f"{why.reason}; `{why.command}` mends that" if why.command else str(why.reason)
 
 
 def create_engine(name: str, assignment: Assignment, results: Queue[FromWorker]) -> Engine:

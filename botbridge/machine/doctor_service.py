@@ -59,7 +59,7 @@ def model(examined: Examined) -> Row:
 
 def _needs_another(examined: Examined) -> bool:
     engines = examined.engines
-    return engines is not None and engines.unserved is not None and engines.unserved.needs_another_model
+    return engines is not None and engines.unserved is not None and not engines.unserved.command
 
 
 def licence(examined: Examined) -> Row:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from botbridge.inference.choice import ADDED_BY, CUDA
-from botbridge.inference.unserved import Unserved
+from botbridge.inference.unserved import ON_ANY_DEVICE
 from botbridge.machine.doctor_facts import OTHER_MODELS, ChosenModel, Engines, Examined, ModelState, Row, Status
 from botbridge.machine.probe import Tool
 from botbridge.sentences import Sentence, clauses, either
@@ -28,9 +28,6 @@ APPLE_TOOLS: Final = "xcode-select --install"
 COMPILERS: Final = Sentence("C/C++ compiler")
 ENGINES: Final = Sentence("Engines")
 NO: Final = Sentence("no")
-
-OF_ANY_ENGINE: Final = "echo BOTBRIDGE_INFERENCE__ENGINE=auto >> .env"
-ON_ANY_DEVICE: Final = "echo BOTBRIDGE_INFERENCE__DEVICE=auto >> .env"
 
 FETCHES_REMOTE: Final = "pip install 'botbridge[remote]'"
 
@@ -106,10 +103,10 @@ def engine(examined: Examined) -> Row:
         return Row(ENGINES, found, "remote", Status.UPGRADE, upgrade, FETCHES_REMOTE)
     forms = _forms(model)
     needed = Sentence("one that computes {forms}", forms=forms)
-    if engines.taken is None and engines.unserved is None:
+    if (why := engines.unserved) is not None:
+        return Row(ENGINES, found, needed, Status.UPGRADE, why.reason, why.command or OTHER_MODELS)
+    if engines.taken is None:
         return Row(ENGINES, found, Sentence("known when the model is here"), Status.UNKNOWN)
-    if engines.unserved is not None:
-        return Row(ENGINES, found, needed, Status.UPGRADE, engines.unserved.reason, _remedy(engines.unserved))
     if engines.wanted == "auto" and engines.faster is not None:
         upgrade = Sentence("{engine} would be faster", engine=engines.faster)
         return Row(ENGINES, found, needed, Status.OPTIONAL, upgrade, ADDED_BY[engines.faster])
@@ -128,16 +125,6 @@ def _engines_found(engines: Engines) -> Sentence:
 def _forms(model: ChosenModel) -> str:
     forms = (["GGUF"] if model.has_gguf else []) + (["safetensors"] if model.has_safetensors else [])
     return either(forms) if forms else Sentence("the model")
-
-
-def _remedy(unserved: Unserved) -> str:
-    """Return what lets an engine compute the model."""
-    steps = [
-        *([OF_ANY_ENGINE] if unserved.other is not None else []),
-        *([ON_ANY_DEVICE] if unserved.wants_any_device else []),
-        *([ADDED_BY.get(unserved.missing, "make setup")] if unserved.missing is not None else []),
-    ]
-    return " && ".join(steps) or OTHER_MODELS
 
 
 def _found(tools: Mapping[str, Tool | None]) -> str:

@@ -16,7 +16,6 @@ from botbridge.inference.choice import (
     faster_engine,
     installed_engines,
     missing_note,
-    unreadable,
 )
 from botbridge.inference.engines.base import EngineInfo
 from botbridge.inference.engines.echo import EchoEngine
@@ -98,7 +97,6 @@ def test_on_cuda_transformers_is_tried_alone_whatever_was_measured_on_the_proces
     order = engine_order(("llamacpp",), ALL, has_gguf=True, has_safetensors=True, slots=4, device="cuda")
     assert order == ("transformers",)
     assert engine_order((), ALL, has_gguf=True, has_safetensors=False, slots=4, device="cuda") == ()
-    assert "BOTBRIDGE_INFERENCE__DEVICE=auto" in unreadable(has_gguf=True, device="cuda")
 
 
 def load(
@@ -106,6 +104,7 @@ def load(
     engines: dict[str, EchoEngine],
     engine: str = "auto",
     fatal: tuple[tuple[str, str], ...] = (),
+    device: str = "auto",
 ) -> tuple[str, tuple[str, ...]]:
     """Which engine was loaded, and its notes; missing ones raise as an import would."""
     made: list[str] = []
@@ -114,7 +113,7 @@ def load(
         made.append(name)
         return engines[name]
 
-    options = EngineOptions(engine=engine, fastest_engines=("llamacpp", "openvino", "transformers"))
+    options = EngineOptions(engine=engine, device=device, fastest_engines=("llamacpp", "openvino", "transformers"))
     assignment = Assignment(1, options, files, 1.0, fatal_engines=fatal)
     _, info = load_engine(assignment, create, lambda _: None)
     return made[-1], info.notes
@@ -138,6 +137,13 @@ def test_where_no_engine_can_load_it_every_reason_is_told(both_forms: ModelFiles
         load(both_forms, engines)
 
 
+def test_where_no_engine_is_tried_the_operator_is_told_what_lets_one_be(both_forms: ModelFiles) -> None:
+    for path in both_forms.directory.glob("*.safetensors"):
+        path.unlink()
+    with pytest.raises(ValueError, match=r"takes safetensors; `echo BOTBRIDGE_INFERENCE__DEVICE=auto .*` mends that"):
+        load(both_forms, {}, device="cuda")
+
+
 @pytest.mark.skipif(
     installed_engines() == {"transformers"}, reason="no second engine is installed; `make setup` adds openvino"
 )
@@ -157,7 +163,7 @@ def test_where_every_engine_took_a_worker_with_it_all_are_named(both_forms: Mode
 
 
 def test_a_model_in_no_known_form_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="there is neither a GGUF nor safetensors of it"):
+    with pytest.raises(ValueError, match="no engine computes this model in this form"):
         load(ModelFiles("m", "r", tmp_path), {})
 
 
@@ -228,7 +234,7 @@ def test_what_is_said_to_let_an_engine_compute_a_model_does(
     if why is None:
         return
     changed = "auto" if why.other else wanted, "auto" if why.wants_any_device else device
-    if why.needs_another_model:
+    if not why.command:
         assert not order(frozenset(ENGINES), "auto", "auto")
     else:
         assert order(installed | ({why.missing} - {None}), *changed)
