@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import reduce
 from typing import Protocol, Self
 
@@ -44,6 +44,18 @@ class Sentence(str):  # noqa: SLOT000 - what a string remembers beside itself ha
         'so {it} is'
         """
         return cls(text.replace("{", "{{").replace("}", "}}"))
+
+    def refilled(self, change: Callable[[object], str]) -> Self:
+        """Return the same sentence with everything changed that fills it, and what fills the sentences within it.
+
+        >>> Sentence("{file} is cut short", file="a.gguf").refilled(lambda name: str(name).upper())
+        'A.GGUF is cut short'
+        """
+        values = {
+            name: value.refilled(change) if isinstance(value, Sentence) else change(value)
+            for name, value in self.values
+        }
+        return type(self)(self.form, **values)
 
     def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, object]]:
         """Copies and pickles are made anew, too."""

@@ -103,20 +103,11 @@ def _tell_of(error: BotBridgeError, tongue: Tongue) -> None:
         _tell(str(error) or type(error).__name__)
         return
     from botbridge.cli.model_words import language_with_clauses
-    from botbridge.logs import Redaction
+    from botbridge.logs import Redaction, escape
 
     # A language's own characters that isolate names have to stay; those in the names do not.
-    shown = said(_escaped(clauses(sentences)), language_with_clauses(tongue))
-    typer.echo(f"botbridge: {Redaction()(shown)}", err=True)
-
-
-def _escaped(part: object) -> str:
-    """Make control characters in what fills a sentence visible."""
-    from botbridge.logs import escape
-
-    if not isinstance(part, Sentence):
-        return escape(str(part))
-    return Sentence(part.form, **{name: _escaped(value) for name, value in part.values})
+    shown = clauses(each.refilled(lambda value: escape(str(value))) for each in sentences)
+    typer.echo(f"botbridge: {Redaction()(said(shown, language_with_clauses(tongue)))}", err=True)
 
 
 def _tell(text: str) -> None:
