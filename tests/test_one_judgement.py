@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from botbridge.inference.choice import installed_engines
 from botbridge.machine.doctor_facts import Examined, Status
 from botbridge.machine.doctor_machine import disk, memory
 from botbridge.machine.figures import write_report
-from botbridge.machine.plan import measured_speed
+from botbridge.machine.plan import Plan, measured_speed
 from botbridge.machine.plan_report import as_facts
 from botbridge.machine.probe import MachineFacts, TorchBuild
 from botbridge.model_at_hand import look_at_model
@@ -75,11 +75,17 @@ def said_by_doctor(settings: Settings, machine: MachineFacts) -> tuple[Verdict, 
     return verdict[row.status], row.upgrade.partition("; ")[0], row.needed.partition(": ")[2]
 
 
+@cache
+def some_plan() -> Plan:
+    """What all else of a plan is does not matter here."""
+    return planned()
+
+
 def said_by_plan(settings: Settings, machine: MachineFacts) -> tuple[Verdict, str, str]:
     """The same."""
     taken = planned_memory(settings, machine, engine=None, quantization=None)
     assert taken.judgement is not None
-    told = as_facts(replace(planned(), memory=taken))["memory"]
+    told = as_facts(replace(some_plan(), memory=taken))["memory"]
     assert told["least_bytes"] == taken.judgement.need.least_bytes
     return told["verdict"], str(taken.judgement), str(taken.judgement.need)
 

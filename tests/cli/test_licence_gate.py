@@ -106,6 +106,7 @@ def test_a_refused_pull_tells_programs_which_error_it_is(bridge: Bridge) -> None
     assert type(pull_error(refused.stdout.encode(), 1)) is ModelNotLicensed
 
 
+@pytest.mark.slow
 async def test_run_refuses_then_runs_what_was_accepted_and_shows_its_notice(bridge: Bridge) -> None:
     await bridge.start()
     assert await bridge.exited() == 1

@@ -40,6 +40,7 @@ def test_a_child_process_finds_the_same(tiny_llama: ModelFiles) -> None:
     assert there.log_probability == pytest.approx(here.log_probability, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_what_is_scored_is_quantized_as_people_have_it(tmp_path: Path) -> None:
     """Its matrices are just large enough to be."""
     files = make_tiny_llama(tmp_path, width=128)
