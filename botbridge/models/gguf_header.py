@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import mmap
 import struct
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -87,16 +88,36 @@ WITHDRAWN_TYPES: Final[Mapping[int, str]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
+class TensorPlace:
+    """Where one tensor lies.
+
+    Attributes:
+        kind: The name of its type.
+        elements: How many numbers it holds.
+        offset_bytes: Where they begin, from the beginning of the file.
+    """
+
+    kind: str
+    elements: int
+    offset_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class GgufHeader:
     """A file's own description.
 
     Attributes:
         facts: Numbers, texts and flags by key; lists are left out.
-        tensor_types: How often each type of weights occurs, by name.
+        tensors: By name.
     """
 
     facts: Mapping[str, int | float | bool | str]
-    tensor_types: Mapping[str, int]
+    tensors: Mapping[str, TensorPlace]
+
+    @property
+    def tensor_types(self) -> Mapping[str, int]:
+        """How often each type of weights occurs, by name."""
+        return Counter(tensor.kind for tensor in self.tensors.values())
 
 
 def read_gguf_header(path: Path) -> GgufHeader:
@@ -146,9 +167,9 @@ class _Reader:
             )
         tensors, facts_count = self._number("<Q"), self._number("<Q")
         facts = dict(self._facts(facts_count))
-        types: dict[str, int] = {}
+        places: dict[str, TensorPlace] = {}
         end_bytes = 0
-        for number, offset_bytes, elements in self._tensors(tensors):
+        for tensor, number, offset_bytes, elements in self._tensors(tensors):
             if number not in TENSOR_TYPES:
                 raise ModelDamaged(
                     Sentence(
@@ -160,7 +181,7 @@ class _Reader:
                     )
                 )
             name, block, block_bytes = TENSOR_TYPES[number]
-            types[name] = types.get(name, 0) + 1
+            places[tensor] = TensorPlace(name, elements, offset_bytes)
             end_bytes = max(end_bytes, offset_bytes + elements // block * block_bytes)
         alignment = facts.get("general.alignment", DEFAULT_ALIGNMENT_BYTES)
         start_bytes = -(-self._place // alignment) * alignment if isinstance(alignment, int) and alignment > 0 else 0
@@ -173,7 +194,10 @@ class _Reader:
                     needed=start_bytes + end_bytes,
                 )
             )
-        return GgufHeader(facts, types)
+        from_start = {
+            tensor: replace(place, offset_bytes=start_bytes + place.offset_bytes) for tensor, place in places.items()
+        }
+        return GgufHeader(facts, from_start)
 
     def _facts(self, count: int) -> Iterator[tuple[str, int | float | bool | str]]:
         for _ in range(count):
@@ -186,14 +210,14 @@ class _Reader:
             else:
                 yield key, self._scalar(kind)
 
-    def _tensors(self, count: int) -> Iterator[tuple[int, int, int]]:
-        """Yield type, offset in bytes and number of weights of each tensor."""
+    def _tensors(self, count: int) -> Iterator[tuple[str, int, int, int]]:
+        """Yield name, type, offset in bytes behind the header and number of weights of each tensor."""
         for _ in range(count):
-            self._text()
+            name = self._text()
             elements = 1
             for _ in range(self._number("<I")):
                 elements *= self._number("<Q")
-            yield self._number("<I"), self._number("<Q"), elements
+            yield name, self._number("<I"), self._number("<Q"), elements
 
     def _skip_array(self) -> None:
         kind, count = self._number("<I"), self._number("<Q")

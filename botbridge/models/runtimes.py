@@ -13,7 +13,8 @@ from typing import Final
 from botbridge.errors import ModelDamaged
 from botbridge.models.facts import CatalogueEntry, Kind
 from botbridge.models.files import ModelFiles
-from botbridge.models.gguf_header import read_gguf_header
+from botbridge.models.gguf_header import GgufHeader, read_gguf_header
+from botbridge.models.openvino_limits import openvino_obstacle
 from botbridge.models.own import MODEL_CONFIG
 
 
@@ -58,12 +59,9 @@ gguf 0.19, constants.MODEL_ARCH_NAMES, which knows no OPT and no XGLM."""
 OPENVINO: Final = frozenset(
     {"Gemma3ForCausalLM", "LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"}
 )
-"""Those whose GGUF OpenVINO computes; a Mistral's says llama. Source: inference/engines/openvino_reading.py."""
+"""Those whose GGUF OpenVINO computes; a Mistral's says llama. Source: `openvino_limits`."""
 
 RUNTIMES_FILE: Final = Path(__file__).with_name("runtimes.toml")
-
-OPENVINO_GGUF: Final = frozenset({"gemma3", "llama", "qwen2", "qwen3"})
-"""How their GGUFs name these; what else OpenVINO's reader may know was not compared. Source: as above."""
 
 OWN_CODE: Final = frozenset({"JAISLMHeadModel"})
 """Those that come with code of their publisher's, which is never run. Source: transformers has no such class."""
@@ -125,9 +123,11 @@ def _excluded_by(files: ModelFiles) -> frozenset[str]:
     if files.has_safetensors and str(config.get("model_type")) not in known.model_types:
         excluded.add(Runtime.TRANSFORMERS.engine)
     if files.gguf is not None:
-        architecture = _gguf_architecture(files.gguf)
-        by_engine = {Runtime.LLAMA_CPP: known.gguf, Runtime.OPENVINO: OPENVINO_GGUF}
-        excluded |= {runtime.engine for runtime, names in by_engine.items() if architecture not in names}
+        header = _header(files.gguf)
+        if header.facts.get("general.architecture") not in known.gguf:
+            excluded.add(Runtime.LLAMA_CPP.engine)
+        if openvino_obstacle(header) is not None:
+            excluded.add(Runtime.OPENVINO.engine)
     return frozenset(excluded)
 
 
@@ -139,8 +139,9 @@ def _config(directory: Path) -> Mapping[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _gguf_architecture(path: Path) -> str:
+def _header(path: Path) -> GgufHeader:
+    """Return what a GGUF says of itself; of one that is damaged nothing is known."""
     try:
-        return str(read_gguf_header(path).facts.get("general.architecture", ""))
+        return read_gguf_header(path)
     except ModelDamaged:
-        return ""
+        return GgufHeader({}, {})

@@ -49,6 +49,14 @@ def write_tiny_gguf(path: Path, *, end_of_turn: int = 2) -> None:
 
 def write_gguf_of(model: Any, tokenizer: Any, path: Path) -> None:
     """Write a tiny LLaMA of transformers', in float32, with the vocabulary of its tokenizer."""
+    tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    write_llama_gguf(model, tokens, path, end_id=tokenizer.eos_token_id)
+
+
+def write_llama_gguf(
+    model: Any, tokens: Sequence[str], path: Path, *, end_id: int, frequency_factors: np.ndarray | None = None
+) -> None:
+    """Write a tiny LLaMA of transformers', in float32; from 3.1 on with what its frequencies are divided by."""
     config = model.config
     writer = gguf.GGUFWriter(path, "llama")
     _describe(writer, "tiny", width=config.hidden_size, layers=config.num_hidden_layers, inner=config.intermediate_size)
@@ -57,7 +65,7 @@ def write_gguf_of(model: Any, tokenizer: Any, path: Path) -> None:
     writer.add_head_count_kv(config.num_key_value_heads)
     writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     writer.add_rope_dimension_count(config.hidden_size // config.num_attention_heads)
-    _add_vocabulary(writer, tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))), tokenizer.eos_token_id)
+    _add_vocabulary(writer, tokens, end_id)
     state = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     tensors = {
         "token_embd": state["model.embed_tokens.weight"],
@@ -71,6 +79,8 @@ def write_gguf_of(model: Any, tokenizer: Any, path: Path) -> None:
                 heads = config.num_attention_heads if ours == "attn_q" else config.num_key_value_heads
                 tensor = _interleaved(tensor, heads)
             tensors[f"blk.{layer}.{ours}"] = tensor
+    if frequency_factors is not None:
+        tensors["rope_freqs"] = frequency_factors
     _finish(writer, tensors)
 
 
@@ -130,6 +140,8 @@ def write_gguf_of_architecture(
     heads_kv: int = 2,
     window: int = 0,
     soft_cap: float = 0.0,
+    scaling: float = 0.0,
+    experts: int = 0,
     kind: gguf.GGMLQuantizationType = gguf.GGMLQuantizationType.F32,
 ) -> None:
     """Write a model of an architecture with what is particular about its attention.
@@ -152,6 +164,11 @@ def write_gguf_of_architecture(
         writer.add_sliding_window(window)
     if soft_cap:
         writer.add_attn_logit_softcapping(soft_cap)
+    if scaling:
+        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        writer.add_rope_scaling_factor(scaling)
+    if experts:
+        writer.add_expert_count(experts)
     _add_vocabulary(writer, tokens, 1)
     shapes = _llama_shapes(len(tokens), width=width, layers=layers, inner=inner, heads_kv_width=heads_kv * head)
     biases: dict[str, tuple[int, ...]] = {}

@@ -10,11 +10,12 @@ from dataclasses import replace
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from botbridge.answers import Sampling
 from botbridge.inference.choice import installed_engines
@@ -25,7 +26,7 @@ from botbridge.inference.worker import Assignment, create_engine, load_engine
 from botbridge.models.files import ModelFiles
 from botbridge.setting_groups import DEFAULT_MODEL
 from tests.fakes.asking import ask, prompt_of
-from tests.fakes.tiny_gguf import write_gguf_of_architecture, write_recurrent_gguf
+from tests.fakes.tiny_gguf import write_gguf_of_architecture, write_llama_gguf
 
 installed = pytest.mark.skipif(
     find_spec("openvino") is None, reason="the engine openvino is not installed; `make setup` adds it"
@@ -86,24 +87,58 @@ def test_it_computes_what_transformers_computes(tmp_path: Path, architecture: st
 
 
 @installed
+def test_the_factors_of_llamas_frequencies_count(tmp_path: Path) -> None:
+    """LLaMA 3.1 and later; without them the logits differ by as much as they are from the second token on."""
+    from botbridge.inference.engines.openvino_loading import plugin_properties
+    from botbridge.inference.engines.openvino_model import OpenVinoModel
+    from botbridge.inference.engines.openvino_reading import read_gguf
+    from botbridge.inference.engines.openvino_runtime import ov
+
+    scaled = {
+        "rope_type": "llama3",
+        "rope_theta": 10_000.0,
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 64,
+    }
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = LlamaConfig(
+        vocab_size=len(TOKENS), num_key_value_heads=2, initializer_range=0.3, rope_parameters=scaled, **sizes
+    )
+    library = LlamaForCausalLM(config).eval()
+    with torch.no_grad():
+        expected = library(torch.tensor([TEXT])).logits[0].numpy()
+    bare = 10_000.0 ** (-np.arange(0, 16, 2, dtype=np.float32) / 16)
+    factors = bare / library.model.rotary_emb.inv_freq.numpy()
+    assert factors.max() == pytest.approx(8)
+    path = tmp_path / "tiny.gguf"
+    write_llama_gguf(library, TOKENS, path, end_id=1, frequency_factors=factors.astype(np.float32))
+    compiled = ov.Core().compile_model(read_gguf(path), "CPU", plugin_properties(OPTIONS))
+    model = OpenVinoModel(compiled, 2**20)
+    sequence = model.open()
+    found = np.concatenate([model.forward([(sequence, [token])]) for token in TEXT])
+    assert np.abs(found - expected).max() < 5e-3 * np.abs(expected).max()
+
+
+@installed
 @pytest.mark.parametrize(
-    ("architecture", "soft_cap", "reason"),
+    ("architecture", "options", "reason"),
     [
-        ("bloom", 0.0, "does not support architecture 'bloom'"),
-        ("gemma2", 50.0, "its attention is not of the plain kind"),
-        ("mamba", 0.0, "head_count"),
+        ("bloom", {}, "was not seen to compute it as other engines do"),
+        ("phi3", {}, "was not seen to compute it as other engines do"),
+        ("gemma2", {"soft_cap": 50.0}, "was not seen to compute it as other engines do"),
+        ("gemma3", {"scaling": 8.0, "window": WINDOW}, "scales the positions of its windows, too"),
+        ("llama", {"experts": 8}, "it has experts"),
     ],
 )
-def test_another_architecture_is_refused_by_name(
-    tmp_path: Path, architecture: str, soft_cap: float, reason: str
+def test_what_it_would_get_wrong_is_refused_by_name(
+    tmp_path: Path, architecture: str, options: dict[str, Any], reason: str
 ) -> None:
     from botbridge.inference.engines.openvino_reading import read_gguf
 
     path = tmp_path / "tiny.gguf"
-    if architecture == "mamba":
-        write_recurrent_gguf(path, TOKENS)
-    else:
-        write_gguf_of_architecture(path, architecture, TOKENS, soft_cap=soft_cap)
+    write_gguf_of_architecture(path, architecture, TOKENS, **options)
     with pytest.raises(ValueError, match=f"cannot compute tiny.gguf, whose architecture is {architecture}: .*{reason}"):
         read_gguf(path)
 

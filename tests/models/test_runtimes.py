@@ -11,7 +11,8 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.files import ModelFiles
-from botbridge.models.runtimes import EVERY_ENGINE, OPENVINO_GGUF, engines_computing, load_known_architectures
+from botbridge.models.openvino_limits import COMPARED
+from botbridge.models.runtimes import EVERY_ENGINE, engines_computing, load_known_architectures
 from tests.fakes.model_sources import named_gguf
 
 ALL = frozenset(EVERY_ENGINE)
@@ -97,4 +98,4 @@ def test_llamacpp_is_listed_with_nothing_that_its_library_does_not_name() -> Non
     library = next(Path(spec, "lib").glob("libllama.*")).read_bytes()
     names = load_known_architectures().gguf
     assert {name for name in names if name.encode() + b"\0" not in library} == set()
-    assert names >= OPENVINO_GGUF
+    assert names >= COMPARED

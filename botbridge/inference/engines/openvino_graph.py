@@ -29,7 +29,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from botbridge.inference.engines.openvino_rotary import fuse_rotary
-from botbridge.inference.engines.openvino_runtime import Node, Output, PagedAttention, ops, ov
+from botbridge.inference.engines.openvino_runtime import GraphUnfit, Node, Output, PagedAttention, ops, ov
 from botbridge.inference.engines.openvino_weights import with_zero_points
 
 ATTENTION_INPUTS: Final = 5
@@ -37,10 +37,6 @@ ATTENTION_INPUTS: Final = 5
 
 SHAPED: Final = 4
 """Dimensions of queries, keys and values: one, tokens, heads, the numbers of a head."""
-
-
-class GraphUnfit(ValueError):
-    """A model cannot be computed this way; the text says why."""
 
 
 class _Paging(NamedTuple):

@@ -1,24 +1,26 @@
 """Reads a GGUF with OpenVINO's own reader, and says in one sentence why one cannot be computed.
 
-Built and compared with transformers: llama, qwen2, qwen3 and gemma3 (tests).
-Further architectures that the reader knows are taken when all their attention
-is plain; the others are refused by name.
+Built and compared with transformers: what `openvino_limits` lists; everything else is refused by name.
 """
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 from typing import Final
 
-from botbridge.inference.engines.openvino_graph import GraphUnfit, paged
-from botbridge.inference.engines.openvino_runtime import READER_FAILURES, Node, frontend
+import numpy as np
+from numpy.typing import NDArray
 
-HEAD_BYTES: Final = 2**16
-"""Where the architecture is looked for; it is the first thing that a GGUF says of itself, as a rule."""
+from botbridge.errors import ModelDamaged
+from botbridge.inference.engines.openvino_graph import paged
+from botbridge.inference.engines.openvino_rotary import scale_frequencies
+from botbridge.inference.engines.openvino_runtime import READER_FAILURES, GraphUnfit, Node, frontend
+from botbridge.models.gguf_header import GgufHeader, read_gguf_header
+from botbridge.models.openvino_limits import openvino_obstacle
 
-STRING: Final = struct.pack("<I", 8)
-"""What stands between a name and its text. Source: ggml docs/gguf.md, GGUF_METADATA_VALUE_TYPE_STRING."""
+FREQUENCY_FACTORS: Final = "rope_freqs.weight"
+"""LLaMA 3.1 and later: what each frequency is divided by, so that far positions are told apart; the reader leaves it
+out. Source: llama.cpp, convert_hf_to_gguf.py, LlamaModel.generate_extra_tensors, and ggml's rope, `freq_factors`."""
 
 
 def read_gguf(path: Path) -> Node:
@@ -28,11 +30,19 @@ def read_gguf(path: Path) -> Node:
         ValueError: The file is damaged, or of an architecture that is not covered.
         OSError: It cannot be read.
     """
-    with path.open("rb") as file:
-        architecture = architecture_of(file.read(HEAD_BYTES))
+    try:
+        header = read_gguf_header(path)
+    except ModelDamaged as error:
+        raise ValueError(f"OpenVINO cannot compute {path.name}: {error}") from error
+    architecture = header.facts.get("general.architecture", "not named")
+    if (obstacle := openvino_obstacle(header)) is not None:
+        raise ValueError(f"OpenVINO cannot compute {path.name}, whose architecture is {architecture}: {obstacle}")
     reader = frontend.FrontEndManager().load_by_framework("gguf")
     try:
-        return paged(reader.convert(reader.load(str(path))))
+        graph = reader.convert(reader.load(str(path)))
+        if FREQUENCY_FACTORS in header.tensors:
+            scale_frequencies(graph, frequency_factors(path, header))
+        return paged(graph)
     except (GraphUnfit, *READER_FAILURES) as error:
         reason = complaint(str(error))
         raise ValueError(
@@ -40,20 +50,16 @@ def read_gguf(path: Path) -> Node:
         ) from error
 
 
-def architecture_of(head: bytes) -> str:
-    r"""Return what a GGUF calls its architecture.
+def frequency_factors(path: Path, header: GgufHeader) -> NDArray[np.float32]:
+    """Return what each frequency of the rotary embedding is divided by.
 
-    Args:
-        head: The file's first bytes.
-
-    >>> architecture_of(b"GGUF...general.architecture\x08\0\0\0\x05\0\0\0\0\0\0\0llama...")
-    'llama'
-    >>> architecture_of(b"GGUF")
-    'not named'
+    Raises:
+        GraphUnfit: They are of another type.
     """
-    _, _, text = head.partition(b"general.architecture" + STRING)
-    size_bytes = int.from_bytes(text[:8], "little")
-    return text[8 : 8 + size_bytes].decode("utf-8", "replace") or "not named"
+    place = header.tensors[FREQUENCY_FACTORS]
+    if place.kind != "F32":
+        raise GraphUnfit(f"the factors of its frequencies are {place.kind}")
+    return np.fromfile(path, np.float32, place.elements, offset=place.offset_bytes)
 
 
 def complaint(text: str) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from botbridge.inference.engines.openvino_runtime import Node, Output, ops, ov
+from botbridge.inference.engines.openvino_runtime import GraphUnfit, Node, Output, ops, ov
 from botbridge.inference.engines.openvino_weights import reorder_rows
 
 
@@ -34,6 +34,38 @@ def fuse_rotary(rotated: Output) -> Output:
     first, second = ops.variadic_split(plain, _number(3), ops.constant(np.array([half, half]), ov.Type.i64)).outputs()
     turned = ops.concat([ops.multiply(second, ops.constant(-1.0, ov.Type.f32)), first], -1)
     return ops.add(ops.multiply(plain, tables[0]), ops.multiply(turned, tables[1])).output(0)
+
+
+def scale_frequencies(model: Node, factors: NDArray[np.float32]) -> None:
+    """Divide the frequencies of every rotary embedding of a graph.
+
+    Args:
+        model: A graph as the reader made it.
+        factors: (size / 2,) for each pair of numbers of a head.
+
+    Raises:
+        GraphUnfit: There are no such frequencies.
+    """
+    angles = [node.input_value(0).get_node() for node in model.get_ordered_ops() if node.get_type_name() == "Cos"]
+    found = {constant.get_friendly_name(): constant for angle in angles for constant in _frequencies(angle)}
+    if not found or any(constant.get_vector().size != len(factors) for constant in found.values()):
+        raise GraphUnfit(f"there are no {len(factors)} frequencies to which its factors would belong")
+    for constant in found.values():
+        scaled = constant.get_vector().reshape(list(constant.get_output_shape(0))) / factors
+        replacement = ops.constant(scaled.astype(np.float32)).output(0)
+        for user in list(constant.output(0).get_target_inputs()):
+            user.replace_source_output(replacement)
+
+
+def _frequencies(angle: Node) -> list[Node]:
+    """Return the constant of several numbers that positions are multiplied with on their way to an angle."""
+    while angle.get_type_name() == "Multiply":
+        inputs = [value.get_node() for value in angle.input_values()]
+        several = [each for each in inputs if each.get_type_name() == "Constant" and each.get_vector().size > 1]
+        if several:
+            return several
+        angle = next((each for each in inputs if each.get_type_name() == "Multiply"), inputs[0])
+    return []
 
 
 def evens_first(heads: int, size: int) -> NDArray[np.int64]:

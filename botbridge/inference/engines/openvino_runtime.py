@@ -37,4 +37,9 @@ READER_FAILURES = (
 )
 """All that its readers raise; the classes share nothing but `Exception`."""
 
-__all__ = ["READER_FAILURES", "Node", "Output", "PagedAttention", "frontend", "ops", "ov"]
+
+class GraphUnfit(ValueError):
+    """A model cannot be computed this way; the text says why."""
+
+
+__all__ = ["READER_FAILURES", "GraphUnfit", "Node", "Output", "PagedAttention", "frontend", "ops", "ov"]
