@@ -26,6 +26,7 @@ from botbridge.models.fitting import (
     computes_bfloat16,
     first_that_fits,
 )
+from botbridge.models.gguf_header import GgufHeader
 from botbridge.models.listing import names_of
 from botbridge.models.match_facts import Room
 from botbridge.models.names import NamedModel
@@ -119,6 +120,7 @@ def serving_of(
     files: ModelFiles | None,
     entry: CatalogueEntry | None,
     *,
+    coming: GgufHeader | None = None,
     holding: Holding,
     machine: MachineFacts,
     wanted: str,
@@ -129,7 +131,7 @@ def serving_of(
     and whose name says nothing of it, is not known, and nothing is said against any engine.
     """
     room, forms = room_of(machine), found.weights
-    computing = engines_computing(entry, files)
+    computing = engines_computing(entry, files, coming)
     tried = partial(
         _engine_order,
         settings,

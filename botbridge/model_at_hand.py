@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from pathlib import Path
 
 from botbridge.app import named_model
 from botbridge.engine_at_hand import Serving, has_adapters, holding_of, serving_of
@@ -20,9 +19,9 @@ from botbridge.models.clearance import entry_of
 from botbridge.models.facts import CatalogueEntry
 from botbridge.models.files import ModelFiles
 from botbridge.models.fitting import MemoryNeed, StoredWeights
-from botbridge.models.gguf_header import read_gguf_header
+from botbridge.models.gguf_header import GgufHeader, read_gguf_header
 from botbridge.models.names import DirectorySource, GgufSource, NamedModel
-from botbridge.models.own import check_gguf_file
+from botbridge.models.own import check_gguf_file, check_tokenizer
 from botbridge.models.store import ModelStore
 from botbridge.models.to_come import Arrival, arrival, arrival_alone
 from botbridge.sentences import Sentence, clauses
@@ -44,14 +43,15 @@ def look_at_model(
     if inference.engine in {"remote", "echo"}:
         return _without_files(settings), Engines(inference.engine, installed | remote, (inference.engine,))
     named = named_model(settings)
-    state, detail, files = _files(named, ModelStore(settings.home), told)
+    look = _look_at(named, ModelStore(settings.home), told)
     entry = entry_of(load_catalogue(home=settings.home), named)
-    found = _arrival(named, entry) if files is None else _here(files)
+    found = _arrival(named, entry, look)
     serving = serving_of(
         settings,
         found,
-        files,
+        look.files,
         entry,
+        coming=look.coming,
         holding=holding_of(settings, machine),
         machine=machine,
         wanted=inference.engine,
@@ -60,7 +60,7 @@ def look_at_model(
         installed,
         inference.slots,
         has_gguf=found.weights.has_gguf,
-        has_adapters=has_adapters(files),
+        has_adapters=has_adapters(look.files),
         device=inference.device,
         computing=serving.computing,
     )
@@ -73,16 +73,17 @@ def look_at_model(
         faster=faster,
         passed_over=serving.passed_over,
     )
+    is_worth_pulling = look.can_be_pulled and (serving.unserved is None or bool(serving.unserved.command))
     chosen = ChosenModel(
         name=named.name,
         model=named.model,
-        state=state,
-        detail=detail,
+        state=look.state,
+        detail=look.detail,
         has_gguf=found.weights.has_gguf,
         has_safetensors=found.weights.has_safetensors,
         need=serving.need,
-        fetch_bytes=found.disk_bytes,
-        pull_command=named.pull_command if _is_worth_pulling(named, serving) else "",
+        fetch_bytes=found.disk_bytes if is_worth_pulling else 0,
+        pull_command=named.pull_command if is_worth_pulling else "",
         comes_unasked=inference.model == DEFAULT_MODEL,
     )
     return chosen, engines
@@ -102,6 +103,7 @@ def need_at_hand(
     Raises:
         ConfigError: No model can have the name that the settings give.
         ModelNotFound: It is neither in the catalogue nor here.
+        ModelDamaged: Its files are the operator's own, and damaged.
         ModelLoadError: The settings let no engine compute it so, were all installed.
         KeyError: No size is known of this quantization.
     """
@@ -132,23 +134,20 @@ def _serving_at_hand(
     """Return which engine serves the chosen model, or a quantization of it alone."""
     named = named_model(settings)
     entry = entry_of(load_catalogue(home=settings.home), named)
-    try:
-        files = ModelStore(settings.home).find_with_adapters(named)
-    except ModelDamaged:
-        files = None
-    except ModelNotFound:
-        is_own = isinstance(named.source, DirectorySource | GgufSource)
-        if not _can_be_pulled(named) or (entry is None and not is_own):
-            raise
-        files = None
-    found = _arrival(named, entry) if files is None else _here(files)
+    look = _look_at(named, ModelStore(settings.home))
+    is_known = entry is not None or look.coming is not None
+    if look.error is not None and not (look.can_be_pulled and is_known):
+        raise look.error
+    found = _arrival(named, entry, look)
     holding = holding_of(settings, machine)
     if quantization is not None:
         if entry is None:
             raise KeyError(quantization)
         found = arrival_alone(entry, quantization)
         holding = replace(holding, dtype="float32") if quantization == "F32" else holding
-    return serving_of(settings, found, files, entry, holding=holding, machine=machine, wanted=wanted)
+    return serving_of(
+        settings, found, look.files, entry, coming=look.coming, holding=holding, machine=machine, wanted=wanted
+    )
 
 
 def serving_engine(settings: Settings, machine: MachineFacts) -> str | None:
@@ -164,40 +163,84 @@ def serving_engine(settings: Settings, machine: MachineFacts) -> str | None:
     return next(iter(serving.order), None)
 
 
-def _arrival(named: NamedModel, entry: CatalogueEntry | None) -> Arrival:
-    """Return what a pull would bring."""
-    if not _can_be_pulled(named):
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What was found of a model's files.
+
+    Attributes:
+        detail: Where they are and how far they were checked, or what is wrong, in one sentence.
+        files: None where they are not here, or damaged.
+        error: Why they are not here, or what is wrong with them.
+        can_be_pulled: There is something to fetch: a directory is used as it lies, a file has to be one of a model.
+        coming: What a file of the operator's own says of itself that a pull would prepare.
+    """
+
+    state: ModelState
+    detail: str
+    files: ModelFiles | None = None
+    error: ModelNotFound | ModelDamaged | None = None
+    can_be_pulled: bool = False
+    coming: GgufHeader | None = None
+
+
+def _look_at(named: NamedModel, store: ModelStore, told: Callable[[str], None] | None = None) -> _Look:
+    """Find the model quickly; for whoever is to hear of it, hash by hash, which takes a second for each gigabyte."""
+    try:
+        files = store.find_with_adapters(named)
+        if isinstance(named.source, DirectorySource):
+            return _look_at_own(files)
+        if told is not None:
+            told(f"hashing the files of {named.name}")
+            files = replace(store.find(named, thorough=True), adapters=files.adapters)
+    except ModelNotFound as error:
+        return _look_at_absent(named, error)
+    except ModelDamaged as error:
+        is_own = isinstance(named.source, DirectorySource)
+        return _Look(ModelState.DAMAGED, error.reason, error=error, can_be_pulled=not is_own)
+    revision = Sentence("revision {revision}, every hash agrees", revision=files.revision[:12])
+    return _Look(ModelState.HERE, revision, files)
+
+
+def _look_at_own(files: ModelFiles) -> _Look:
+    """Look at the files of a directory, of which nobody has a hash: whether all that an engine reads is there."""
+    detail = Sentence("in a directory of your own, fingerprint {fingerprint}", fingerprint=files.revision[:12])
+    try:
+        if files.gguf is None:
+            count_numbers(files.directory)
+            check_tokenizer(files.directory)
+    except WeightsDamaged as error:
+        return _Look(ModelState.DAMAGED, error.reason, error=ModelDamaged(error.reason))
+    except ModelDamaged as error:
+        return _Look(ModelState.DAMAGED, error.reason, error=error)
+    return _Look(ModelState.HERE, detail, files)
+
+
+def _look_at_absent(named: NamedModel, absent: ModelNotFound) -> _Look:
+    """Tell whether a pull would bring what is not here."""
+    match named.source:
+        case DirectorySource():
+            return _Look(ModelState.MISSING, absent.reason, error=absent)
+        case GgufSource(path=path):
+            try:
+                check_gguf_file(path)
+                header = read_gguf_header(path)
+            except (ModelNotFound, ModelDamaged) as error:
+                return _Look(ModelState.MISSING, error.reason, error=error)
+            return _Look(ModelState.MISSING, absent.reason, error=absent, can_be_pulled=True, coming=header)
+        case _:
+            return _Look(ModelState.MISSING, absent.reason, error=absent, can_be_pulled=True)
+
+
+def _arrival(named: NamedModel, entry: CatalogueEntry | None, look: _Look) -> Arrival:
+    """Return what is here, else what a pull would bring."""
+    if look.files is not None:
+        return _here(look.files)
+    if not look.can_be_pulled:
         return Arrival(StoredWeights(), None)
     if isinstance(named.source, GgufSource):
         gguf_bytes = named.source.path.stat().st_size
         return Arrival(StoredWeights(has_gguf=True, gguf_bytes=gguf_bytes), gguf_bytes)
     return arrival(named.source, entry)
-
-
-def _can_be_pulled(named: NamedModel) -> bool:
-    """Tell whether there is anything to fetch: a directory is used as it lies, and a file has to be one of a model."""
-    match named.source:
-        case DirectorySource():
-            return False
-        case GgufSource(path=path):
-            return _obstacle(path) is None
-        case _:
-            return True
-
-
-def _obstacle(path: Path) -> str | None:
-    """Say why a file of the operator's own cannot be prepared; None where it can."""
-    try:
-        check_gguf_file(path)
-        read_gguf_header(path)
-    except (ModelNotFound, ModelDamaged) as error:
-        return error.reason
-    return None
-
-
-def _is_worth_pulling(named: NamedModel, serving: Serving) -> bool:
-    """Tell whether something computes what a pull would bring."""
-    return _can_be_pulled(named) and (serving.unserved is None or bool(serving.unserved.command))
 
 
 def _without_files(settings: Settings) -> ChosenModel:
@@ -217,39 +260,6 @@ def _without_files(settings: Settings) -> ChosenModel:
         fetch_bytes=0,
         pull_command="",
     )
-
-
-def _files(
-    named: NamedModel, store: ModelStore, told: Callable[[str], None]
-) -> tuple[ModelState, str, ModelFiles | None]:
-    """Find the model, first quickly, then hash by hash, which takes a second for each gigabyte."""
-    try:
-        files = store.find(named)
-        if isinstance(named.source, DirectorySource):
-            return _own_files(store.find_with_adapters(named))
-        told(f"hashing the files of {named.name}")
-        files = replace(store.find(named, thorough=True), adapters=store.every_adapter())
-    except ModelNotFound as error:
-        obstacle = _obstacle(named.source.path) if isinstance(named.source, GgufSource) else None
-        return ModelState.MISSING, obstacle or error.reason, None
-    except ModelDamaged as error:
-        return ModelState.DAMAGED, error.reason, None
-    return (
-        ModelState.HERE,
-        Sentence("revision {revision}, every hash agrees", revision=files.revision[:12]),
-        files,
-    )
-
-
-def _own_files(files: ModelFiles) -> tuple[ModelState, str, ModelFiles | None]:
-    """Look at the files of an own directory, of which nobody has a hash: whether the weights are all there."""
-    try:
-        if files.has_safetensors:
-            count_numbers(files.directory)
-    except WeightsDamaged as error:
-        return ModelState.DAMAGED, error.reason, None
-    detail = Sentence("in a directory of your own, fingerprint {fingerprint}", fingerprint=files.revision[:12])
-    return ModelState.HERE, detail, files
 
 
 def _here(files: ModelFiles) -> Arrival:

@@ -32,7 +32,7 @@ from botbridge.models.store import ModelStore
 from botbridge.settings import load_settings
 from tests.fakes.discord import FakeDiscord
 from tests.fakes.hub import FakeHub
-from tests.fakes.machines import CONTAINER, FULL_DISK, LAPTOP, MAC, RELIC, SERVER, WINDOWS, FixedProbe
+from tests.fakes.machines import CONTAINER, FULL_DISK, GB, LAPTOP, MAC, RELIC, SERVER, WINDOWS, FixedProbe
 from tests.fakes.model_sources import RecordedProgress, adapter_files, named_gguf, tiny_files
 from tests.fakes.schemas import complaints
 from tests.fakes.telegram.client import FakeTelegram
@@ -40,6 +40,7 @@ from tests.journey.bridge import Bridge
 from tests.models.own_entries import own_file
 
 MODEL = "org/tiny"
+LEAST_FILES = ("config.json", "tokenizer.json", "model.safetensors")
 
 
 def row(component: str, found: Diagnosis) -> Row:
@@ -124,6 +125,48 @@ async def test_what_no_pull_would_make_a_model_of_is_not_to_be_fetched(
     assert not any("models pull" in f"{row.found} {row.how}" for row in found.rows)
 
 
+@pytest.mark.parametrize("architecture", ["t5", "bert", "of-tomorrow"])
+async def test_a_file_that_no_engine_computes_is_not_to_be_fetched(tmp_path: Path, architecture: str) -> None:
+    """Its head says so before it is prepared."""
+    path = tmp_path / "m.gguf"
+    path.write_bytes(named_gguf(architecture))
+    found = await doctor(tmp_path, INFERENCE__MODEL=str(path))
+    for component in ("Engines", "Model"):
+        assert (row(component, found).status, row(component, found).how) == (Status.UPGRADE, "botbridge models match")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"tokenizer.json": None}, "holds no vocabulary"),
+        ({"tokenizer.json": b""}, "tokenizer.json is damaged: it is no JSON"),
+        ({"model.safetensors": None, "a.safetensors": b"\2\0\0\0\0\0\0\0{}"}, "there is neither model.safetensors nor"),
+    ],
+)
+async def test_a_directory_that_lacks_what_engines_read_is_not_ready(
+    tmp_path: Path, change: dict[str, bytes | None], reason: str
+) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    for name, content in ({each: tiny_files()[each] for each in LEAST_FILES} | change).items():
+        if content is not None:
+            (own / name).write_bytes(content)
+    found = await doctor(tmp_path, INFERENCE__MODEL=str(own))
+    assert not found.is_ready
+    assert (row("Model", found).status, row("Model", found).how) == (Status.UPGRADE, "botbridge models match")
+    assert reason in row("Model", found).found
+
+
+async def test_cut_safetensors_beside_a_whole_gguf_stop_nothing(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    for name in LEAST_FILES:
+        (own / name).write_bytes(tiny_files()[name])
+    (own / "model.safetensors").write_bytes(b"cut")
+    (own / "model.gguf").write_bytes(named_gguf("llama"))
+    assert row("Model", await doctor(tmp_path, INFERENCE__MODEL=str(own))).status is Status.OK
+
+
 async def test_a_file_that_can_be_prepared_is_to_be_fetched(tmp_path: Path) -> None:
     path = tmp_path / "m.gguf"
     path.write_bytes(named_gguf("llama"))
@@ -147,6 +190,8 @@ async def test_a_model_that_no_engine_computes_is_not_to_be_fetched(tmp_path: Pa
         assert row(component, found).status is Status.UPGRADE
         assert row(component, found).how == "botbridge models match"
     assert not any("models pull" in f"{row.found} {row.how}" for row in found.rows)
+    full = replace(SERVER, disk_free_bytes=GB)
+    assert row("Disk", await doctor(tmp_path, full, INFERENCE__MODEL=model)).status is Status.OK
 
 
 async def test_without_a_gpu_one_setting_mends_a_device_that_is_not_here(tmp_path: Path) -> None:
@@ -166,7 +211,7 @@ async def test_without_a_gpu_one_setting_mends_a_device_that_is_not_here(tmp_pat
 async def test_what_files_say_of_their_architecture_counts(tmp_path: Path, config: dict[str, object]) -> None:
     own = tmp_path / "own"
     own.mkdir()
-    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+    for name in LEAST_FILES:
         (own / name).write_bytes(tiny_files()[name])
     known = await doctor(tmp_path, INFERENCE__MODEL=str(own))
     assert row("Engines", known).status is Status.OK

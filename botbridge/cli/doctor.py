@@ -62,5 +62,6 @@ def _print(found: Diagnosis, tongue: Tongue) -> None:
     from botbridge.cli.tables import print_page, width_of_lines
 
     words = language_with_clauses(tongue)
-    print_page((doctor_page(found, words, width_of_lines()),), words)
-    typer.echo("\n".join(remedies(found, words)))
+    width = width_of_lines()
+    print_page((doctor_page(found, words, width),), words)
+    typer.echo("\n".join(remedies(found, words, width)))

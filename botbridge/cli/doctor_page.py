@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from botbridge.cli.tables import Table
+from botbridge.cli.tables import Table, drawn
 from botbridge.conversation.texts import Language
 from botbridge.diagnosing import Diagnosis
 from botbridge.machine.doctor_facts import Row, Status
-from botbridge.sentences import said
+from botbridge.sentences import Sentence, said
 
 WIDE_COLUMNS: Final = 150
 """From this width on, what to change stands in the table, too; a command is only ever copied from below it."""
@@ -34,7 +34,7 @@ def doctor_page(found: Diagnosis, words: Language, width: int) -> Table:
     return Table(heads[:count], tuple(_cells(row, words)[:count] for row in found.rows), title=title, ruled=True)
 
 
-def remedies(found: Diagnosis, words: Language) -> Iterator[str]:
+def remedies(found: Diagnosis, words: Language, width: int) -> Iterator[str]:
     """Yield what mends each row, a command a line and never broken, so that it can be copied; then the outcome."""
     headings = {
         Status.UPGRADE: words.say("What has to change:"),
@@ -45,7 +45,7 @@ def remedies(found: Diagnosis, words: Language) -> Iterator[str]:
         rows = [row for row in found.rows if row.status is status and row.how]
         if rows:
             yield heading
-            yield from _remedies(rows, words)
+            yield from _remedies(rows, words, width)
     yield words.say("Ready.") if found.is_ready else words.say("Not ready.")
 
 
@@ -72,8 +72,9 @@ def status_word(status: Status, words: Language) -> str:
             return words.say("unknown")
 
 
-def _remedies(rows: Sequence[Row], words: Language) -> Iterator[str]:
+def _remedies(rows: Sequence[Row], words: Language, width: int) -> Iterator[str]:
     for row in rows:
         component, what = said(row.component, words), said(row.upgrade or row.found, words)
-        yield "  " + words.say("{name}: {found}", name=component, found=what)
-        yield "    " + said(row.how, words)
+        yield drawn("  " + words.say("{name}: {found}", name=component, found=what), words, width)
+        how = "    " + said(row.how, words)
+        yield drawn(how, words, width) if isinstance(row.how, Sentence) else how

@@ -43,7 +43,8 @@ def model(examined: Examined) -> Row:
             how = Sentence("{command}, or {other}", command="botbridge run", other=chosen.pull_command)
             return Row(MODEL, found, needed, Status.OPTIONAL, Sentence("it is fetched at the first start"), how)
         case ModelState.MISSING if not chosen.pull_command:
-            return Row(MODEL, found, needed, Status.UPGRADE, other, OTHER_MODELS)
+            upgrade = other if _needs_another(examined) else Sentence("what it lacks, or another model")
+            return Row(MODEL, found, needed, Status.UPGRADE, upgrade, OTHER_MODELS)
         case ModelState.MISSING:
             return Row(MODEL, found, needed, Status.UPGRADE, Sentence("fetch it"), chosen.pull_command)
         case ModelState.DAMAGED if not chosen.pull_command:

@@ -106,7 +106,7 @@ def engine(examined: Examined) -> Row:
     if (why := engines.unserved) is not None:
         return Row(ENGINES, found, needed, Status.UPGRADE, why.reason, why.command or OTHER_MODELS)
     if engines.taken is None:
-        return Row(ENGINES, found, Sentence("known when the model is here"), Status.UNKNOWN)
+        return Row(ENGINES, found, Sentence("known when the model is here and whole"), Status.UNKNOWN)
     if engines.wanted == "auto" and engines.faster is not None:
         upgrade = Sentence("{engine} would be faster", engine=engines.faster)
         return Row(ENGINES, found, needed, Status.OPTIONAL, upgrade, ADDED_BY[engines.faster])

@@ -127,12 +127,13 @@ def read_gguf_header(path: Path) -> GgufHeader:
         ModelDamaged: It is no GGUF, is cut short, or holds weights of a type that no engine reads; the type is named.
     """
     try:
+        if path.stat().st_size == 0:  # which mmap refuses in words of its own
+            raise ModelDamaged(Sentence("{path} is no GGUF file", path=path))
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return _Reader(path, content).header()
     except (struct.error, OverflowError, UnicodeDecodeError) as error:
         raise ModelDamaged(Sentence("{path} is cut short or damaged: its header cannot be read", path=path)) from error
     except (OSError, ValueError) as error:
-        # mmap refuses an empty file with ValueError.
         raise ModelDamaged(Sentence("{path} cannot be read: {error}", path=path, error=str(error))) from error
 
 

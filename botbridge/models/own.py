@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +15,11 @@ from botbridge.models.gguf_header import read_gguf_header
 from botbridge.sentences import Sentence
 
 MODEL_CONFIG: Final = "config.json"
+
+TOKENIZER: Final = "tokenizer.json"
+
+VOCABULARIES: Final = (TOKENIZER, "tokenizer.model", "vocab.json", "vocab.txt", "*.tiktoken")
+"""One of these lies beside a model's weights. Source: transformers, VOCAB_FILES_NAMES of its tokenizers."""
 
 FINGERPRINT_BYTES: Final = 2**20
 """What of each end of a file enters its fingerprint: all of a JSON file, the header of weights, and some of them."""
@@ -32,7 +39,26 @@ def check_directory(directory: Path) -> str:
     names = {path.name for path in paths}
     if not (MODEL_CONFIG in names and any(name.endswith(".safetensors") for name in names)):
         _check_gguf(directory, paths, names)
+    elif not any(fnmatchcase(name, pattern) for name in names for pattern in VOCABULARIES):
+        raise ModelNotFound(
+            Sentence("{path} holds no vocabulary: {file} lies beside a model's weights", path=directory, file=TOKENIZER)
+        )
     return fingerprint(paths)
+
+
+def check_tokenizer(directory: Path) -> None:
+    """Look whether the vocabulary of a model can be read, as far as it is JSON.
+
+    Raises:
+        ModelDamaged: It cannot.
+    """
+    path = directory / TOKENIZER
+    try:
+        json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return  # another of `VOCABULARIES` is there
+    except (OSError, ValueError) as error:
+        raise ModelDamaged(Sentence("{path} is damaged: it is no JSON", path=path)) from error
 
 
 def check_gguf_file(path: Path) -> str:
@@ -92,7 +118,7 @@ def _check_gguf(directory: Path, paths: Sequence[Path], names: set[str]) -> None
             )
         )
     _refuse_part(gguf)
-    if "tokenizer.json" not in names:
+    if TOKENIZER not in names:
         raise ModelNotFound(
             Sentence(
                 "{path} holds {file} but no tokenizer.json: name the file itself as the model, {model}, "

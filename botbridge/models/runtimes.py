@@ -103,31 +103,39 @@ def load_known_architectures() -> KnownArchitectures:
     )
 
 
-def engines_computing(entry: CatalogueEntry | None, files: ModelFiles | None = None) -> frozenset[str]:
+def engines_computing(
+    entry: CatalogueEntry | None, files: ModelFiles | None = None, coming: GgufHeader | None = None
+) -> frozenset[str]:
     """Return the engines that compute a model, by what the catalogue and the model's own files say of it.
 
     Args:
         entry: The catalogue's; None where it has none, which speaks against no engine.
         files: None where they are not here, which speaks against none either.
+        coming: What a GGUF says of itself that is to be prepared.
     """
     named = EVERY_ENGINE if entry is None else [runtime.engine for runtime in runtimes_of(entry)]
-    return frozenset(named) - (frozenset() if files is None else _excluded_by(files))
+    excluded = frozenset() if files is None else _excluded_by(files)
+    return frozenset(named) - excluded - (frozenset() if coming is None else _excluded_by_header(coming))
 
 
 def _excluded_by(files: ModelFiles) -> frozenset[str]:
     """Return the engines that do not know the form which they would read, or any conversation with such a model."""
-    config, known = _config(files.directory), load_known_architectures()
+    config = _config(files.directory)
     if config.get("is_encoder_decoder") is True:
         return frozenset(EVERY_ENGINE)
     excluded = set()
-    if files.has_safetensors and str(config.get("model_type")) not in known.model_types:
+    if files.has_safetensors and str(config.get("model_type")) not in load_known_architectures().model_types:
         excluded.add(Runtime.TRANSFORMERS.engine)
-    if files.gguf is not None:
-        header = _header(files.gguf)
-        if header.facts.get("general.architecture") not in known.gguf:
-            excluded.add(Runtime.LLAMA_CPP.engine)
-        if openvino_obstacle(header) is not None:
-            excluded.add(Runtime.OPENVINO.engine)
+    by_head = frozenset() if files.gguf is None else _excluded_by_header(_header(files.gguf))
+    return by_head.union(excluded)
+
+
+def _excluded_by_header(header: GgufHeader) -> frozenset[str]:
+    excluded = set()
+    if header.facts.get("general.architecture") not in load_known_architectures().gguf:
+        excluded.add(Runtime.LLAMA_CPP.engine)
+    if openvino_obstacle(header) is not None:
+        excluded.add(Runtime.OPENVINO.engine)
     return frozenset(excluded)
 
 

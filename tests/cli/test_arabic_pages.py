@@ -142,19 +142,19 @@ UNUSUAL = (
 )
 def test_the_audit_is_arabic(found: Examined) -> None:
     diagnosis = Diagnosis("a-model", found.machine, judge(found))
-    for text in texts([doctor_page(diagnosis, AR, 200), *remedies(diagnosis, AR)]):
+    for text in texts([doctor_page(diagnosis, AR, 200), *remedies(diagnosis, AR, 200)]):
         assert english_left(text) == [], text
 
 
 def test_commands_stand_on_lines_of_their_own_as_in_english() -> None:
     diagnosis = Diagnosis("a-model", RELIC, judge(examined(RELIC, model(14.5, fetch_gb=14.5))))
-    assert "    botbridge models pull a-model" in list(remedies(diagnosis, AR))
+    assert "    botbridge models pull a-model" in list(remedies(diagnosis, AR, 200))
 
 
 def test_what_could_not_be_found_out_has_its_remedy_below_the_table() -> None:
     """A narrow table has no room for it."""
     found = examined(telegram=None, discord=None)
-    told = list(remedies(Diagnosis("a-model", found.machine, judge(found)), EN))
+    told = list(remedies(Diagnosis("a-model", found.machine, judge(found)), EN, 200))
     place = told.index("What could not be found out:")
     assert told[place + 1 : place + 3] == ["  Clock: nobody told the time", "    set a token, and have a network"]
 

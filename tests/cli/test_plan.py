@@ -17,11 +17,12 @@ from typer.testing import CliRunner, Result
 
 from botbridge.cli import build_app, main
 from botbridge.engine_at_hand import NO_CUDA, computes_on_cuda
-from botbridge.errors import ConfigError, ModelLoadError, ModelNotFound, NotMeasured
+from botbridge.errors import ConfigError, ModelDamaged, ModelLoadError, ModelNotFound, NotMeasured
 from botbridge.machine.figures import write_report
 from botbridge.machine.plan import PEAK_SHARE, WAIT_S
 from botbridge.machine.probe import LocalProbe
 from tests.cli.test_arabic_pages import english_left
+from tests.fakes.model_sources import named_gguf, tiny_files
 from tests.machine.test_figures import REPORT
 
 ROOT = Path(__file__).parents[2]
@@ -193,6 +194,20 @@ def test_an_engine_that_does_not_compute_the_model_or_its_form_plans_nothing(
         done = run("plan", *speed, *arguments)
         assert isinstance(done.exception, ModelLoadError)
         assert told in str(done.exception)
+
+
+def test_files_of_ones_own_that_are_damaged_are_refused(home: Path) -> None:
+    (home / "cut.gguf").write_bytes(named_gguf("llama")[:40])
+    own = home / "own"
+    own.mkdir()
+    for name in ("config.json", "tokenizer.json"):
+        (own / name).write_bytes(tiny_files()[name])
+    (own / "model.safetensors").write_bytes(b"cut")
+    for path, reason in ((home / "cut.gguf", "is cut short"), (own, "model.safetensors is ")):
+        done = run("plan", "--tokens-per-s", "5", "--model", str(path))
+        assert isinstance(done.exception, ModelDamaged)
+        assert reason in str(done.exception)
+        assert "models pull" not in str(done.exception)
 
 
 @pytest.mark.parametrize("name", ["no.gguf", "no", "empty", "folder.gguf"])

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from importlib.util import find_spec
+from itertools import combinations, product
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from botbridge.inference.choice import (
     ADDED_BY,
@@ -212,31 +211,31 @@ def test_threads_of_llamacpp_wait_briefly_unless_the_operator_says_otherwise(
 
 
 ENGINES = ("llamacpp", "openvino", "transformers")
-SOME = st.frozensets(st.sampled_from(ENGINES))
+SOME = [frozenset(some) for count in range(4) for some in combinations(ENGINES, count)]
 
 
-@given(st.sampled_from(("auto", *ENGINES)), SOME, SOME, st.booleans(), st.booleans(), st.sampled_from(("auto", "cuda")))
-def test_what_is_said_to_let_an_engine_compute_a_model_does(
-    wanted: str,
-    installed: frozenset[str],
-    computing: frozenset[str],
-    has_gguf: bool,
-    has_safetensors: bool,
-    device: str,
-) -> None:
-    forms = {"has_gguf": has_gguf, "has_safetensors": has_safetensors}
+def first_of(engines: frozenset[str], forms: dict[str, bool], wanted: str, device: str) -> tuple[str, ...]:
+    return engine_order((), engines, **forms, slots=1, wanted=wanted, device=device)
 
-    def order(engines: frozenset[str], wanted: str, device: str) -> tuple[str, ...]:
-        return engine_order((), engines & computing, **forms, slots=1, wanted=wanted, device=device)
 
-    why = why_unserved(wanted, installed, **forms, device=device, computing=computing)
-    assert (why is None) is bool(order(installed, wanted, device))
-    if why is None:
-        return
-    changed = "auto" if why.other else wanted, "auto" if why.wants_any_device else device
-    if not why.command:
-        assert not order(frozenset(ENGINES), "auto", "auto")
-    else:
-        assert order(installed | ({why.missing} - {None}), *changed)
-    if why.missing is not None:
-        assert not order(installed, *changed)
+def test_what_is_said_to_let_an_engine_compute_a_model_does() -> None:
+    """In every case that there is; and nothing has to be installed where a setting alone would do."""
+    truths = (False, True)
+    cases = product(("auto", *ENGINES), SOME, SOME, truths, truths, ("auto", "cuda"), truths)
+    for wanted, installed, computing, has_gguf, has_safetensors, device, has_gpu in cases:
+        forms = {"has_gguf": has_gguf, "has_safetensors": has_safetensors}
+        here, all_of_them = installed & computing, frozenset(ENGINES) & computing
+        why = why_unserved(wanted, installed, **forms, device=device, computing=computing, has_gpu=has_gpu)
+        assert (why is None) is bool(first_of(here, forms, wanted, device))
+        if why is None:
+            continue
+        if not why.command:
+            assert not first_of(all_of_them, forms, "auto", "auto")
+            continue
+        changed = "auto" if why.other else wanted, "auto" if why.wants_any_device else device
+        assert first_of(here | ({why.missing} - {None}), forms, *changed)
+        devices = {device, "auto"} if has_gpu else {"auto"}
+        by_setting = any(first_of(here, forms, engine, on) for engine in (wanted, "auto") for on in devices)
+        if not first_of(all_of_them, forms, wanted, device):
+            assert (why.missing is None) is by_setting
+            assert why.wants_any_device or device in devices

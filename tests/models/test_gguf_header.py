@@ -55,7 +55,7 @@ def test_a_file_that_lacks_its_last_byte_is_cut_short(tiny: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (b"", "cannot be read"),
+        (b"", "is no GGUF file"),
         (b"GGU", "is no GGUF file"),
         (b"PK\3\4" * 20, "is no GGUF file"),
         (b"GGUF", "cannot be read"),

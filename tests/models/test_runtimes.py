@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from gguf.constants import MODEL_ARCH_NAMES
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.files import ModelFiles
 from botbridge.models.openvino_limits import COMPARED
-from botbridge.models.runtimes import EVERY_ENGINE, engines_computing, load_known_architectures
+from botbridge.models.runtimes import EVERY_ENGINE, RUNTIMES_FILE, engines_computing, load_known_architectures
 from tests.fakes.model_sources import named_gguf
 
 ALL = frozenset(EVERY_ENGINE)
@@ -65,6 +67,7 @@ def test_a_gguf_names_its_architecture(files: ModelFiles, architecture: str, eng
         ({"model_type": "m2m_100", "is_encoder_decoder": True}, frozenset()),
         ({"model_type": "bart", "is_encoder_decoder": True}, frozenset()),
         ({"model_type": "t5"}, ALL - {"transformers"}),
+        ({"model_type": "bert"}, ALL - {"transformers"}),
         ({"model_type": "vit", "architectures": ["ViTForImageClassification"]}, ALL - {"transformers"}),
         ({"model_type": "internlm2", "auto_map": {"AutoModelForCausalLM": "x.X"}}, ALL - {"transformers"}),
         ({"model_type": "jais", "architectures": ["JAISLMHeadModel"]}, ALL - {"transformers"}),
@@ -86,8 +89,19 @@ def test_each_form_is_judged_by_itself(files: ModelFiles) -> None:
     assert engines_computing(None, files) == ALL - {"transformers"}
 
 
-def test_transformers_is_listed_with_all_that_it_takes_for_conversations() -> None:
-    assert load_known_architectures().model_types == frozenset(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+LISTED = tomllib.loads(RUNTIMES_FILE.read_text())
+
+
+def test_all_that_transformers_takes_is_listed_once() -> None:
+    spoken, silent = load_known_architectures().model_types, frozenset(LISTED["transformers"]["silent"])
+    assert spoken | silent == frozenset(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+    assert not spoken & silent
+
+
+def test_all_that_is_known_of_gguf_is_listed_once() -> None:
+    spoken, silent = load_known_architectures().gguf, frozenset(LISTED["llamacpp"]["silent"])
+    assert frozenset(MODEL_ARCH_NAMES.values()) <= spoken | silent
+    assert not spoken & silent
 
 
 @pytest.mark.skipif(

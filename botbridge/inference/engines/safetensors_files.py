@@ -40,13 +40,13 @@ def weight_files(directory: Path) -> list[Path]:
     """Return the files that hold a model's weights, chosen as transformers does.
 
     Raises:
-        WeightsDamaged: The index names a file that is not there.
+        WeightsDamaged: There is neither the one file nor an index, or the index names a file that is not there.
     """
     single, index = directory / SINGLE_NAME, directory / INDEX_NAME
     if single.is_file():
         return [single]
     if not index.is_file():
-        return sorted(directory.glob("*.safetensors"))
+        raise WeightsDamaged(Sentence("there is neither {file} nor {index}", file=SINGLE_NAME, index=INDEX_NAME))
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
