@@ -193,6 +193,8 @@ class GeneratorStatus:
         notes: What the engine wants the operator to know.
         weights_bytes: How much of the weights is read for one token; 0 if unknown.
         adapters: Those that a prompt may name, and those that cannot be used; known once it is ready.
+        shares_fate: Whether a prompt that ends what computes it takes all other answers with it, as in a process of
+            ours; servers elsewhere lose one at a time.
     """
 
     state: str
@@ -206,3 +208,4 @@ class GeneratorStatus:
     notes: tuple[str, ...] = ()
     weights_bytes: int = 0
     adapters: tuple[KnownAdapter, ...] = ()
+    shares_fate: bool = True

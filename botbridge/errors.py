@@ -20,6 +20,7 @@
     │   └── AdapterMismatch
     ├── InferenceError
     │   ├── ModelLoadError
+    │   │   └── ModelUnavailable        nothing was computed: no message is to blame
     │   ├── PromptTooLong
     │   ├── GenerationTimeout
     │   ├── GenerationFailed
@@ -143,6 +144,10 @@ class ModelLoadError(InferenceError):
     """The worker could not load the model."""
 
 
+class ModelUnavailable(ModelLoadError):
+    """There is no model to be asked at the moment; nothing was computed, so no message is to blame for it."""
+
+
 class PromptTooLong(InferenceError):
     """Even the newest message alone does not fit into the model's context."""
 
@@ -156,7 +161,7 @@ class GenerationTimeout(InferenceError):
 
 
 class GenerationFailed(InferenceError):
-    """The engine raised; the worker lives on."""
+    """This answer failed by itself: the engine raised, or a server dropped it; the others are not affected."""
 
 
 class NotReplayable(InferenceError):
@@ -164,7 +169,7 @@ class NotReplayable(InferenceError):
 
 
 class WorkerDied(InferenceError):
-    """The worker process ended while it held the request."""
+    """The worker process ended while it held the request, and all others that it held."""
 
 
 class NotMeasured(BotBridgeError):

@@ -88,9 +88,13 @@ def person_of(row: InboxRow) -> PersonKey:
     return row.incoming.address.platform, row.incoming.sender.user_id
 
 
-def join(line: Line, row: InboxRow, cost: float) -> Line:
-    """The line with a message in it, at the place its age gives it; one that crashed a worker is answered alone."""
-    return _with_waiting(line, Entry(row, cost, line.virtual_time, alone=row.crashes > 0))
+def join(line: Line, row: InboxRow, cost: float, *, shares_fate: bool = True) -> Line:
+    """The line with a message in it, at the place its age gives it.
+
+    Args:
+        shares_fate: As in `GeneratorStatus`: then one that failed before the last restart is answered alone.
+    """
+    return _with_waiting(line, Entry(row, cost, line.virtual_time, alone=shares_fate and row.crashes > 0))
 
 
 def start(line: Line, entry: Entry) -> Line:

@@ -21,7 +21,7 @@ class OpenTurn:
         text: What the model has said so far.
         joined_at_s: When it joined the line, on the monotonic clock.
         started_at_s: When its present attempt began; None while it waits.
-        crashes: How many workers or steps failed on it, nobody else being answered.
+        crashes: How many attempts failed for which it is to blame.
         had_company: Others were answered at some time of the present attempt.
         task: Answers it; None while it waits.
         progress: What the present attempt took so far.
@@ -58,11 +58,18 @@ class Room:
         """How many answers are being made."""
         return len(self._line.computing)
 
-    def join(self, row: InboxRow, live: Live, cost: float) -> OpenTurn:
-        """Let a message wait whose answer is thought to cost so much, in reply tokens."""
+    def join(self, row: InboxRow, live: Live, cost: float, *, shares_fate: bool = True) -> OpenTurn:
+        """Let a message wait.
+
+        Args:
+            row: The message.
+            live: What is shown of it.
+            cost: What its answer is thought to take, in reply tokens.
+            shares_fate: As in `GeneratorStatus`.
+        """
         turn = OpenTurn(row, live, joined_at_s=self._now_s(), crashes=row.crashes)
         self._turns[row.id] = turn
-        self._line = lines.join(self._line, row, cost)
+        self._line = lines.join(self._line, row, cost, shares_fate=shares_fate)
         return turn
 
     def next(self, slots: int) -> OpenTurn | None:

@@ -40,6 +40,7 @@ from botbridge.errors import (
     GenerationFailed,
     GenerationTimeout,
     InferenceError,
+    ModelUnavailable,
     PromptTooLong,
     StorageError,
     WorkerDied,
@@ -282,7 +283,7 @@ class ConversationService:
             case _:
                 # A worker takes all that it holds down with it. Who was to blame shows when each is tried alone.
                 is_suspect = isinstance(error, WorkerDied)
-                is_to_blame = not (is_suspect and turn.had_company)
+                is_to_blame = not (isinstance(error, ModelUnavailable) or (is_suspect and turn.had_company))
                 turn.crashes += is_to_blame
                 log.error("answer failed", inbox_id=turn.row.id, crashes=turn.crashes, error=str(error))
                 if turn.crashes >= CRASHES_BEFORE_QUARANTINE:
@@ -317,7 +318,7 @@ class ConversationService:
             faults=self._faults,
         )
         cost = self._estimates.cost(row.incoming.text, person_of(row), sampling.max_new_tokens)
-        self._room.join(row, live, cost)
+        self._room.join(row, live, cost, shares_fate=self._generator.status().shares_fate)
         self._awake.set()
 
     def _begin_what_can_begin(self) -> None:

@@ -5,7 +5,10 @@ each conversation has one of them as long as that one is well.
 
 Covered: servers that refuse, fail, hang, are busy, lose the connection or send
 nonsense: another server, or the same one again, is asked as long as nothing was
-shown of the answer; afterwards WorkerDied tells the conversation to begin anew.
+shown of the answer; afterwards GenerationFailed tells the conversation to begin
+anew. One answer's failure touches no other. Servers that cannot be reached, load
+their model or ask for a long pause have not failed at a prompt: ModelUnavailable,
+and the status says why until one is back.
 A history that is too long for the server. An end by cancel or deadline, which
 closes the connection, at which servers stop computing. Ids of people and chats
 never leave this machine.
@@ -29,7 +32,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from botbridge.answers import Completion, Delta, GeneratorStatus, Prompt, Started
-from botbridge.errors import AdapterUnusable, GenerationTimeout, ModelLoadError, WorkerDied
+from botbridge.errors import AdapterUnusable, GenerationTimeout, ModelUnavailable
 from botbridge.inference.cuts import Cuts
 from botbridge.inference.remote_answer import Question, RemoteAnswer
 from botbridge.inference.remote_course import Course
@@ -96,7 +99,7 @@ class RemoteGenerator:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close all connections; answers that still come fail with WorkerDied."""
+        """Close all connections; answers that still come fail with ModelUnavailable."""
         self._is_leaving = True
         for task in self._watching:
             task.cancel()
@@ -121,12 +124,12 @@ class RemoteGenerator:
         Servers that are starting are waited for, as long as the deadline allows.
 
         Raises:
-            ModelLoadError: no server can be asked, and none is about to come.
+            ModelUnavailable: no server can be asked, and none is about to come; or the service is stopping.
+            ModelLoadError: no server takes our key or knows our model.
             PromptTooLong: the newest question alone does not fit.
             GenerationTimeout: the deadline passed.
             AdapterUnusable: the prompt names an adapter; servers elsewhere take none.
-            GenerationFailed: the server does not take this prompt.
-            WorkerDied: no server gave a whole answer; another try may help.
+            GenerationFailed: no server gave a whole answer, or none takes this prompt; another try may help.
 
         Cancellation: closing the iterator closes the connection, at which the server stops.
         """
@@ -148,7 +151,7 @@ class RemoteGenerator:
         async with asyncio.timeout(deadline_s):
             while (status := self.status()).state != "ready":
                 if status.state == "unavailable":
-                    raise ModelLoadError(status.detail)
+                    raise ModelUnavailable(status.detail)
                 await self.changed()
 
     async def _whole_answer(self, prompt: Prompt, due_s: float) -> AsyncGenerator[Event, None]:
@@ -178,8 +181,11 @@ class RemoteGenerator:
             except RemoteFault as fault:
                 if answer.is_whole:  # only its counts are missing
                     break
+                if self._is_leaving:
+                    raise ModelUnavailable("the service is stopping") from fault
+                was_well = watch.is_well
                 watch.failed(fault)
-                course.failed(watch.url, fault, begun=answer.begun)
+                course.failed(watch.url, fault, begun=answer.begun, was_well=was_well)
             else:
                 break
         self._learn(prompt.conversation, answer, is_cut=len(answer.question.turns) < len(prompt.turns))
@@ -211,13 +217,14 @@ class RemoteGenerator:
 
         Raises:
             ModelLoadError: None is left that would take our key or knows our model.
-            WorkerDied: None is left.
+            GenerationFailed: None is left, and one of them failed at this prompt.
+            ModelUnavailable: None is left, and none has computed anything; or we are leaving.
             TimeoutError: They rest beyond the deadline.
         """
         watches = [self._watches[url] for url in in_order(course.question.key, self._options.urls)]
         while True:
             if self._is_leaving:
-                raise WorkerDied("the service is stopping")
+                raise ModelUnavailable("the service is stopping")
             now_s = time.monotonic()
             watch = course.next_server(watches, now_s)
             if watch.rests_until_s <= now_s:

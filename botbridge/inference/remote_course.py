@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from botbridge.errors import GenerationFailed, ModelLoadError, PromptTooLong, WorkerDied
+from botbridge.errors import GenerationFailed, ModelLoadError, ModelUnavailable, PromptTooLong
 from botbridge.inference.remote_answer import Question
 from botbridge.inference.remote_history import shorter
 from botbridge.inference.remote_watch import ServerWatch
@@ -16,6 +16,9 @@ from botbridge.inference.remote_wire import Fault, RemoteFault
 MOST_TRIES: Final = 2
 COSTS: Final = {Fault.FAILED: 1, Fault.SILENT: 2, Fault.UNREACHABLE: 2, Fault.NOT_READY: 2, Fault.REFUSED: 2}
 """How many of a server's tries for one prompt a failure takes; being busy takes none, hanging all of them."""
+
+BLAMED: Final = frozenset({Fault.FAILED, Fault.SILENT, Fault.REFUSED})
+"""A prompt may have caused these. It has caused none that came before it was sent, and no wish for a pause."""
 
 
 @dataclass(slots=True)
@@ -27,31 +30,33 @@ class Course:
         halvings: How often it became so.
         spent: How many of each server's tries are used up, by address.
         last: The newest failure.
+        is_to_blame: Whether a server that was well failed at it, so that the prompt may be what it failed at.
     """
 
     question: Question
     halvings: int = 0
     spent: Counter[str] = field(default_factory=Counter)
     last: RemoteFault | None = None
+    is_to_blame: bool = False
 
-    def failed(self, url: str, fault: RemoteFault, *, begun: bool) -> None:
+    def failed(self, url: str, fault: RemoteFault, *, begun: bool, was_well: bool) -> None:
         """Note that a server failed, and go on.
 
         Args:
             url: Which one.
             fault: What it did.
             begun: Whether anything of its answer was shown; another's may not follow.
+            was_well: Whether its last answer before was a good one.
 
         Raises:
-            WorkerDied: It cannot go on, but may begin anew.
-            GenerationFailed: No server would take this prompt.
+            GenerationFailed: It cannot go on, but may begin anew; or no server would take this prompt.
             PromptTooLong: There is nothing left that could be left out of it.
         """
         self.last = fault
-        if begun:
-            raise WorkerDied(fault.detail) from fault
-        if fault.fault is Fault.REJECTED:
+        if begun or fault.fault is Fault.REJECTED:
             raise GenerationFailed(fault.detail) from fault
+        # A router answers so when the server behind it fell over a prompt, and goes on while that one starts.
+        self.is_to_blame |= fault.fault in BLAMED or (fault.fault is Fault.NOT_READY and was_well)
         if fault.fault is Fault.TOO_LONG:
             self._ask_for_less(fault)
         self.spent[url] += COSTS.get(fault.fault, 0)
@@ -65,13 +70,15 @@ class Course:
 
         Raises:
             ModelLoadError: None is left that would take our key or knows our model.
-            WorkerDied: None is left.
+            GenerationFailed: None is left, and one of them failed at this prompt.
+            ModelUnavailable: None is left, and none has computed anything.
         """
         able = [watch for watch in watches if watch.is_ready and self.spent[watch.url] < MOST_TRIES]
         if not able:
             detail = self.last.detail if self.last is not None else " ".join(watch.detail for watch in watches)
-            is_refused = self.last is not None and self.last.fault is Fault.REFUSED
-            raise (ModelLoadError if is_refused else WorkerDied)(detail)
+            if self.last is not None and self.last.fault is Fault.REFUSED:
+                raise ModelLoadError(detail)
+            raise (GenerationFailed if self.is_to_blame else ModelUnavailable)(detail)
         return min(able, key=lambda watch: (max(0.0, watch.rests_until_s - now_s), self.spent[watch.url]))
 
     def _ask_for_less(self, fault: RemoteFault) -> None:

@@ -73,6 +73,11 @@ class ServerWatch:
         """Whether it can be asked."""
         return self.state == "ready"
 
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing failed since its last good answer."""
+        return self._failures == 0
+
     async def run(self) -> None:
         """Look at the server whenever it is not ready, until cancelled."""
         while True:
@@ -151,7 +156,9 @@ def status_of(watches: Sequence[ServerWatch], options: RemoteOptions) -> Generat
         is_starting = not watches or any(watch.state == "starting" for watch in watches)
         detail = " ".join(troubles) or "No server was asked yet."
         state = "starting" if is_starting else "unavailable"
-        return GeneratorStatus(state, detail, engine=ENGINE, context_tokens=context_tokens, slots=options.slots)
+        return GeneratorStatus(
+            state, detail, engine=ENGINE, context_tokens=context_tokens, slots=options.slots, shares_fate=False
+        )
     return GeneratorStatus(
         "ready",
         engine=ENGINE,
@@ -160,6 +167,7 @@ def status_of(watches: Sequence[ServerWatch], options: RemoteOptions) -> Generat
         context_tokens=context_tokens,
         slots=options.slots,
         notes=troubles + notes,
+        shares_fate=False,
     )
 
 

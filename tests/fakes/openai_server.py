@@ -93,6 +93,7 @@ class OpenAIServer:
         context_tokens: Longer prompts are refused.
         too_long: The body of that refusal.
         not_ready: Everything is answered with 503, as while a model is loaded.
+        poison: How each question is answered that says `poison`; None as any other.
     """
 
     def __init__(self, *, key: str | None = None, context_tokens: int = 4096) -> None:
@@ -107,6 +108,7 @@ class OpenAIServer:
             "code": 400,
         }
         self.not_ready = False
+        self.poison: Reply | None = None
         self.requests: list[Asked] = []
         self._script: deque[Reply] = deque()
         self._known_tokens: dict[str, int] = {}
@@ -229,7 +231,10 @@ class OpenAIServer:
         if prompt_tokens + asked.body.get("max_tokens", 1) > self.context_tokens:
             await _send(writer, 400, {"error": self.too_long})
             return
-        reply = self._script.popleft() if self._script else Reply()
+        if self.poison is not None and "poison" in asked.texts[-1]:
+            reply = self.poison
+        else:
+            reply = self._script.popleft() if self._script else Reply()
         if reply.hangs_after == -1:
             await self._hang(asked, reader)
         if reply.status != 200:

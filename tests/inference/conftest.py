@@ -7,7 +7,7 @@ import select
 import signal
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 import torch
@@ -17,6 +17,7 @@ from botbridge.inference.options import EngineOptions, Patience
 from botbridge.models.files import ModelFiles
 from tests.fakes import tiny_models
 from tests.fakes.asking import until_state
+from tests.fakes.remote_town import Town
 
 QUICK = Patience(heartbeat_s=0.05, silent_s=1.0, stalled_s=1.0, retry_least_s=0.01, retry_most_s=0.1)
 
@@ -81,3 +82,10 @@ def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory) -> ModelFiles:
 def looping_gpt2(tmp_path_factory: pytest.TempPathFactory) -> ModelFiles:
     """A base model that says one sentence over and over."""
     return tiny_models.looping_gpt2(tmp_path_factory.mktemp("looping-gpt2"))
+
+
+@pytest.fixture
+async def town() -> AsyncIterator[Town]:
+    """A service over scripted servers; the test opens both."""
+    async with AsyncExitStack() as stack:
+        yield Town(stack)

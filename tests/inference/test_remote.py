@@ -11,7 +11,13 @@ import pytest
 from pydantic import SecretStr
 
 from botbridge.answers import Completion, Delta, FinishReason, Sampling, Started
-from botbridge.errors import AdapterUnusable, GenerationFailed, GenerationTimeout, ModelLoadError, WorkerDied
+from botbridge.errors import (
+    AdapterUnusable,
+    GenerationFailed,
+    GenerationTimeout,
+    ModelLoadError,
+    ModelUnavailable,
+)
 from botbridge.inference.remote import RemoteGenerator
 from tests.fakes.asking import Asked, ask, prompt_of, until_state
 from tests.fakes.openai_server import MODEL, OpenAIServer, Reply
@@ -139,7 +145,7 @@ async def test_an_answer_whose_counts_never_come_is_whole(server: OpenAIServer, 
 async def test_a_server_that_does_not_stop_where_it_was_told_is_stopped(server: OpenAIServer) -> None:
     server.enqueue(Reply(["x" * 65] * 1000, hangs_after=999))
     async with opened(server) as generator:
-        with pytest.raises(WorkerDied, match="sent a longer answer than it was asked for"):
+        with pytest.raises(GenerationFailed, match="sent a longer answer than it was asked for"):
             await ask(generator, prompt_of("hello", sampling=Sampling(max_new_tokens=10)))
 
 
@@ -204,7 +210,7 @@ async def test_a_server_that_hangs_before_the_first_word_is_given_up_for_another
 async def test_a_server_that_hangs_is_not_waited_for_twice_for_one_question(server: OpenAIServer) -> None:
     server.enqueue(HANGS, HANGS)
     async with opened(server, patience=QUICK) as generator:
-        with pytest.raises(WorkerDied, match="gave no sign of an answer for 0.5 s"):
+        with pytest.raises(GenerationFailed, match="gave no sign of an answer for 0.5 s"):
             await ask(generator, prompt_of("hello"))
     assert len(server.questions) == 1
 
@@ -213,7 +219,7 @@ async def test_a_server_that_hangs_in_the_middle_ends_the_attempt(server: OpenAI
     """Words were shown, so another server's may not follow them."""
     async with opened(server, other, patience=QUICK) as generator:
         await all_ready(generator)
-        with pytest.raises(WorkerDied, match="gave no sign of an answer"):
+        with pytest.raises(GenerationFailed, match="gave no sign of an answer"):
             await asked_of_first(server, generator, Reply(["one", " two"], hangs_after=1))
 
 
@@ -228,7 +234,7 @@ async def test_a_server_that_failed_once_is_asked_once_more(server: OpenAIServer
 async def test_a_server_that_fails_again_is_given_up_with_its_own_words(server: OpenAIServer) -> None:
     server.enqueue(*[Reply(status=500, error={"message": "CUDA error:\nout of memory"})] * 3)
     async with opened(server) as generator:
-        with pytest.raises(WorkerDied) as caught:
+        with pytest.raises(GenerationFailed) as caught:
             await ask(generator, prompt_of("hello"))
     assert str(caught.value) == f"{server.url} answered 500: CUDA error: out of memory"
     assert len(server.questions) == 2
@@ -284,7 +290,7 @@ async def test_a_stream_that_breaks_off_ends_the_attempt_and_is_not_mended_here(
     server.enqueue(Reply(["one", " two", " three"], breaks_after=2))
     words: list[str] = []
     async with opened(server) as generator:
-        with pytest.raises(WorkerDied, match="broke the connection off"):
+        with pytest.raises(GenerationFailed, match="broke the connection off"):
             await note_words(generator, words)
     assert words == ["one", " two"]
     assert len(server.questions) == 1
@@ -300,7 +306,7 @@ async def test_a_stream_that_ends_without_a_reason_is_not_taken_for_whole(server
     """A proxy that loses its server closes the stream in good order."""
     server.enqueue(Reply(["one"], finish_reason=None))
     async with opened(server) as generator:
-        with pytest.raises(WorkerDied, match="ended an answer before it was whole"):
+        with pytest.raises(GenerationFailed, match="ended an answer before it was whole"):
             await ask(generator, prompt_of("hello"))
 
 
@@ -320,7 +326,7 @@ async def test_a_stream_that_ends_without_a_reason_is_not_taken_for_whole(server
 async def test_nonsense_in_a_stream_is_one_clear_sentence(server: OpenAIServer, raw: bytes) -> None:
     server.enqueue(*[Reply(raw=raw)] * 2)
     async with opened(server) as generator:
-        with pytest.raises(WorkerDied) as caught:
+        with pytest.raises(GenerationFailed) as caught:
             await ask(generator, prompt_of("hello"))
     assert str(caught.value).startswith(server.url)
     assert "\n" not in str(caught.value)
@@ -375,11 +381,11 @@ async def test_without_any_server_the_model_is_unavailable_until_one_is_back(ser
     server.models = [{"id": MODEL, "max_model_len": 3000}]
     async with opened(server) as generator:
         server.refuse()
-        with pytest.raises(WorkerDied, match="cannot be reached"):
+        with pytest.raises(ModelUnavailable, match="cannot be reached"):
             await ask(generator, prompt_of("hello"))
         assert generator.status().state == "unavailable"
         assert generator.status().context_tokens == 3000
-        with pytest.raises(ModelLoadError, match=f"{server.url} cannot be reached"):
+        with pytest.raises(ModelUnavailable, match=f"{server.url} cannot be reached"):
             await ask(generator, prompt_of("hello"))
         server.listen()
         await until_state(generator, "ready")
@@ -409,7 +415,7 @@ async def test_leaving_while_an_answer_comes_ends_it(server: OpenAIServer, reply
     async with opened(server) as generator:
         listening = asyncio.create_task(note_words(generator, []))
         await server.until(lambda: len(server.questions) == 1)
-    with pytest.raises(WorkerDied):
+    with pytest.raises(ModelUnavailable, match="the service is stopping"):
         await listening
 
 

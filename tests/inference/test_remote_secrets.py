@@ -14,7 +14,7 @@ import structlog
 from pydantic import SecretStr
 
 from botbridge.app import build, remote_options
-from botbridge.errors import ConfigError, WorkerDied
+from botbridge.errors import ConfigError, GenerationFailed
 from botbridge.inference.remote import RemoteGenerator
 from botbridge.inference.remote_options import RemoteOptions
 from botbridge.logs import configure
@@ -60,7 +60,7 @@ async def test_the_key_is_sent_as_a_bearer_token_and_stands_in_no_log_line(log_l
         async with opened(server, key=SecretStr(KEY)) as generator:
             await ask(generator, prompt_of(SECRET_WORDS))
             server.enqueue(*[Reply(status=500, error={"message": f"no luck with {KEY}"})] * 2)
-            with pytest.raises(WorkerDied) as caught:
+            with pytest.raises(GenerationFailed) as caught:
                 await ask(generator, prompt_of(SECRET_WORDS))
             told = f"{generator!r} {generator._options!r} {generator.status()!r} {caught.value!r} {caught.value}"
     assert {request.headers["authorization"] for request in server.requests} == {f"Bearer {KEY}"}
