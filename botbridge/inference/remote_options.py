@@ -47,6 +47,9 @@ class RemotePatience:
             enough for a long prompt on a slow server.
         between_tokens_s: Between two signs of an answer.
         counts_s: For the counts of an answer that is whole.
+        busy_s: A pause that a server asks for; after a wish for a longer one it
+            counts as unavailable until the pause is over, and nobody is kept in
+            the belief that their answer is being made.
         again: Its `retry_least_s` and `retry_most_s` bound the pause before a
             server that failed is asked again, which doubles with each failure.
     """
@@ -56,6 +59,7 @@ class RemotePatience:
     first_token_s: float = 120.0
     between_tokens_s: float = 60.0
     counts_s: float = 2.0
+    busy_s: float = 30.0
     again: Patience = field(default_factory=Patience)
 
 

@@ -1,7 +1,8 @@
 """What is known of one remote server, and the loop that finds it out.
 
 A server is looked at when we start and, with growing pauses, while it cannot
-answer. One that answers is not looked at: its answers are the sign of life.
+answer. One that answers is not looked at: its answers are the sign of life. One
+that asks for a long pause, as for a quota that is used up, is left alone so long.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from botbridge.answers import GeneratorStatus
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 FAILURES_UNTIL_UNAVAILABLE: Final = 10
 """A server that says that it is not ready yet is believed so often; with growing pauses that is two minutes."""
+
+LONGEST_PAUSE_S: Final = 86_400.0
+"""Quotas are counted by the day at most; whoever asks for more is asked again after that."""
 
 MIN_PAUSE_S: Final = 0.01
 """A pause of nothing would let a busy server and us turn in a circle."""
@@ -88,7 +93,7 @@ class ServerWatch:
                 self._lose(fault)
             else:
                 await self._lost.wait()
-            await asyncio.sleep(self._pause_s())
+            await asyncio.sleep(max(self._pause_s(), self.rests_until_s - time.monotonic()))
 
     def answered(self) -> None:
         """Note a good answer: the next failure counts as the first."""
@@ -99,6 +104,9 @@ class ServerWatch:
         """Note that it failed to answer: it is lost until the next good look, or left alone for a while."""
         match fault.fault:
             case Fault.REFUSED | Fault.UNREACHABLE | Fault.NOT_READY:
+                self._lose(fault)
+                self._lost.set()
+            case Fault.BUSY if (fault.pause_s or 0.0) > self._patience.busy_s:
                 self._lose(fault)
                 self._lost.set()
             case Fault.BUSY | Fault.FAILED | Fault.SILENT:
@@ -131,7 +139,13 @@ class ServerWatch:
         # Kept through other failures: a list of models may be there for everybody while answers are not.
         self._was_refused |= fault.fault is Fault.REFUSED
         is_on_its_way = fault.fault is Fault.NOT_READY and self._failures < FAILURES_UNTIL_UNAVAILABLE
-        self._become("starting" if is_on_its_way else "unavailable", fault.detail)
+        detail = fault.detail
+        if fault.fault is Fault.BUSY and fault.pause_s is not None:
+            pause_s = min(fault.pause_s, LONGEST_PAUSE_S)
+            self.rests_until_s = time.monotonic() + pause_s
+            until = datetime.now(UTC) + timedelta(seconds=pause_s)
+            detail = f"{detail}; it asked for a pause until {until:%Y-%m-%d %H:%M} UTC"
+        self._become("starting" if is_on_its_way else "unavailable", detail)
 
     def _become(self, state: str, detail: str) -> None:
         if (state, detail) == (self.state, self.detail):

@@ -256,11 +256,34 @@ async def test_a_busy_server_is_asked_again_when_it_said(server: OpenAIServer) -
 
 @pytest.mark.parametrize("status", [429, 503])
 async def test_a_busy_server_is_not_asked_before_it_said(server: OpenAIServer, status: int) -> None:
-    server.enqueue(Reply(status=status, headers={"Retry-After": "1000"}))
+    server.enqueue(Reply(status=status, headers={"Retry-After": "20"}))
     async with opened(server) as generator:
-        with pytest.raises(GenerationTimeout, match=f"within 30 s: {server.url} answered {status}"):
-            await ask(generator, prompt_of("hello"))
+        with pytest.raises(GenerationTimeout, match=f"within 3 s: {server.url} answered {status}"):
+            await ask(generator, prompt_of("hello", deadline_s=3))
     assert len(server.questions) == 1
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_server_that_asks_for_a_long_pause_is_unavailable_and_says_why(
+    server: OpenAIServer, status: int
+) -> None:
+    server.enqueue(Reply(status=status, error={"message": "Daily quota"}, headers={"Retry-After": "900000000"}))
+    async with opened(server) as generator:
+        for _ in range(2):
+            with pytest.raises(ModelUnavailable, match=f"{server.url} answered {status}: Daily quota"):
+                await ask(generator, prompt_of("hello"))
+        assert generator.status().state == "unavailable"
+        assert "Daily quota; it asked for a pause until 2" in generator.status().detail
+    assert [asked.path for asked in server.requests] == ["/v1/models", "/v1/chat/completions"]
+
+
+async def test_a_server_is_asked_again_when_its_pause_is_over(server: OpenAIServer) -> None:
+    server.enqueue(Reply(status=429, headers={"Retry-After": "0.2"}))
+    async with opened(server, patience=replace(PATIENCE, busy_s=0.1)) as generator:
+        with pytest.raises(ModelUnavailable):
+            await ask(generator, prompt_of("hello"))
+        await until_state(generator, "ready")
+        assert (await ask(generator, prompt_of("hello"))).text == "hello"
 
 
 async def test_another_server_answers_while_one_is_busy(server: OpenAIServer, other: OpenAIServer) -> None:

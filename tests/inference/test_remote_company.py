@@ -101,6 +101,32 @@ async def test_a_server_that_goes_away_in_mid_answer_is_no_fault_of_those_it_ans
     assert len(world.platform.ledger) == 2
 
 
+async def test_a_server_that_asks_for_a_long_pause_is_no_fault_of_anybody_and_everybody_is_told(town: Town) -> None:
+    """As where a day's quota is used up: who is kept waiting is not told that their answer took too long."""
+    server = town.server(Reply(status=429, error={"message": "Daily quota"}, headers={"Retry-After": "3600"}))
+    world = await town.start(server, slots=8)
+    await world.say("hello 1", user="1")
+    await world.until(lambda: any("cannot run at the moment" in text for text in world.platform.texts("1")))
+    await world.say("hello 2", user="2")
+    await world.until(lambda: any("cannot run at the moment" in text for text in world.platform.texts("2")))
+    status = world.generator.status()
+    assert (status.state, "Daily quota; it asked for a pause until" in status.detail) == ("unavailable", True)
+    assert {message.crashes for message in world.store.messages.values()} == {0}
+    assert world.states() == [InboxState.QUEUED] * 2
+    assert len(server.questions) == 1
+    world.clock.ahead_s = world.policy.limits.wait_s + 1
+    for user in ("1", "2"):
+        await world.until(lambda user=user: "did not get to your message" in world.platform.texts(user)[0])  # type: ignore[misc]
+
+
+async def test_whoever_met_a_server_that_wanted_a_long_pause_is_answered_after_it(town: Town) -> None:
+    server = town.server(*[Reply(status=429, headers={"Retry-After": "0.2"})] * 3)
+    world = await town.start(server, slots=8, patience=replace(PATIENCE, busy_s=0.1))
+    await world.say("hello")
+    await shows(world, "hello")
+    assert len(server.questions) == 4
+
+
 async def test_a_server_that_lists_its_model_while_it_loads_it_is_waited_for(town: Town) -> None:
     """As llama-server does: it is ready by its list, and answers 503."""
     server = town.server(*[Reply(status=503, error={"message": "Loading model"})] * 5)
