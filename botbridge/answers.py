@@ -18,11 +18,12 @@ class Role(StrEnum):
 
 
 class FinishReason(StrEnum):
-    """Why the model stopped: its own end of turn, the length limit, or a cancel."""
+    """Why the model stopped: its own end of turn, the length limit, a cancel, or a filter that withheld the rest."""
 
     STOP = "stop"
     LENGTH = "length"
     CANCELLED = "cancelled"
+    FILTERED = "filtered"
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from botbridge.conversation.estimates import Estimates
 from botbridge.conversation.limits import RATE_WINDOW_S, MessageRate, TokensSpent, excess
 from botbridge.conversation.line import person_of
 from botbridge.conversation.live import Live
-from botbridge.conversation.notices import Reason, not_ready, place_in_line, refusal, unsupported
+from botbridge.conversation.notices import Reason, not_ready, place_in_line, refusal, unsupported, withheld
 from botbridge.conversation.policy import Policy
 from botbridge.conversation.room import OpenTurn, Room
 from botbridge.conversation.stored import STORAGE_PAUSE_S, until_stored
@@ -254,19 +254,22 @@ class ConversationService:
         await self._conclude(turn, completion)
 
     async def _conclude(self, turn: OpenTurn, completion: Completion) -> None:
-        row, text = turn.row, turn.text.strip()
+        row, text, reason = turn.row, turn.text.strip(), completion.finish_reason
         seen = turn.progress.end(completion, self._room.streams, self._now_s())
-        if completion.finish_reason is FinishReason.LENGTH:
+        is_filtered = reason is FinishReason.FILTERED
+        if reason is FinishReason.LENGTH or (is_filtered and text):
             text = end_cut_answer(text)
         answer = Answer(
             question=scope.spoken(row.incoming, row.key),
             text=text,
-            finish_reason=completion.finish_reason,
+            finish_reason=reason,
             provenance=completion.provenance,
             system=self._policy.system,
         )
-        silent = self._texts.of(row.incoming).say("The model had nothing to say to that. Please put it another way.")
-        await self._end(row, InboxState.ANSWERED, text or silent, answer=answer if text else None)
+        language = self._texts.of(row.incoming)
+        silent = language.say("The model had nothing to say to that. Please put it another way.")
+        told = withheld(language, text) if is_filtered else text or silent
+        await self._end(row, InboxState.ANSWERED, told, answer=answer if text else None)
         await self._estimates.learn(person_of(row), seen)
 
     async def _give_up_or_retry(self, turn: OpenTurn, error: InferenceError) -> None:

@@ -5,15 +5,42 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from botbridge.answers import Completion, Delta, FinishReason, Provenance, Role, Sampling, Started, Turn
-from botbridge.inference.remote_wire import Chunk, Fault, RemoteFault, Usage
+from botbridge.inference.remote_wire import Chunk, Fault, RemoteFault, Usage, in_short
 
 ENGINE: Final = "remote"
 
 MOST_CHARS_PER_TOKEN: Final = 64
 """No token of a usual vocabulary is longer; an answer beyond that is not the one that was asked for."""
+
+ENDS: Final = MappingProxyType(
+    {
+        "stop": FinishReason.STOP,
+        "eos_token": FinishReason.STOP,
+        "stop_sequence": FinishReason.STOP,
+        "end_turn": FinishReason.STOP,
+        "tool_calls": FinishReason.STOP,
+        "function_call": FinishReason.STOP,
+        "length": FinishReason.LENGTH,
+        "max_tokens": FinishReason.LENGTH,
+        "model_length": FinishReason.LENGTH,
+        "repetition": FinishReason.LENGTH,
+        "content_filter": FinishReason.FILTERED,
+    }
+)
+"""What a `finish_reason` means. Any other says that the server gave the answer up, like a stream that breaks off.
+
+OpenAI has stop, length, content_filter, tool_calls and function_call; vLLM stop, length, repetition (it cuts a model
+that goes round in circles), abort and error; SGLang has abort for a request that it dropped; DeepSeek
+insufficient_system_resource; Mistral model_length and error. TGI's and Anthropic's own names get through some proxies.
+Source: https://platform.openai.com/docs/api-reference/chat-streaming; vLLM vllm/v1/engine/__init__.py (FinishReason);
+SGLang python/sglang/srt/managers/schedule_batch.py (FINISH_ABORT); TGI router/src/lib.rs (FinishReason);
+https://api-docs.deepseek.com/api/create-chat-completion; https://docs.mistral.ai/api;
+https://docs.anthropic.com/en/api/messages.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +99,7 @@ class RemoteAnswer:
         self._usage: Usage | None = None
         self._model = ""
         self._fingerprint = ""
-        self._finish_reason: str | None = None
+        self._finish_reason: FinishReason | None = None
 
     @property
     def prompt_tokens(self) -> int | None:
@@ -88,7 +115,7 @@ class RemoteAnswer:
         """Return what an event of the server adds.
 
         Raises:
-            RemoteFault: The answer is far longer than was asked for.
+            RemoteFault: The answer is far longer than was asked for, or the server gave it up.
         """
         self._usage = chunk.usage or self._usage
         self._model = chunk.model or self._model
@@ -96,7 +123,11 @@ class RemoteAnswer:
         self._chars += len(chunk.text)
         if self._chars > self.question.sampling.max_new_tokens * MOST_CHARS_PER_TOKEN:
             raise RemoteFault(Fault.FAILED, f"{self._url} sent a longer answer than it was asked for")
-        self._finish_reason = chunk.finish_reason or self._finish_reason
+        if chunk.finish_reason is not None:
+            if chunk.finish_reason not in ENDS:
+                reason = in_short(chunk.finish_reason)
+                raise RemoteFault(Fault.FAILED, f"{self._url} gave an answer up, with the reason {reason!r}")
+            self._finish_reason = ENDS[chunk.finish_reason]
         if not chunk.text:
             return []
         self._pieces += 1
@@ -113,8 +144,7 @@ class RemoteAnswer:
 
     def end(self) -> list[Started | Completion]:
         """Return what is left to be told of a whole answer."""
-        reason = FinishReason.LENGTH if self._finish_reason == "length" else FinishReason.STOP
-        return [*self._started(), Completion(reason, self._provenance())]
+        return [*self._started(), Completion(self._finish_reason or FinishReason.STOP, self._provenance())]
 
     @property
     def _completion_tokens(self) -> int:

@@ -333,6 +333,39 @@ async def test_a_stream_that_ends_without_a_reason_is_not_taken_for_whole(server
             await ask(generator, prompt_of("hello"))
 
 
+@pytest.mark.parametrize("reason", ["abort", "error", "insufficient_system_resource", "something new"])
+async def test_a_stream_that_ends_because_the_server_gave_it_up_is_not_taken_for_whole(
+    server: OpenAIServer, reason: str
+) -> None:
+    server.enqueue(Reply(["one", " two"], finish_reason=reason))
+    async with opened(server) as generator:
+        with pytest.raises(GenerationFailed, match=f"{server.url} gave an answer up, with the reason '{reason}'"):
+            await ask(generator, prompt_of("hello"))
+
+
+async def test_an_answer_that_is_given_up_before_the_first_word_is_asked_for_again(server: OpenAIServer) -> None:
+    server.enqueue(Reply([], finish_reason="abort"))
+    async with opened(server) as generator:
+        assert (await ask(generator, prompt_of("hello"))).text == "hello"
+
+
+@pytest.mark.parametrize(
+    ("reason", "end"),
+    [
+        ("stop", FinishReason.STOP),
+        ("tool_calls", FinishReason.STOP),
+        ("length", FinishReason.LENGTH),
+        ("repetition", FinishReason.LENGTH),
+        ("content_filter", FinishReason.FILTERED),
+    ],
+)
+async def test_why_an_answer_ended_is_told(server: OpenAIServer, reason: str, end: FinishReason) -> None:
+    server.enqueue(Reply(["one", " two"], finish_reason=reason))
+    async with opened(server) as generator:
+        asked = await ask(generator, prompt_of("hello"))
+    assert (asked.text, asked.completion.finish_reason) == ("one two", end)
+
+
 @pytest.mark.parametrize(
     "raw",
     [

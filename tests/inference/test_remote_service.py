@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from botbridge.answers import FinishReason
 from botbridge.conversation.limits import Limits
 from botbridge.messages import InboxState
 from tests.fakes.openai_server import Reply
@@ -54,6 +55,26 @@ async def test_after_a_stream_that_broke_off_the_text_starts_anew(town: Town) ->
     (shown,) = world.platform.ledger
     assert not [text for text in shown.texts if "one" in text and "all" in text]
     assert len(server.questions) == 2
+
+
+async def test_half_an_answer_that_a_server_gave_up_is_replaced_by_a_whole_one(town: Town) -> None:
+    server = town.server(Reply(["half", " an"], finish_reason="abort"), Reply(["a whole", " answer"]))
+    world = await town.start(server)
+    await world.say("hello")
+    await shows(world, "a whole answer")
+    await world.until_stored(lambda: world.states() == [InboxState.ANSWERED])
+    ((kept,),) = world.store.turns.values()
+    assert kept.answer.text == "a whole answer"
+    assert len(world.platform.ledger) == 1
+
+
+async def test_what_a_servers_filter_withheld_is_told_and_the_rest_marked_as_cut(town: Town) -> None:
+    world = await town.start(town.server(Reply(["one", " two"], finish_reason="content_filter")))
+    await world.say("hello")
+    await world.until(lambda: any("its filter objected" in text for text in world.platform.texts("1")))
+    await world.until_stored(lambda: world.states() == [InboxState.ANSWERED])
+    ((kept,),) = world.store.turns.values()
+    assert (kept.answer.text, kept.answer.finish_reason) == ("one two […]", FinishReason.FILTERED)
 
 
 async def test_of_two_servers_with_the_first_dead_everybody_is_answered(town: Town) -> None:
