@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import SecretStr
@@ -273,7 +274,10 @@ async def test_a_server_that_asks_for_a_long_pause_is_unavailable_and_says_why(
             with pytest.raises(ModelUnavailable, match=f"{server.url} answered {status}: Daily quota"):
                 await ask(generator, prompt_of("hello"))
         assert generator.status().state == "unavailable"
-        assert "Daily quota; it asked for a pause until 2" in generator.status().detail
+        reason, until = generator.status().detail.split("; it asked for a pause until ")
+        assert reason == f"{server.url} answered {status}: Daily quota"
+        tomorrow = datetime.now(UTC) + timedelta(days=1)
+        assert datetime.strptime(until, "%Y-%m-%d %H:%M UTC").replace(tzinfo=UTC) <= tomorrow
     assert [asked.path for asked in server.requests] == ["/v1/models", "/v1/chat/completions"]
 
 
