@@ -166,14 +166,14 @@ def test_sequences_do_not_see_one_another(loaded: LoadedModel, agree: Agree) -> 
 
 
 def test_a_sequence_that_was_cut_goes_on_as_if_the_rest_had_never_been(loaded: LoadedModel, agree: Agree) -> None:
-    """At once, and again."""
+    """At once, and again; what it holds then is told."""
     model, sequence = loaded.model, loaded.model.open()
     model.forward([(sequence, TEXT[:40])])
     model.forward([(sequence, TEXT[150:170])])
     model.truncate(sequence, 40)
     agree(model.forward([(sequence, TEXT[40:45])]), [45])
-    model.truncate(sequence, 45)
-    model.truncate(sequence, 3)
+    assert model.truncate(sequence, 1000) == 45
+    assert model.truncate(sequence, 3) == 3
     agree(model.forward([(sequence, TEXT[3:10])]), [10])
     model.truncate(sequence, 0)
     agree(model.forward([(sequence, TEXT[:2])]), [2])
@@ -184,8 +184,10 @@ def test_a_fork_and_its_source_go_their_own_ways(loaded: LoadedModel, agree: Agr
     """Forks of a part, of the whole, of a fork; the source may be closed first."""
     model, source = loaded.model, loaded.model.open()
     model.forward([(source, TEXT[:50])])
-    part, whole = model.fork(source, 30), model.fork(source, 50)
-    of_fork = model.fork(part, 20)
+    part, whole = model.fork(source), model.fork(source)
+    model.truncate(part, 30)
+    of_fork = model.fork(part)
+    model.truncate(of_fork, 20)
     model.forward([(source, TEXT[100:120])])
     model.close(source)
     agree(
@@ -220,9 +222,10 @@ def test_what_waits_can_be_cut_and_forked(loaded: LoadedModel, agree: Agree) -> 
     model.forward([(waiting, TEXT[:64])])
     others = [model.open() for _ in range(SLOTS)]
     model.forward([(sequence, TEXT[:5]) for sequence in others])
-    fork = model.fork(waiting, 20)
-    model.truncate(waiting, 60)
-    model.truncate(fork, 19)
+    fork = model.fork(waiting)
+    assert model.truncate(fork, 20) == 20
+    assert model.truncate(waiting, 60) == 60
+    assert model.truncate(fork, 19) == 19
     agree(model.forward([(fork, TEXT[19:25]), (waiting, TEXT[60:61])]), [25, 61])
     for sequence in (*others, fork, waiting):
         model.close(sequence)

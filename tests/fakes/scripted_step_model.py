@@ -27,6 +27,7 @@ class ScriptedStepModel:
         steps: The tokens given to each `forward`, in order.
         poison: A token that makes `forward` raise, half-way, as a real model would.
         is_full: Copies of a sequence find no memory.
+        cuttable_to: Sequences can be cut to multiples of this length only.
     """
 
     def __init__(self, next_token: NextToken) -> None:
@@ -35,6 +36,7 @@ class ScriptedStepModel:
         self.steps: list[list[list[int]]] = []
         self.poison: int | None = None
         self.is_full = False
+        self.cuttable_to = 1
         self._next_token = next_token
         self._serial = itertools.count(1)
 
@@ -60,17 +62,19 @@ class ScriptedStepModel:
             logits[row, self._next_token(self.sequences[sequence])] = 1
         return logits
 
-    def truncate(self, sequence: SequenceId, length: int) -> None:
-        """Cut."""
-        del self.sequences[sequence][length:]
+    def truncate(self, sequence: SequenceId, length: int) -> int:
+        """Cut, to what can be."""
+        held = self.sequences[sequence]
+        if length < len(held):
+            del held[length // self.cuttable_to * self.cuttable_to :]
+        return len(held)
 
-    def fork(self, source: SequenceId, length: int) -> SequenceId:
-        """Copy the beginning."""
+    def fork(self, source: SequenceId) -> SequenceId:
+        """Copy."""
         if self.is_full:
             raise MemoryError("no room for a copy")
-        assert length <= len(self.sequences[source])
         forked = self.open(self.adapters[source])
-        self.sequences[forked] = self.sequences[source][:length]
+        self.sequences[forked] = list(self.sequences[source])
         return forked
 
     def close(self, sequence: SequenceId) -> None:

@@ -118,7 +118,8 @@ def test_a_fork_goes_on_with_its_sources_adapter(case: Case, name: str | None) -
     """The prefix that new conversations begin with is a fork."""
     model, source = case.model, case.model.open(name)
     model.forward([(source, TEXT[:20])])
-    fork = model.fork(source, 12)
+    fork = model.fork(source)
+    model.truncate(fork, 12)
     (row,) = model.forward([(fork, TEXT[12:30])])
     assert np.abs(row - case.expected[name][29]).max() < MOST
     model.close(source)

@@ -260,6 +260,50 @@ def test_a_new_conversation_that_gets_no_copy_of_the_system_text_computes_it() -
     assert finish(engine)["b"].completion_ids == (39, STOP_ID)
 
 
+def test_what_a_cut_took_with_it_is_read_in_pieces_beside_the_others_and_told() -> None:
+    """Ten tokens are alike, and the model can go back to the eighth."""
+    model = ScriptedStepModel(count_up)
+    engine = engine_over(model)
+    submit(engine, "a", prompt(*[5] * 10, 28))
+    finish(engine)
+    model.cuttable_to = 8
+    submit(engine, "b", prompt(31))
+    engine.step()
+    assert submit(engine, "a2", prompt(*[5] * 10, *[6] * 5, 48)) == 8
+    model.steps.clear()
+    for _ in range(2):
+        engine.step()
+    assert [[len(tokens) for tokens in step] for step in model.steps] == [[1, 4], [1, 4]]
+    assert finish(engine)["a2"].completion_ids == (49, STOP_ID)
+
+
+def test_a_conversation_of_which_a_cut_leaves_less_than_the_system_text_begins_with_a_copy_of_that() -> None:
+    model = ScriptedStepModel(count_up)
+    engine = engine_over(model)
+    submit(engine, "a", prompt(7, 7, 7, 5, 28, shared_tokens=3))
+    finish(engine)
+    model.cuttable_to = 2
+    assert submit(engine, "a2", prompt(7, 7, 7, 6, 48, shared_tokens=3)) == 3
+    assert finish(engine)["a2"].completion_ids == (49, STOP_ID)
+    assert sorted(model.sequences.values()) == [[7, 7, 7], [7, 7, 7, 6, 48, 49]]
+
+
+def test_where_taking_a_pass_back_takes_more_that_is_computed_again() -> None:
+    """The others say what they would have said."""
+    model = ScriptedStepModel(count_up)
+    engine = engine_over(model)
+    submit(engine, "a", prompt(5, 5, 5, 24))
+    engine.step()
+    engine.step()
+    model.cuttable_to = 4
+    model.poison = 13
+    submit(engine, "b", prompt(5, 13))
+    ends = finish(engine)
+    assert ends["b"].failure == "IndexError: poisoned"
+    assert ends["a"].completion_ids == (25, 26, 27, 28, 29, STOP_ID)
+    assert list(model.sequences.values()) == [[5, 5, 5, *range(24, 30)]]
+
+
 def test_a_conversation_forgotten_in_mid_answer_leaves_nothing() -> None:
     """Its answer goes on; its sequence is closed in the end."""
     model = ScriptedStepModel(count_up)
@@ -395,9 +439,10 @@ def test_every_token_is_counted_once() -> None:
         max_size=12,
     ),
     st.integers(0, 120),
+    st.sampled_from([1, 4, 1000]),
 )
 def test_whatever_is_reused_the_answers_are_those_of_a_cold_engine(
-    asked: list[tuple[str, list[int], int]], cache_bytes: int
+    asked: list[tuple[str, list[int], int]], cache_bytes: int, cuttable_to: int
 ) -> None:
     """Any mixture of conversations, forks, evictions and prompts read in pieces; nothing is left open unaccounted."""
 
@@ -410,6 +455,7 @@ def test_whatever_is_reused_the_answers_are_those_of_a_cold_engine(
         return finish(engine)[f"{name}{place}"].completion_ids
 
     model = ScriptedStepModel(sum_up)
+    model.cuttable_to = cuttable_to
     warm = engine_over(model, replace(PLENTY, cache_bytes=cache_bytes, prefill_tokens=7))
     for place in range(len(asked)):
         cold = engine_over(ScriptedStepModel(sum_up), replace(PLENTY, cache_bytes=0))

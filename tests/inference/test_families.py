@@ -76,7 +76,8 @@ def test_a_cut_or_copied_sequence_goes_on_as_if_it_had_never_been_longer(subject
     model.forward([(sequence, TEXT[:40])])
     model.truncate(sequence, 10)
     check(subject, model.forward([(sequence, TEXT[10:14])]), [14])
-    copy = model.fork(sequence, 12)
+    copy = model.fork(sequence)
+    assert model.truncate(copy, 12) == 12
     check(subject, model.forward([(sequence, TEXT[14:30]), (copy, TEXT[12:13])]), [30, 13])
     model.close(sequence)
     check(subject, model.forward([(copy, TEXT[13:40])]), [40])

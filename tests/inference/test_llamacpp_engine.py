@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,13 +16,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from botbridge.answers import RequestId, Sampling
 from botbridge.inference.engines.base import EnginePrompt
-from botbridge.inference.engines.batch import BatchEngine
+from botbridge.inference.engines.batch import BESIDE_ANSWERS, BatchEngine
 from botbridge.inference.engines.loaders import loader
 from botbridge.inference.engines.step import SequenceId
 from botbridge.inference.options import EngineOptions
 from botbridge.inference.sampling import Logits
 from botbridge.models.files import ModelFiles
 from botbridge.resources import usable_cores
+from tests.fakes.scripted_step_model import scripted
 from tests.fakes.tiny_gguf import write_gguf_of, write_recurrent_gguf, write_windowed_gguf
 from tests.fakes.tiny_models import tiny_llama
 
@@ -77,10 +78,71 @@ def test_streams_and_what_is_parked_share_the_memory_and_a_quarter_is_for_what_i
     engine.load(files, options(cache_bytes=cache_bytes))
     assert talk(engine, range(12), 100) == [0] * 12
     model: LlamaCppModel = engine._model  # type: ignore[assignment]
-    states = [sequence.state.data.nbytes for sequence in model._sequences.values() if sequence.state is not None]
+    states = [sequence.state.nbytes for sequence in model._sequences.values() if sequence.state is not None]
     room_bytes = max(cache_bytes - SLOTS * CONTEXT_TOKENS * token_bytes, cache_bytes // 4)
     assert room_bytes - 110 * token_bytes < sum(states) < 1.02 * room_bytes
     assert talk(engine, reversed(range(12 - SLOTS - len(states), 12)), 100) == [99] * (SLOTS + len(states))
+
+
+Ids = tuple[int, ...]
+
+
+@pytest.mark.parametrize("system", [(), (*range(4, 44),)], ids=["no system text", "a system text"])
+@pytest.mark.parametrize("becomes", ["stays", "is parked", "moves as the streams grow"])
+def test_with_sliding_windows_what_cannot_be_cut_is_read_again_in_pieces_and_told(
+    tmp_path: Path, becomes: str, system: Ids
+) -> None:
+    """The next question does not go on where the last answer ended; somebody else is being answered."""
+    from botbridge.inference.engines.llamacpp_model import LlamaCppModel
+    from botbridge.inference.engines.llamacpp_native import Context, Piece, Weights
+
+    path = tmp_path / "windowed.gguf"
+    write_windowed_gguf(path, SPELLINGS, window=WINDOW)
+    weights = Weights(path)
+    passes: list[list[int]] = []
+
+    class WatchedContext(Context):
+        """Notes how many tokens of each stream are computed."""
+
+        def compute(self, pieces: Sequence[Piece]) -> Logits:
+            passes.append([len(piece.tokens) for piece in pieces])
+            return super().compute(pieces)
+
+    def make_context(cells: int) -> Context:
+        return WatchedContext(weights, streams=2, cells=cells, batch_tokens=66, threads=1)
+
+    model = LlamaCppModel(make_context, make_context(512), most_cells=1024, pass_tokens=20, has_windows=True)
+    engine = BatchEngine(lambda _files, _options: scripted(model))
+    engine.load(None, replace(options(cache_bytes=10_000), prefill_tokens=64))
+
+    def ask(name: str, ids: Ids, answer_tokens: int = 4) -> int:
+        sampling = Sampling(max_new_tokens=answer_tokens, temperature=0, repetition_penalty=1.0, seed=1)
+        asked = EnginePrompt((*system, *ids), 1, answer_tokens, len(system))
+        return engine.submit(RequestId(name), name[0], asked, sampling)
+
+    def finish(name: str) -> None:
+        while not any(event.is_last and event.request_id == name for event in engine.step()):
+            pass
+
+    question = tuple(7 * place % 250 + 4 for place in range(300))
+    ask("a", question)
+    finish("a")
+    if becomes == "is parked":
+        for other in "bc":
+            ask(other, (9,) * 40)
+            finish(other)
+    if becomes == "moves as the streams grow":
+        ask("b", (9,) * 600)
+        finish("b")
+    ask("d", (11,) * 20, 200)
+    engine.step()
+    known = ask("a2", (*question, 5, 6, 7))
+    assert known == len(system) + (len(question) if becomes == "stays" else 0)
+    passes.clear()
+    finish("a2")
+    to_read = len(system) + len(question) + 3 - known
+    assert sum(map(sum, passes)) == to_read + 3 + len(passes)  # its answer but for the last token; one a pass for d
+    assert max(map(max, passes)) <= 64 // BESIDE_ANSWERS
 
 
 def test_with_sliding_windows_whatever_becomes_of_a_sequence_it_goes_on_as_if_it_had_been_alone(tmp_path: Path) -> None:
@@ -107,8 +169,10 @@ def test_with_sliding_windows_whatever_becomes_of_a_sequence_it_goes_on_as_if_it
     ids = list(range(4, 104))
     model.forward([(cut, ids)])
     model.forward([(long, [5] * 300)])  # the streams grow
-    model.truncate(cut, 50)
-    assert np.abs(model.forward([(cut, [7])])[0] - expected([*ids[:50], 7])).max() < 5e-2
+    assert model.truncate(cut, 50) == 0
+    assert np.abs(model.forward([(cut, [*ids[:50], 7])])[0] - expected([*ids[:50], 7])).max() < 5e-2
+    assert model.truncate(cut, 20) == 20  # nothing was parked since it began anew
+    assert model.truncate(model.fork(cut), 10) == 0
 
     chance = random.Random(6)
     model = LlamaCppModel(make_context, make_context(256), most_cells=1024, pass_tokens=20, has_windows=True)
@@ -118,10 +182,11 @@ def test_with_sliding_windows_whatever_becomes_of_a_sequence_it_goes_on_as_if_it
         length = chance.randint(0, len(held[sequence]))
         match chance.choice(["cut", "copy", "go on", "go on", "go on"]):
             case "cut":
-                model.truncate(sequence, length)
-                del held[sequence][length:]
+                left = model.truncate(sequence, length)
+                assert left in {0, length}
+                del held[sequence][left:]
             case "copy" if len(held) < 12:
-                held[model.fork(sequence, length)] = held[sequence][:length]
+                held[model.fork(sequence)] = list(held[sequence])
             case _:
                 chosen = chance.sample(list(held), 3)
                 work = [(each, [chance.randrange(4, 300) for _ in range(chance.choice([1, 5, 40]))]) for each in chosen]

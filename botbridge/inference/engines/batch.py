@@ -179,7 +179,7 @@ class BatchEngine:
             if len(counts) == 1 or not self._can_truncate:
                 return [TokenEvent(request_id, failure=describe(error)) for request_id in counts]
             for request in requests.values():
-                self._model.truncate(request.lease.sequence, request.computed)
+                request.computed = self._model.truncate(request.lease.sequence, request.computed)
             return [event for request_id, count in counts.items() for event in self._advance({request_id: count})]
         self._tokens_total += sum(counts.values())
         events = (

@@ -7,7 +7,9 @@ sequence leaves its stream only when another one needs it.
 
 Covered: any number of open sequences; streams that grow with the longest one;
 one pass over the weights a step, whoever comes and goes.
-Not covered: adapters.
+Not covered: adapters; going back in what was parked where a model has sliding
+windows: llama.cpp leaves out of a state what is out of their sight. Source:
+`llama_kv_cache::state_write`, `is_masked_swa`.
 """
 
 from __future__ import annotations
@@ -27,33 +29,22 @@ MakeContext = Callable[[int], Context]
 """Makes a context whose streams have so many cells; the number of streams is always the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class _State:
-    """What a stream held, and how many tokens that was."""
-
-    data: Bytes
-    length: int
-
-
 @dataclass(slots=True, eq=False)
 class _Sequence:
     """An open sequence.
 
     Attributes:
-        tokens: All that it holds.
-        computed: How many of them its stream or its state has; the others are
-            computed with the next ones.
+        length: How many tokens it holds.
         stream: Where it lies; None while it is parked.
-        state: What it was parked with; None where nothing was computed.
+        state: What it was parked with, of `length` tokens or more; None where it holds nothing.
         whole_from: With sliding windows, the length below which it lacks what
             was out of sight when it was parked.
         used_at: Counts up with each use.
     """
 
-    tokens: list[int]
-    computed: int = 0
+    length: int = 0
     stream: int | None = None
-    state: _State | None = None
+    state: Bytes | None = None
     whole_from: int = 0
     used_at: int = 0
 
@@ -93,7 +84,7 @@ class LlamaCppModel:
         """
         if adapter is not None:
             raise ValueError(f"there is no adapter {adapter!r}")
-        return self._add(_Sequence([]))
+        return self._add(_Sequence())
 
     def forward(self, work: Sequence[tuple[SequenceId, Sequence[int]]]) -> Logits:
         """Append tokens to sequences; (B, V) float32.
@@ -106,40 +97,43 @@ class LlamaCppModel:
         if len(work) > width:
             return np.concatenate([self.forward(work[at : at + width]) for at in range(0, len(work), width)])
         sequences = [self._sequences[sequence_id] for sequence_id, _ in work]
-        longest = max(len(sequence.tokens) + len(new) for sequence, (_, new) in zip(sequences, work, strict=True))
+        longest = max(sequence.length + len(new) for sequence, (_, new) in zip(sequences, work, strict=True))
         if longest > self._most_cells:
             raise ValueError(f"a sequence of {longest} tokens is longer than the context of {self._most_cells}")
         if longest > self._context.cells:
             self._grow(longest)
         self._place(sequences)
         pieces = [
-            Piece(_stream_of(sequence), sequence.computed, [*sequence.tokens[sequence.computed :], *new])
+            Piece(_stream_of(sequence), sequence.length, new)
             for sequence, (_, new) in zip(sequences, work, strict=True)
         ]
         order = sorted(range(len(pieces)), key=lambda place: pieces[place].stream)
         rows = self._context.compute([pieces[place] for place in order])
         for sequence, (_, new) in zip(sequences, work, strict=True):
-            sequence.tokens.extend(new)
-            sequence.computed = len(sequence.tokens)
+            sequence.length += len(new)
         if order == list(range(len(order))):
             return rows
         logits = np.empty_like(rows)
         logits[order] = rows
         return logits
 
-    def truncate(self, sequence: SequenceId, length: int) -> None:
-        """Let a sequence hold its first `length` tokens only."""
+    def truncate(self, sequence: SequenceId, length: int) -> int:
+        """Let a sequence hold at most its first `length` tokens; how many that are, and none where it lacks some."""
         cut = self._sequences[sequence]
-        del cut.tokens[length:]
-        cut.computed = min(cut.computed, length)
-        if cut.stream is not None:
-            self._cut(cut, cut.stream)
+        cut.length = min(cut.length, length)
+        if cut.length < cut.whole_from or (cut.stream is not None and not self._context.cut(cut.stream, cut.length)):
+            cut.length = 0
+        if not cut.length:
+            cut.state, cut.whole_from = None, 0
+            if cut.stream is not None:
+                self._context.cut(cut.stream, 0)
+        return cut.length
 
-    def fork(self, source: SequenceId, length: int) -> SequenceId:
-        """Begin a sequence with the first `length` tokens of another."""
+    def fork(self, source: SequenceId) -> SequenceId:
+        """Begin a sequence with all that another holds."""
         original = self._sequences[source]
         state = original.state if original.stream is None else self._saved(original, original.stream)
-        return self._add(_Sequence(original.tokens[:length], min(original.computed, length), state=state))
+        return self._add(_Sequence(original.length, state=state, whole_from=self._parked_from(original)))
 
     def close(self, sequence: SequenceId) -> None:
         """Give a sequence's memory back."""
@@ -162,7 +156,7 @@ class LlamaCppModel:
             self._gap_cost = 0
             return
         working = [0] * self._context.streams
-        idle = [0 if lying is None else lying.computed for lying in self._lying]
+        idle = [0 if lying is None else lying.length for lying in self._lying]
         for stream in streams:
             working[stream], idle[stream] = idle[stream], 0
         start, cost = cheapest_window(idle, working, len(sequences))
@@ -202,31 +196,27 @@ class LlamaCppModel:
 
     def _enter(self, sequence: _Sequence, stream: int) -> None:
         """Put a parked sequence into a free stream."""
-        state = sequence.state if sequence.computed else None
-        if state is not None:
-            self._context.restore(stream, state.data)
+        if sequence.state is not None:
+            self._context.restore(stream, sequence.state)
+        self._context.cut(stream, sequence.length)
         sequence.stream, self._lying[stream], sequence.state = stream, sequence, None
-        sequence.whole_from = state.length if state is not None and self._has_windows else 0
-        self._cut(sequence, stream)
 
     def _park(self, sequence: _Sequence, stream: int) -> None:
         """Take a sequence out of its stream."""
-        sequence.state = self._saved(sequence, stream)
+        sequence.state, sequence.whole_from = self._saved(sequence, stream), self._parked_from(sequence)
         self._leave(sequence, stream)
 
     def _leave(self, sequence: _Sequence, stream: int) -> None:
         self._context.cut(stream, 0)
         sequence.stream, self._lying[stream] = None, None
 
-    def _saved(self, sequence: _Sequence, stream: int) -> _State | None:
-        self._context.cut(stream, sequence.computed)  # after a failure there may be more
-        return _State(self._context.save(stream), sequence.computed) if sequence.computed else None
+    def _saved(self, sequence: _Sequence, stream: int) -> Bytes | None:
+        self._context.cut(stream, sequence.length)  # after a failure there may be more
+        return self._context.save(stream) if sequence.length else None
 
-    def _cut(self, sequence: _Sequence, stream: int) -> None:
-        """Bring a stream to what is computed of its sequence; where that cannot be, all is computed again."""
-        if sequence.computed < sequence.whole_from or not self._context.cut(stream, sequence.computed):
-            self._context.cut(stream, 0)
-            sequence.computed = sequence.whole_from = 0
+    def _parked_from(self, sequence: _Sequence) -> int:
+        """Return from which length on a sequence is whole after its state was saved."""
+        return sequence.length if self._has_windows else 0
 
     def _grow(self, needed: int) -> None:
         """Go over to a context with larger streams."""
@@ -234,8 +224,8 @@ class LlamaCppModel:
         for stream, lying in enumerate(self._lying):
             state = self._saved(lying, stream) if lying is not None else None
             if lying is not None and state is not None:
-                grown.restore(stream, state.data)
-                lying.whole_from = state.length if self._has_windows else 0
+                grown.restore(stream, state)
+                lying.whole_from = self._parked_from(lying)
         self._context.close()
         self._context = grown
 

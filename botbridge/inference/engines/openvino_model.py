@@ -99,13 +99,16 @@ class OpenVinoModel:
         logits: Logits = self._request.get_tensor("logits").data.astype(np.float32)
         return logits  # a copy: the next pass writes over the tensor
 
-    def truncate(self, sequence: SequenceId, length: int) -> None:
-        """Let a sequence hold its first `length` tokens only."""
-        self._pool.cut(self._tables[sequence], length)
+    def truncate(self, sequence: SequenceId, length: int) -> int:
+        """Let a sequence hold at most its first `length` tokens; how many that are."""
+        table = self._tables[sequence]
+        self._pool.cut(table, length)
+        return table.length
 
-    def fork(self, source: SequenceId, length: int) -> SequenceId:
-        """Begin a sequence with the first `length` tokens of another."""
-        return self._add(self._pool.fork(self._tables[source], length))
+    def fork(self, source: SequenceId) -> SequenceId:
+        """Begin a sequence with all that another holds."""
+        table = self._tables[source]
+        return self._add(self._pool.fork(table, table.length))
 
     def close(self, sequence: SequenceId) -> None:
         """Give a sequence's blocks back."""

@@ -105,8 +105,8 @@ class PrefixCache:
         return 0 < prompt.shared_tokens <= self._room_tokens() and _shared_key(prompt, adapter) not in self._kept
 
     def keep_shared(self, sequence: SequenceId, prompt: EnginePrompt, adapter: str | None) -> None:
-        """Keep a copy of a prompt's shared beginning, which `sequence` holds."""
-        copy = self._model.fork(sequence, prompt.shared_tokens)
+        """Keep a copy of a prompt's shared beginning, which is what `sequence` holds."""
+        copy = self._model.fork(sequence)
         self._keep(_shared_key(prompt, adapter), Kept(copy, prompt.ids[: prompt.shared_tokens], adapter))
 
     def forget(self, conversation: str) -> None:
@@ -118,17 +118,18 @@ class PrefixCache:
         own = common_prefix(kept.ids, prompt.ids) if kept is not None and kept.adapter == adapter else 0
         own = min(own, len(prompt.ids) - 1)
         shared = self._kept.get(_shared_key(prompt, adapter))
-        if kept is not None and own > 0 and (shared is None or own >= len(shared.ids)):
+        least = len(shared.ids) if shared is not None else 1
+        if kept is not None and own >= least:
+            own = self._model.truncate(kept.sequence, own)
+        if kept is not None and own >= least:
             del self._kept[conversation]
             self._kept_tokens -= len(kept.ids)
-            if own < len(kept.ids):
-                self._model.truncate(kept.sequence, own)
             return kept.sequence, own
         self._drop(conversation)
         if shared is not None and len(shared.ids) < len(prompt.ids):
             self._kept.move_to_end(_shared_key(prompt, adapter))
             try:
-                return self._model.fork(shared.sequence, len(shared.ids)), len(shared.ids)
+                return self._model.fork(shared.sequence), len(shared.ids)
             except Exception as error:  # noqa: BLE001 - whatever a model raises, this answer does not need the copy
                 log.warning("the system text is computed again, for no copy of it was to be had: %s", describe(error))
         return self._model.open(adapter), 0

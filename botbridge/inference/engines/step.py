@@ -45,12 +45,17 @@ class StepModel(Protocol):
         """
         ...
 
-    def truncate(self, sequence: SequenceId, length: int) -> None:
-        """Let a sequence hold its first `length` tokens only."""
+    def truncate(self, sequence: SequenceId, length: int) -> int:
+        """Let a sequence hold at most its first `length` tokens.
+
+        Returns:
+            How many it holds now. Fewer than `length` where the model cannot go
+            back to there: what a sliding window left out of sight may be gone.
+        """
         ...
 
-    def fork(self, source: SequenceId, length: int) -> SequenceId:
-        """Begin a sequence with the first `length` tokens of another, which is left as it was."""
+    def fork(self, source: SequenceId) -> SequenceId:
+        """Begin a sequence with all that another holds, which is left as it was."""
         ...
 
     def close(self, sequence: SequenceId) -> None:

@@ -64,8 +64,8 @@ class PlainModel:
         """Append tokens to sequences; (B, V) float32."""
         return np.stack([self._forward(self._sequences[sequence], tokens) for sequence, tokens in work])
 
-    def truncate(self, sequence: SequenceId, length: int) -> None:
-        """Let a sequence hold its first `length` tokens only."""
+    def truncate(self, sequence: SequenceId, length: int) -> int:
+        """Let a sequence hold at most its first `length` tokens; how many that are."""
         held = self._sequences[sequence]
         # A pass that failed may have left more than was counted, and in some of the layers only.
         for layer in [layer for layer in held.cache.layers if isinstance(layer, DynamicLayer)]:
@@ -73,12 +73,11 @@ class PlainModel:
             if surplus > 0:
                 layer.crop(-surplus)  # transformers 5: minus the number of tokens to remove
         held.length = min(held.length, length)
+        return held.length
 
-    def fork(self, source: SequenceId, length: int) -> SequenceId:
-        """Begin a sequence with the first `length` tokens of another."""
-        forked = self._add(copy.deepcopy(self._sequences[source]))
-        self.truncate(forked, length)
-        return forked
+    def fork(self, source: SequenceId) -> SequenceId:
+        """Begin a sequence with all that another holds."""
+        return self._add(copy.deepcopy(self._sequences[source]))
 
     def close(self, sequence: SequenceId) -> None:
         """Give a sequence's memory back."""

@@ -264,7 +264,8 @@ def ragged_logits(model: StepModel, texts: Texts) -> dict[Place, Logits]:
     found: dict[Place, Logits] = {}
     for step in STEPS:
         if COPY not in sequences and any(number == COPY for number, _, _ in step):
-            sequences[COPY] = model.fork(sequences[A], COPIED_TOKENS)
+            sequences[COPY] = model.fork(sequences[A])
+            model.truncate(sequences[COPY], COPIED_TOKENS)
         pieces = [(A if number == COPY else number, begin, end) for number, begin, end in step]
         rows = model.forward(
             [

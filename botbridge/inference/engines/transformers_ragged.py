@@ -86,8 +86,9 @@ class _Sequence:
         values[:, :, : self.length] = self.values[:, :, : self.length]
         self.keys, self.values = keys, values
 
-    def begin_as(self, other: _Sequence, length: int) -> None:
-        """Copy the first tokens of another sequence."""
+    def begin_as(self, other: _Sequence) -> None:
+        """Copy what another sequence holds."""
+        length = other.length
         self.reserve(length)
         self.keys[:, :, :length] = other.keys[:, :, :length]
         self.values[:, :, :length] = other.values[:, :, :length]
@@ -152,17 +153,18 @@ class RaggedModel:
             sequence.length += count
         return logits
 
-    def truncate(self, sequence: SequenceId, length: int) -> None:
-        """Let a sequence hold its first `length` tokens only."""
+    def truncate(self, sequence: SequenceId, length: int) -> int:
+        """Let a sequence hold at most its first `length` tokens; how many that are."""
         held = self._sequences[sequence]
         held.length = min(held.length, length)
+        return held.length
 
     @torch.inference_mode()
-    def fork(self, source: SequenceId, length: int) -> SequenceId:
-        """Begin a sequence with the first `length` tokens of another."""
+    def fork(self, source: SequenceId) -> SequenceId:
+        """Begin a sequence with all that another holds."""
         held = self._sequences[source]
         forked = _Sequence(self._shape, held.adapter)
-        forked.begin_as(held, length)
+        forked.begin_as(held)
         return self._add(forked)
 
     def close(self, sequence: SequenceId) -> None:
