@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,6 +73,12 @@ class PlainModel:
             surplus = layer.get_seq_length() - length
             if surplus > 0:
                 layer.crop(-surplus)  # transformers 5: minus the number of tokens to remove
+                assert layer.keys is not None
+                assert layer.values is not None
+                # What is left is a view of all that there was. To copy it takes memory for
+                # a moment, and the cut may be made because there was none.
+                with suppress(MemoryError, RuntimeError):  # torch raises either
+                    layer.keys, layer.values = layer.keys.clone(), layer.values.clone()
         held.length = min(held.length, length)
         return held.length
 

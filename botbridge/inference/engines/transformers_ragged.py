@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +29,7 @@ from botbridge.inference.engines.transformers_adapters import LoraAdapters, plac
 from botbridge.inference.engines.transformers_attention import RaggedAttention, Span
 from botbridge.inference.sampling import Logits
 
-BLOCK_TOKENS = 32
+BLOCK_TOKENS = 16
 """Room is given in multiples of this."""
 
 SPARE_SHARE = 8
@@ -54,9 +55,9 @@ class CacheShape:
 
     @property
     def token_bytes(self) -> int:
-        """What one token of one sequence occupies, with its share of the room that is spare on average."""
+        """What a token of a sequence occupies at most, with its share of the spare room; see `room_tokens`."""
         used = self.layers * self.heads * (self.key_size + self.value_size) * self.dtype.itemsize
-        return used + used // (2 * SPARE_SHARE)
+        return used + used // SPARE_SHARE
 
     def empty(self, capacity: int) -> tuple[Tensor, Tensor]:
         """Make room for keys and values: (L, G, capacity, D) and (L, G, capacity, E)."""
@@ -78,13 +79,16 @@ class _Sequence:
 
     def reserve(self, length: int) -> None:
         """Make room for so many tokens."""
-        if length <= self.keys.shape[2]:
-            return
-        capacity = -(-(length + length // SPARE_SHARE) // BLOCK_TOKENS) * BLOCK_TOKENS
-        keys, values = self._shape.empty(capacity)
-        keys[:, :, : self.length] = self.keys[:, :, : self.length]
-        values[:, :, : self.length] = self.values[:, :, : self.length]
-        self.keys, self.values = keys, values
+        if length > self.keys.shape[2]:
+            self._move(room_tokens(length))
+
+    def cut(self, length: int) -> None:
+        """Hold the first tokens only; room that no sequence of this length would be given is given back."""
+        self.length = min(self.length, length)
+        if self.keys.shape[2] > room_tokens(self.length):
+            # To move takes memory for a moment, and the cut may be made because there was none.
+            with suppress(MemoryError, RuntimeError):  # torch raises either
+                self._move(room_tokens(self.length))
 
     def begin_as(self, other: _Sequence) -> None:
         """Copy what another sequence holds."""
@@ -93,6 +97,25 @@ class _Sequence:
         self.keys[:, :, :length] = other.keys[:, :, :length]
         self.values[:, :, :length] = other.values[:, :, :length]
         self.length = length
+
+    def _move(self, capacity: int) -> None:
+        keys, values = self._shape.empty(capacity)
+        keys[:, :, : self.length] = self.keys[:, :, : self.length]
+        values[:, :, : self.length] = self.values[:, :, : self.length]
+        self.keys, self.values = keys, values
+
+
+def room_tokens(length: int) -> int:
+    """Return for how many tokens a sequence of so many may have room.
+
+    It is an eighth more at most, but for those of fewer than 128 tokens, whose
+    last block may be anything but full.
+
+    >>> room_tokens(0), room_tokens(20), room_tokens(100), room_tokens(1000)
+    (0, 32, 112, 1120)
+    """
+    full_blocks = -(-length // BLOCK_TOKENS)
+    return max(full_blocks, (length + length // SPARE_SHARE) // BLOCK_TOKENS) * BLOCK_TOKENS
 
 
 class RaggedModel:
@@ -153,10 +176,11 @@ class RaggedModel:
             sequence.length += count
         return logits
 
+    @torch.inference_mode()
     def truncate(self, sequence: SequenceId, length: int) -> int:
         """Let a sequence hold at most its first `length` tokens; how many that are."""
         held = self._sequences[sequence]
-        held.length = min(held.length, length)
+        held.cut(length)
         return held.length
 
     @torch.inference_mode()
