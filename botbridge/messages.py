@@ -203,7 +203,8 @@ class InboxRow:
     """An accepted message and how far it has come.
 
     Attributes:
-        epoch: The conversation's epoch when the message arrived; a reset starts the next one.
+        epoch: The conversation's epoch when the message arrived; a reset starts the next one, which also has what
+            came after the command for it.
         attempts: How often a worker began to answer it.
         status_message_id: The message that shows place and progress, once it is sent.
         crashes: How often it was to blame for the end of an attempt.

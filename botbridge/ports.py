@@ -105,14 +105,22 @@ class History(Protocol):
         ...
 
     async def reset(
-        self, keys: Sequence[ConversationKey], notice: Callable[[InboxRow], Outcome | None]
+        self,
+        keys: Sequence[ConversationKey],
+        notice: Callable[[InboxRow], Outcome | None],
+        *,
+        before: InboxId | None = None,
     ) -> Sequence[InboxRow]:
         """Start a new epoch for each conversation, and end its unfinished messages, in one transaction.
 
-        Messages accepted before the reset end as `notice` says (None leaves
-        one alone, e.g. the command that asked for the reset); those that ended
-        are returned, so that the line forgets them and a running one is
-        stopped. A conversation that does not exist yet is no error.
+        Those that ended are returned, so that the line forgets them and a
+        running one is stopped. A conversation that does not exist yet is no
+        error. Done twice with the same `before`, it changes no more than once.
+
+        Args:
+            notice: How a message ends; None leaves one alone, e.g. a command.
+            before: The command that asked for it. Only what was accepted before that is ended and forgotten; what
+                came after it, answered or not, belongs to the new epoch. None: all that was accepted so far.
         """
         ...
 
@@ -124,8 +132,8 @@ class History(Protocol):
         """Answer conversations with another adapter from now on, whatever is reset; None is the bare model."""
         ...
 
-    async def last_question(self, key: ConversationKey, person: UserId) -> str | None:
-        """What a person last asked in the current epoch, as the model read it.
+    async def last_question(self, key: ConversationKey, person: UserId, *, before: InboxId) -> str | None:
+        """What a person last asked in the current epoch before some message, as the model read it.
 
         None when there is nothing, and when it was not answered: its words are not kept then.
         """

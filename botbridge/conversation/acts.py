@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from botbridge.conversation.delivery import Delivery
 from botbridge.conversation.line import person_of
 from botbridge.conversation.room import OpenTurn, Room
+from botbridge.conversation.stored import until_stored
 from botbridge.conversation.texts import Texts
-from botbridge.messages import ConversationKey, InboxRow, InboxState, Outcome, PlatformName, UserId
+from botbridge.messages import ConversationKey, InboxId, InboxRow, InboxState, Outcome, PlatformName, UserId
 from botbridge.ports import History, Inbox, People, Platform, TextGenerator
 
 
@@ -38,23 +40,26 @@ class Acts:
         self._texts = texts
 
     async def stop(self, turns: Sequence[OpenTurn]) -> int:
-        """End turns where they are, keeping what was said; how many there were to end."""
+        """End turns where they are, keeping what was said; how many there were to end.
+
+        It is these turns and no others, however long the database takes.
+        """
         stopped = []
         for turn in turns:
             self._still(turn)
-            note = self._texts.of(turn.row.incoming).say("⏹ Stopped.")
-            text = f"{turn.text.strip()}\n\n{note}" if turn.text.strip() else note
-            parts = self._platforms[turn.row.incoming.address.platform].render(text)
-            outcome = Outcome(InboxState.CANCELLED, parts, edits=turn.live.message_id)
-            if await self._inbox.finish(turn.row.id, outcome) is not None:
+            if await until_stored(partial(self._end_where_it_is, turn), inbox_id=turn.row.id):
                 stopped.append(turn.row.id)
         await self._room.dismiss(stopped)
         self._delivery.wake()
         return len(stopped)
 
-    async def start_anew(self, keys: Sequence[ConversationKey]) -> int:
-        """Reset conversations; how many of their messages were ended by it, each with a word to its sender."""
-        for turn in self._room.within(keys):
+    async def start_anew(self, keys: Sequence[ConversationKey], *, before: InboxId | None = None) -> int:
+        """Reset conversations; how many of their messages were ended by it, each with a word to its sender.
+
+        Args:
+            before: The command that asked for it: what came after it is left alone. None: nothing is.
+        """
+        for turn in self._room.within(keys, before=before):
             self._still(turn)
 
         def notice(ended: InboxRow) -> Outcome | None:
@@ -64,7 +69,7 @@ class Acts:
             platform = self._platforms[ended.incoming.address.platform]
             return Outcome(InboxState.CANCELLED, platform.render(text), edits=ended.status_message_id)
 
-        ended = await self._history.reset(keys, notice)
+        ended = await self._history.reset(keys, notice, before=before)
         for row in ended:
             if (newcomer := self._room.turn(row.id)) is not None:
                 self._still(newcomer)  # it may have come while the others were ended
@@ -88,6 +93,13 @@ class Acts:
         await self._room.dismiss([turn.row.id for turn in turns])
         await self._drop_caches(keys)
         return erased
+
+    async def _end_where_it_is(self, turn: OpenTurn) -> bool:
+        note = self._texts.of(turn.row.incoming).say("⏹ Stopped.")
+        text = f"{turn.text.strip()}\n\n{note}" if turn.text.strip() else note
+        parts = self._platforms[turn.row.incoming.address.platform].render(text)
+        outcome = Outcome(InboxState.CANCELLED, parts, edits=turn.live.message_id)
+        return await self._inbox.finish(turn.row.id, outcome) is not None
 
     async def _quiet(self, turns: Sequence[OpenTurn]) -> None:
         await asyncio.gather(*(turn.live.close() for turn in turns))

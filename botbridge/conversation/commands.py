@@ -12,6 +12,12 @@ _COMMAND = re.compile(r"/([a-z0-9_]{1,32})(?:\s+(.*))?\s*", re.DOTALL)
 
 ALIASES = {"new": "reset", "stop": "cancel"}
 
+IN_ORDER = frozenset({"reset", "adapter", "again"})
+"""What a conversation's next answer is made from is changed by these, or decides what they do.
+
+So they are carried out in the order in which they were said, and what is said after one is answered after it.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Command:

@@ -121,14 +121,14 @@ class Desk:
     async def _again(self, row: InboxRow, language: Language) -> Obeyed | Ask:
         if self._open_turns(row):
             return Obeyed(InboxState.REFUSED, not_answered_yet(language))
-        question = await self._history.last_question(row.key, row.incoming.sender.user_id)
+        question = await self._history.last_question(row.key, row.incoming.sender.user_id, before=row.id)
         if question is None:
             return Obeyed(InboxState.REFUSED, nothing_to_repeat(language))
         return Ask(unspoken(question, row.incoming, row.key))
 
     def _open_turns(self, row: InboxRow) -> Sequence[OpenTurn]:
-        """What waits or is answered of the same person in the same conversation."""
-        return [turn for turn in self._room.within({row.key}) if person_of(turn.row) == person_of(row)]
+        """What waits or is answered of what the same person said before in the same conversation."""
+        return [turn for turn in self._room.within({row.key}, before=row.id) if person_of(turn.row) == person_of(row)]
 
     async def _reset(self, row: InboxRow, command: Command, language: Language) -> Obeyed:
         powers = await self._powers(row)
@@ -153,7 +153,7 @@ class Desk:
                 len(allowed),
             )
             return Obeyed(InboxState.ANSWERED, ask)
-        ended = await self._acts.start_anew(list(allowed))
+        ended = await self._acts.start_anew(list(allowed), before=row.id)
         log.info("conversations reset", actor=actor(row), conversations=len(allowed), ended_messages=ended)
         strongest = max(allowed.values(), key=list(Right).index)
         await self._audit.record(AuditEntry(actor(row), "reset", str(target or "own"), allowed=True, reason=strongest))

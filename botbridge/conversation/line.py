@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from botbridge.messages import ConversationKey, InboxId, InboxRow, PlatformName, UserId
@@ -151,6 +151,17 @@ def leave(line: Line, inbox_id: InboxId, spent: float) -> Line:
             tags=tags,
         )
     )
+
+
+def without_followers(line: Line, commands: Collection[InboxRow]) -> Line:
+    """The line without those that came after one of some commands in its conversation."""
+    first: dict[ConversationKey, InboxId] = {}
+    for row in commands:
+        first[row.key] = min(row.id, first.get(row.key, row.id))
+    if not first:
+        return line
+    waiting = (entry for entry in line.waiting if entry.row.id <= first.get(entry.row.key, entry.row.id))
+    return replace(line, waiting=tuple(waiting))
 
 
 def next_entry(line: Line, slots: int) -> Entry | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from botbridge.conversation import line as lines
@@ -40,13 +41,22 @@ class OpenTurn:
     told_wait: tuple[float, float] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """A command that is being carried out."""
+
+    row: InboxRow
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class Room:
-    """Holds the line and the open turns together; all methods but `dismiss` are instantaneous."""
+    """Holds the line and the open turns together; all methods but `in_order` and `dismiss` are instantaneous."""
 
     def __init__(self, now_s: Callable[[], float]) -> None:
         self._now_s = now_s
         self._line = Line()
         self._turns: dict[InboxId, OpenTurn] = {}
+        self._orders: list[_Order] = []
 
     @property
     def line(self) -> Line:
@@ -74,7 +84,7 @@ class Room:
 
     def next(self, slots: int) -> OpenTurn | None:
         """Take the message that is to be answered now out of the waiting ones."""
-        entry = lines.next_entry(self._line, slots)
+        entry = lines.next_entry(lines.without_followers(self._line, [order.row for order in self._orders]), slots)
         if entry is None:
             return None
         self._line = lines.start(self._line, entry)
@@ -128,9 +138,24 @@ class Room:
         """All open turns, waiting or running."""
         return list(self._turns.values())
 
-    def within(self, keys: Collection[ConversationKey]) -> Sequence[OpenTurn]:
-        """The open turns of some conversations."""
-        return [turn for turn in self._turns.values() if turn.row.key in keys]
+    def within(self, keys: Collection[ConversationKey], *, before: InboxId | None = None) -> Sequence[OpenTurn]:
+        """The open turns of some conversations; with `before`, only those whose message came before that one."""
+        turns = [turn for turn in self._turns.values() if turn.row.key in keys]
+        return turns if before is None else [turn for turn in turns if turn.row.id < before]
+
+    @asynccontextmanager
+    async def in_order(self, row: InboxRow) -> AsyncIterator[None]:
+        """Carry a command out inside the block: after those before it in its conversation, and before what follows."""
+        ahead = [order for order in self._orders if order.row.key == row.key and order.row.id < row.id]
+        mine = _Order(row)
+        self._orders.append(mine)
+        try:
+            for order in ahead:
+                await order.done.wait()
+            yield
+        finally:
+            self._orders.remove(mine)
+            mine.done.set()
 
     async def dismiss(self, inbox_ids: Collection[InboxId]) -> None:
         """Stop and forget messages that ended by somebody's order; returns when their work has stopped."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import aclosing, suppress
+from contextlib import aclosing, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -20,7 +20,7 @@ from botbridge.conversation import scope
 from botbridge.conversation.acts import Acts
 from botbridge.conversation.asking import prompt_of
 from botbridge.conversation.cleaning import cleaned
-from botbridge.conversation.commands import Command, parse
+from botbridge.conversation.commands import IN_ORDER, Command, parse
 from botbridge.conversation.delivery import Delivery
 from botbridge.conversation.desk import Ask, Desk, Obeyed
 from botbridge.conversation.ending import end_cut_answer
@@ -176,7 +176,9 @@ class ConversationService:
         elif incoming.kind is MessageKind.UNSUPPORTED or not incoming.text.strip():
             await self._end(row, InboxState.ANSWERED, unsupported(language))
         elif (command := parse(incoming.text)) is not None:
-            await self._obey(row, command)
+            # Until its end is stored, too: a command that is taken up again shall not come after a later one.
+            async with self._room.in_order(row) if command.name in IN_ORDER else nullcontext():
+                await self._obey(row, command)
         else:
             await self._let_wait(row)
 
@@ -365,7 +367,7 @@ class ConversationService:
         """End a message whose chat takes nothing from us any more, so that nothing is computed for it."""
         if (turn := self._room.turn(row.id)) is not None:
             log.warning("chat is closed to the bot, its answer is stopped", inbox_id=row.id)
-            await until_stored(partial(self._acts.stop, [turn]), inbox_id=row.id)
+            await self._acts.stop([turn])
 
     def _show_words(self, turn: OpenTurn) -> None:
         begun_s = self._now_s() - (turn.started_at_s or 0.0)

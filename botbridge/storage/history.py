@@ -12,6 +12,7 @@ from botbridge.faults import Boundary
 from botbridge.messages import (
     ChatId,
     ConversationKey,
+    InboxId,
     InboxRow,
     MessageKind,
     Outcome,
@@ -94,19 +95,27 @@ class SqlHistory:
         return await self._database.read(work)
 
     async def reset(
-        self, keys: Sequence[ConversationKey], notice: Callable[[InboxRow], Outcome | None]
+        self,
+        keys: Sequence[ConversationKey],
+        notice: Callable[[InboxRow], Outcome | None],
+        *,
+        before: InboxId | None = None,
     ) -> Sequence[InboxRow]:
         """Start a new epoch for each conversation and end its unfinished messages, in one transaction.
 
         Returned are the messages that were ended, as they were before. All
-        writes go through one queue, so what is accepted later belongs to the new epoch.
+        writes go through one queue, so what is accepted later belongs to the
+        new epoch; what was accepted after `before` is carried over into it.
         """
+        older = [] if before is None else [inbox.c.id < before]
 
         def work(connection: Connection) -> list[InboxRow]:
             ended: list[InboxRow] = []
             for page in _pages(sorted({key.text for key in keys})):
                 ids = list(connection.scalars(select(conversation.c.id).where(conversation.c.key.in_(page))))
-                rows = unfinished_rows(connection, inbox.c.conversation_id.in_(ids))
+                rows = unfinished_rows(connection, inbox.c.conversation_id.in_(ids), *older)
+                if before is not None:
+                    _carry_over(connection, ids, before)
                 connection.execute(
                     update(conversation).where(conversation.c.id.in_(ids)).values(epoch=conversation.c.epoch + 1)
                 )
@@ -130,13 +139,17 @@ class SqlHistory:
 
         await self._database.write(work, at=Boundary.ADAPTER)
 
-    async def last_question(self, key: ConversationKey, person: UserId) -> str | None:
-        """Return what a person last asked in the current epoch; None when nothing, or when it was not answered."""
+    async def last_question(self, key: ConversationKey, person: UserId, *, before: InboxId) -> str | None:
+        """Return what a person last asked in the current epoch before some message.
+
+        None when there is nothing, and when it was not answered.
+        """
         theirs = (
             conversation.c.key == key.text,
             identity.c.platform == key.platform,
             identity.c.bot_id == key.bot_id,
             identity.c.user_id == person,
+            inbox.c.id < before,
         )
         answered = (
             select(turn.c.inbox_id, turn.c.text)
@@ -194,6 +207,15 @@ class SqlHistory:
 
 def _end(connection: Connection, row: InboxRow, outcome: Outcome | None) -> bool:
     return outcome is not None and end(connection, row.id, outcome) is not None
+
+
+def _carry_over(connection: Connection, conversation_ids: Sequence[int], after: InboxId) -> None:
+    """Move what was accepted after a message one epoch on, as its conversation is; what was forgotten stays behind."""
+    later = (inbox.c.id > after, inbox.c.conversation_id.in_(conversation_ids))
+    # Found by their message: a conversation may have any number of turns.
+    answered_later = turn.c.inbox_id.in_(select(inbox.c.id).where(*later))
+    connection.execute(update(turn).where(answered_later).values(epoch=turn.c.epoch + 1))
+    connection.execute(update(inbox).where(*later).values(epoch=inbox.c.epoch + 1))
 
 
 def newest_pairs(

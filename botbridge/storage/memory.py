@@ -153,14 +153,19 @@ class InMemoryHistory:
         ]
 
     async def reset(
-        self, keys: Sequence[ConversationKey], notice: Callable[[InboxRow], Outcome | None]
+        self,
+        keys: Sequence[ConversationKey],
+        notice: Callable[[InboxRow], Outcome | None],
+        *,
+        before: InboxId | None = None,
     ) -> Sequence[InboxRow]:
         """Start a new epoch for each conversation and end its unfinished messages that `notice` ends."""
         existing = {key for key in keys if key in self._store.epochs}
+        older = [row for row in self._store.unfinished() if row.key in existing and (before is None or row.id < before)]
         # All notices first: one that raises leaves everything as it is.
-        ends = [(row, notice(row)) for row in self._store.unfinished() if row.key in existing]
+        ends = [(row, notice(row)) for row in older]
         for key in existing:
-            self._store.epochs[key] += 1
+            self._store.begin_epoch(key, before)
         return [row for row, outcome in ends if outcome is not None and self._store.end(row.id, outcome) is not None]
 
     async def adapter(self, key: ConversationKey) -> str | None:
@@ -171,19 +176,21 @@ class InMemoryHistory:
         """Answer conversations with another adapter from now on."""
         self._store.adapters.update({key: adapter for key in keys if key in self._store.epochs})
 
-    async def last_question(self, key: ConversationKey, person: UserId) -> str | None:
-        """Return what a person last asked in the current epoch; None when nothing, or when it was not answered."""
+    async def last_question(self, key: ConversationKey, person: UserId, *, before: InboxId) -> str | None:
+        """Return what a person last asked in the current epoch before some message; None when it was not answered."""
         store = self._store
         answered = [
             (turn.inbox_id, turn.answer.question)
             for turn in store.turns.get(key, [])
-            if turn.epoch == store.epochs[key] and store.messages[turn.inbox_id].user_id == person
+            if (turn.epoch, store.messages[turn.inbox_id].user_id) == (store.epochs[key], person)
+            and turn.inbox_id < before
         ]
         asked = [
             message.id
             for message in store.messages.values()
             if (message.key, message.user_id, message.kind) == (key, person, MessageKind.TEXT)
             and message.state.is_final
+            and message.id < before
         ]
         return answered[-1][1] if answered and answered[-1][0] >= max(asked, default=InboxId(0)) else None
 

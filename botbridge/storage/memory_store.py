@@ -104,6 +104,16 @@ class InMemoryStore:
             if message.key is not None and message.incoming is not None
         ]
 
+    def begin_epoch(self, key: ConversationKey, after: InboxId | None) -> None:
+        """Begin a conversation's next epoch, which also has what was accepted after a message; None for nothing."""
+        self.epochs[key] += 1
+        if after is None:
+            return
+        for message in list(self.messages.values()):
+            if message.key == key and message.id > after:
+                self.messages[message.id] = replace(message, epoch=message.epoch + 1)
+        self.turns[key] = [replace(turn, epoch=turn.epoch + (turn.inbox_id > after)) for turn in self.turns[key]]
+
     def owe(self, part: OutboxPart) -> OutboxPart:
         """Store a part under the next id and return it."""
         numbered = replace(part, id=PartId(len(self.parts) + 1))

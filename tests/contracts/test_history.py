@@ -10,6 +10,7 @@ import pytest
 from botbridge.answers import Role, Turn
 from botbridge.messages import (
     ConversationKey,
+    InboxId,
     InboxRow,
     InboxState,
     MessageKind,
@@ -38,6 +39,10 @@ async def remember(storage: Storage, key: ConversationKey, *pairs: tuple[str, st
         row = await storage.inbox.accept(message(f"{key.text}-{number}", question), key)
         assert row is not None
         assert await storage.inbox.finish(row.id, answered(question, answer))
+
+
+LAST = InboxId(2**40)
+"""A message that comes after all others."""
 
 
 def texts(turns: tuple[Turn, ...]) -> list[str]:
@@ -174,6 +179,56 @@ async def test_a_message_accepted_after_a_reset_is_left_alone(storage: Storage) 
     assert await storage.inbox.unfinished() == [after]
 
 
+async def test_a_reset_by_a_command_ends_and_forgets_what_came_before_it_and_nothing_else(storage: Storage) -> None:
+    """However late it is carried out: what came after it was said in the new epoch."""
+    await remember(storage, AISHA_ALONE, ("old", "answer"))
+    older = await storage.inbox.accept(message("1"), AISHA_ALONE)
+    command = await storage.inbox.accept(message("2", "/reset"), AISHA_ALONE)
+    assert command is not None
+    answered_since = await storage.inbox.accept(message("3", "new"), AISHA_ALONE)
+    newer = await storage.inbox.accept(message("4"), AISHA_ALONE)
+    assert answered_since is not None
+    assert newer is not None
+    await storage.inbox.finish(answered_since.id, answered("new", "answer"))
+    assert await storage.history.reset([AISHA_ALONE], lambda _row: CANCELLED, before=command.id) == [older]
+    assert [row.id for row in await storage.inbox.unfinished()] == [command.id, newer.id]
+    assert texts((await storage.history.recent(AISHA_ALONE, 1000)).turns) == ["new", "answer"]
+    await storage.inbox.finish(newer.id, answered("newer", "answer"))
+    assert texts((await storage.history.recent(AISHA_ALONE, 1000)).turns) == ["new", "answer", "newer", "answer"]
+
+
+async def test_a_reset_that_is_carried_out_twice_forgets_nothing_that_came_after_its_command(storage: Storage) -> None:
+    await remember(storage, AISHA_ALONE, ("old", "answer"))
+    command = await storage.inbox.accept(message("c", "/reset"), AISHA_ALONE)
+    assert command is not None
+    await storage.history.reset([AISHA_ALONE], lambda _row: CANCELLED, before=command.id)
+    row = await storage.inbox.accept(message("2"), AISHA_ALONE)
+    assert row is not None
+    await storage.inbox.finish(row.id, answered("new", "answer"))
+    assert await storage.history.reset([AISHA_ALONE], lambda _row: CANCELLED, before=command.id) == []
+    assert texts((await storage.history.recent(AISHA_ALONE, 1000)).turns) == ["new", "answer"]
+
+
+async def test_what_a_later_reset_forgot_an_earlier_one_does_not_bring_back(storage: Storage) -> None:
+    """The earlier one was held up longer."""
+    first = await storage.inbox.accept(message("a", "/reset"), AISHA_ALONE)
+    assert first is not None
+    await remember(storage, AISHA_ALONE, ("between", "answer"))
+    second = await storage.inbox.accept(message("b", "/reset"), AISHA_ALONE)
+    assert second is not None
+    for command in (second, first):
+        await storage.history.reset([AISHA_ALONE], lambda _row: None, before=command.id)
+    assert (await storage.history.recent(AISHA_ALONE, 1000)).turns == ()
+
+
+async def test_a_reset_by_a_command_carries_nothing_over_elsewhere(storage: Storage) -> None:
+    command = await storage.inbox.accept(message("c", "/reset"), AISHA_ALONE)
+    assert command is not None
+    await remember(storage, SHARED, ("q", "a"))
+    await storage.history.reset([AISHA_ALONE], lambda _row: CANCELLED, before=command.id)
+    assert texts((await storage.history.recent(SHARED, 1000)).turns) == ["q", "a"]
+
+
 async def test_a_reset_of_a_conversation_that_does_not_exist_is_no_error(storage: Storage) -> None:
     assert await storage.history.reset([AISHA_ALONE], lambda _row: CANCELLED) == []
     row = await storage.inbox.accept(message(), AISHA_ALONE)
@@ -230,9 +285,9 @@ async def ask(storage: Storage, number: int, text: str, *, end: Outcome, user: P
 async def test_the_last_question_is_each_persons_own(storage: Storage) -> None:
     await ask(storage, 1, "q1", end=answered("Aisha: q1", "a1"))
     await ask(storage, 2, "q2", end=answered("Bilal: q2", "a2"), user=BILAL)
-    assert await storage.history.last_question(SHARED, AISHA.user_id) == "Aisha: q1"
-    assert await storage.history.last_question(SHARED, BILAL.user_id) == "Bilal: q2"
-    assert await storage.history.last_question(AISHA_ALONE, AISHA.user_id) is None
+    assert await storage.history.last_question(SHARED, AISHA.user_id, before=LAST) == "Aisha: q1"
+    assert await storage.history.last_question(SHARED, BILAL.user_id, before=LAST) == "Bilal: q2"
+    assert await storage.history.last_question(AISHA_ALONE, AISHA.user_id, before=LAST) is None
 
 
 async def test_a_last_question_that_was_not_answered_is_not_known_any_more(storage: Storage) -> None:
@@ -241,18 +296,29 @@ async def test_a_last_question_that_was_not_answered_is_not_known_any_more(stora
     row = await storage.inbox.accept(message("c", "/help", address=GROUP, kind=MessageKind.COMMAND), SHARED)
     assert row is not None
     await storage.inbox.finish(row.id, Outcome(InboxState.ANSWERED, (Part("help"),)))
-    assert await storage.history.last_question(SHARED, AISHA.user_id) == "Aisha: q1"
+    assert await storage.history.last_question(SHARED, AISHA.user_id, before=LAST) == "Aisha: q1"
     await ask(storage, 2, "q2", end=CANCELLED)
-    assert await storage.history.last_question(SHARED, AISHA.user_id) is None
+    assert await storage.history.last_question(SHARED, AISHA.user_id, before=LAST) is None
     await ask(storage, 3, "q3", end=answered("Aisha: q3", "a3"))
     assert await storage.inbox.accept(message("later", "q4", address=GROUP), SHARED) is not None
-    assert await storage.history.last_question(SHARED, AISHA.user_id) == "Aisha: q3"
+    assert await storage.history.last_question(SHARED, AISHA.user_id, before=LAST) == "Aisha: q3"
+
+
+async def test_what_was_asked_after_a_message_is_not_the_last_question_before_it(storage: Storage) -> None:
+    """Answered or not."""
+    await ask(storage, 1, "q1", end=answered("Aisha: q1", "a1"))
+    command = await storage.inbox.accept(message("c", "/again", address=GROUP, kind=MessageKind.COMMAND), SHARED)
+    assert command is not None
+    await ask(storage, 2, "q2", end=answered("Aisha: q2", "a2"))
+    assert await storage.history.last_question(SHARED, AISHA.user_id, before=command.id) == "Aisha: q1"
+    await ask(storage, 3, "q3", end=CANCELLED)
+    assert await storage.history.last_question(SHARED, AISHA.user_id, before=command.id) == "Aisha: q1"
 
 
 async def test_a_question_before_a_reset_is_not_known_any_more(storage: Storage) -> None:
     await ask(storage, 1, "q1", end=answered("Aisha: q1", "a1"))
     await storage.history.reset([SHARED], lambda _: None)
-    assert await storage.history.last_question(SHARED, AISHA.user_id) is None
+    assert await storage.history.last_question(SHARED, AISHA.user_id, before=LAST) is None
 
 
 async def test_what_was_computed_of_late_is_told_by_person_without_what_a_cache_had(storage: Storage) -> None:

@@ -75,6 +75,7 @@ class World:
     measured: dict[str, Rates] = field(default_factory=dict)
     waits: Waits = field(default_factory=Waits)
     history: InMemoryHistory | None = None
+    inbox: InMemoryInbox | None = None
     locked: dict[str, int] = field(default_factory=dict)
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     service: ConversationService | None = None
@@ -85,7 +86,7 @@ class World:
         self.policy = replace(self.policy, **policy)  # type: ignore[arg-type]
         texts = load_texts()
         platforms = {self.platform.name: self.platform}
-        inbox = Locked(InMemoryInbox(self.store), self.locked)
+        inbox = Locked(self.inbox or InMemoryInbox(self.store), self.locked)
         history = Locked(self.history or InMemoryHistory(self.store), self.locked)
         outbox = Locked(InMemoryOutbox(self.store), self.locked)
         room = Room(self.clock.now_s)

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from botbridge.conversation.delivery import LOOK_EVERY_S
 from botbridge.errors import PlatformUnavailable
-from botbridge.messages import Address, ConversationKey, InboxRow, InboxState, MessageId, Outcome
+from botbridge.messages import Address, ConversationKey, InboxId, InboxRow, InboxState, MessageId, Outcome
 from botbridge.storage.memory import InMemoryHistory
 from botbridge.storage.memory_store import InMemoryStore
 from tests.conversation.conftest import World
@@ -100,33 +100,56 @@ class SlowToReset(InMemoryHistory):
         self.resets = asyncio.Event()
 
     async def reset(
-        self, keys: Sequence[ConversationKey], notice: Callable[[InboxRow], Outcome | None]
+        self,
+        keys: Sequence[ConversationKey],
+        notice: Callable[[InboxRow], Outcome | None],
+        *,
+        before: InboxId | None = None,
     ) -> Sequence[InboxRow]:
         self.resetting.set()
         await self.resets.wait()
-        return await super().reset(keys, notice)
+        return await super().reset(keys, notice, before=before)
 
 
-async def test_a_message_that_comes_while_its_conversation_is_reset_says_nothing_more_either(world: World) -> None:
+async def half_answered(world: World) -> SlowToReset:
+    """The history of a world in which the first word of an answer is shown."""
     world.history = history = SlowToReset(world.store)
     world.generator.hold()
     world.generator.enqueue(["Half", " whole"])
     await world.start()
     await world.say("before")
     await world.until(lambda: world.platform.texts("1") == ["Half"])
-    await world.say("/reset")
+    return history
+
+
+async def test_a_message_that_comes_while_its_conversation_is_reset_says_nothing_more_either(world: World) -> None:
+    """By the operator, who means all that was said so far."""
+    history = await half_answered(world)
+    assert world.acts is not None
+    resetting = asyncio.create_task(world.acts.start_anew(await history.matching()))
     await history.resetting.wait()
     world.platform.takes.clear()
     world.platform.sending.clear()
     await world.say("meanwhile")
     await asyncio.wait_for(world.platform.sending.wait(), timeout=10)
     history.resets.set()
-    await world.until_stored(
-        lambda: world.states() == [InboxState.CANCELLED, InboxState.ANSWERED, InboxState.CANCELLED]
-    )
+    assert await resetting == 2
+    assert world.states() == [InboxState.CANCELLED] * 2
     world.platform.takes.set()
+    notice, _ = ENDS["/reset"]
+    await world.until(lambda: world.platform.texts("1") == [notice, notice])
+
+
+async def test_a_message_that_comes_while_a_command_resets_its_conversation_is_answered_afresh(world: World) -> None:
+    history = await half_answered(world)
+    await world.say("/reset")
+    await history.resetting.wait()
+    await world.say("meanwhile")
+    history.resets.set()
+    world.generator.release()
     notice, done = ENDS["/reset"]
-    await world.until(lambda: sorted(world.platform.texts("1")) == sorted([notice, notice, done]))
+    await world.until(lambda: sorted(world.platform.texts("1")) == sorted([notice, done, "echo: meanwhile"]))
+    assert [turn.text for turn in world.generator.prompts[-1].turns] == ["meanwhile"]
 
 
 async def test_a_service_that_ends_waits_no_longer_for_what_hangs(world: World) -> None:

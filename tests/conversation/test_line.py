@@ -56,6 +56,13 @@ def forecast(line: Line, slots: int = 1, spent: dict[InboxId, float] | None = No
     return [(int(row.id), wait_s) for row, wait_s in found]
 
 
+def test_what_came_after_a_command_of_its_conversation_is_not_begun_and_all_else_is() -> None:
+    line = filled(row(1, "a"), row(4, "a"), row(5, "b"), row(6, "c", "chat"))
+    left = lines.without_followers(line, [row(3, "a"), row(2, "a"), row(7, "c", "chat")])
+    assert [entry.row.id for entry in left.waiting] == [1, 5, 6]
+    assert lines.without_followers(line, []) is line
+
+
 def test_first_come_first_served_between_people_who_ask_for_as_much() -> None:
     assert served(filled(row(2, "b"), row(1, "a"), row(3, "c"))) == [1, 2, 3]
 

@@ -75,7 +75,7 @@ async def test_no_step_of_a_message_scans_a_table(database: Database) -> None:
         await inbox.unfinished()
         await inbox.running(InboxId(row.id))
         await SqlPeople(database).seen(PRIVATE, "aisha")
-        await history.reset([AISHA_ALONE, SHARED], lambda _row: CANCELLED)
+        await history.reset([AISHA_ALONE, SHARED], lambda _row: CANCELLED, before=row.id)
         await SqlPeople(database).forget(PRIVATE.platform, message().sender.user_id)
 
     await database.write(listen, at=Boundary.STATE)
