@@ -43,7 +43,10 @@ class Saying:
 
 
 class Load:
-    """An endless row of acts: a question, a burst of one person, one that is stopped, forgotten or asked again."""
+    """An endless row of acts: a question, a burst of one person, one that is stopped, forgotten or asked again.
+
+    Who stops or forgets something asks something else right behind it.
+    """
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
@@ -90,10 +93,17 @@ class Load:
         return [(self._words(3), 0.0) for _ in range(self._chance.randint(3, 7))]
 
     def _stopped(self) -> list[tuple[str, float]]:
-        return [("!slow:0.3 " + self._words(12), 0.0), ("/cancel", self._chance.uniform(0.0, 1.5))]
+        return [
+            ("!slow:0.3 " + self._words(12), 0.0),
+            ("/cancel", self._chance.uniform(0.0, 1.5)),
+            self._right_behind(),
+        ]
 
     def _begun_anew(self) -> list[tuple[str, float]]:
-        return [("!slow:0.1 " + self._words(8), 0.0), ("/reset", self._chance.uniform(0.0, 0.5))]
+        return [("!slow:0.1 " + self._words(8), 0.0), ("/reset", self._chance.uniform(0.0, 0.5)), self._right_behind()]
+
+    def _right_behind(self) -> tuple[str, float]:
+        return self._words(4), 0.0
 
     def _asked_again(self) -> list[tuple[str, float]]:
         return [(self._words(6), 0.0), ("/again", self._chance.uniform(0.5, 5.0))]

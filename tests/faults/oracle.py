@@ -55,7 +55,7 @@ class Said:
 
     @property
     def stops(self) -> bool:
-        """It ends what its sender has under way in this place."""
+        """It ends what its sender said before it in this place and has under way."""
         return self.text in ("/cancel", "/reset")
 
     @property
@@ -249,17 +249,15 @@ def _look_at_end(
 ) -> None:
     """Find messages that did not end, and those whose sender was told what does not belong to them or to their end."""
     reply = " ".join(part.text for part in told if not part.is_notice)
-    asked = [(other.text, known.id) for other, known in theirs if other.is_question]
-    before = [text for text, inbox_id in asked if inbox_id < row.id]
-    repeatable = [*before[-1:], *(text for text, inbox_id in asked if inbox_id > row.id)]
+    before = [other.text for other, known in theirs if other.is_question and known.id < row.id]
     if row.state not in ENDS:
         verdict.lost.append(f"question {one.number} is still {row.state}")
     elif not told:
         verdict.lost.append(f"question {one.number} is {row.state}, and nobody was told")
-    elif not may_end(one.text, row.state, reply, inbox_id=row.id, repeatable=repeatable):
+    elif not may_end(one.text, row.state, reply, inbox_id=row.id, repeatable=before[-1:]):
         verdict.lost.append(f"question {one.number} is {row.state}, and its sender was told {reply[:200]!r}")
-    elif row.state == "cancelled" and not any(other.stops for other, _ in theirs):
-        verdict.lost.append(f"question {one.number} is cancelled, and its sender never asked for that")
+    elif row.state == "cancelled" and not any(other.stops and known.id > row.id for other, known in theirs):
+        verdict.lost.append(f"question {one.number} is cancelled, and its sender did not ask for that after it")
 
 
 def _same_words(text: str, other: str) -> bool:

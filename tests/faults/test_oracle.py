@@ -152,6 +152,14 @@ def test_what_is_cancelled_was_stopped_by_its_sender_and_ends_where_it_was() -> 
     assert told("cancelled", "q1w0") != []
 
 
+def test_what_was_said_after_a_stop_is_not_stopped_by_it() -> None:
+    rows = [replace(ROW, id=3, state="cancelled"), STOPPING]
+    parts = [replace(PART, inbox_id=3, text=WAS_RESET), STOPPED_ONE]
+    shown = [replace(SHOWN, text=WAS_RESET), STOPPED_ONE_SHOWN]
+    found = judge([SAID, STOPS], rows, parts, shown)
+    assert found.lost == ["question 1 is cancelled, and its sender did not ask for that after it"]
+
+
 def test_what_is_given_up_names_itself() -> None:
     assert told("quarantined", QUARANTINED.format(inbox_id=1)) == []
     assert told("quarantined", QUARANTINED.format(inbox_id=2)) != []
@@ -226,6 +234,8 @@ def test_what_is_answered_again_is_the_newest_question_of_whoever_asks() -> None
     older = [*parts[:2], replace(parts[2], text=PART.text)]
     assert len(judge([SAID, newer, again], rows, older, [*shown[:2], Shown(ANA, "13", PART.text)]).lost) == 1
     assert len(judge([SAID, replace(newer, person="8"), again], rows, parts, shown).lost) == 1
+    later = [rows[0], replace(rows[1], id=5), rows[2]]
+    assert len(judge([SAID, newer, again], later, [PART, replace(parts[1], inbox_id=5), parts[2]], shown).lost) == 1
 
 
 HERE = "discord:7"
