@@ -65,6 +65,15 @@ async def test_a_database_that_is_away_when_it_arrives_leaves_no_status_message_
     await world.until(lambda: world.platform.texts("1") == ENDS["/cancel"])
 
 
+async def test_a_status_message_that_arrives_while_a_cancel_waits_for_the_database_takes_its_word(world: World) -> None:
+    await asked(world)
+    world.locked["finish"] = 1
+    await world.say("/cancel")
+    await world.until_stored(lambda: world.locked["finish"] == 0)
+    world.platform.takes.set()
+    await world.until(lambda: world.platform.texts("1") == ENDS["/cancel"])
+
+
 async def test_a_service_that_stops_waits_for_what_hangs_and_then_says_the_last_word(world: World) -> None:
     await asked(world)
     assert world.service is not None
