@@ -4,7 +4,9 @@ Covered: one status message per reply, opened durably before anything is shown
 in it (a crash leaves a short line behind, never half an answer beside a whole
 one); the latest text only, at the pace of the chat; equal text never twice; a
 platform that fails here never harms the answer; a chat that takes nothing more
-is told to whoever computes for it.
+is told to whoever computes for it. Each try of the status message is the same
+part, of which a platform that repeats safely shows one; where the platform does
+not, no try follows one that may have arrived.
 
 Not covered: the final text. That is delivered from the outbox, as an edit of
 this message.
@@ -16,14 +18,15 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 
 import structlog
 
 from botbridge.conversation.stored import until_stored
-from botbridge.errors import BotBridgeError, ChatClosed, MessageGone, RateLimited
+from botbridge.errors import BotBridgeError, ChatClosed, DeliveryUnknown, MessageGone, RateLimited
 from botbridge.faults import NO_FAULTS, Boundary, Faults, crossing
-from botbridge.messages import InboxRow, MessageId, PartState
+from botbridge.messages import InboxRow, MessageId, OutboxPart, PartState
 from botbridge.ports import Outbox, Platform
 
 TYPING_AFTER_S = 0.25
@@ -66,6 +69,7 @@ class Live:
         self._shut_out = shut_out
         self._faults = faults
         self._message_id = row.status_message_id
+        self._status: OutboxPart | None = None
         self._pause_s = platform.edit_interval_s(self._address)
         self._wanted: str | None = None
         self._shown: str | None = None
@@ -129,6 +133,12 @@ class Live:
             log.exception("unforeseen failure of what is shown", inbox_id=self._row.id)
 
     async def _keep_shown(self) -> None:
+        await self._show_until_closed()
+        if self._status is not None and self._message_id is None:
+            unsent = partial(self._outbox.mark, self._status.id, PartState.UNDELIVERABLE, detail="status not sent")
+            await until_stored(unsent, inbox_id=self._row.id)
+
+    async def _show_until_closed(self) -> None:
         while not self._closing.is_set():
             await self._changed.wait()
             self._changed.clear()
@@ -142,6 +152,10 @@ class Live:
                 self._changed.set()
             except MessageGone:
                 return
+            except DeliveryUnknown as error:
+                # It may stand in the chat, and another one would stand beside it.
+                log.warning("progress is shown no more", inbox_id=self._row.id, error=str(error))
+                return
             except ChatClosed:
                 self._shut_out()
                 return
@@ -153,15 +167,9 @@ class Live:
     async def _show_now(self) -> None:
         text = self._wanted or ""
         if self._message_id is None:
-            # The first words travel as an edit, so that a crash cannot leave a piece of the answer behind.
-            part = self._platform.render(self._placeholder)[0]
-            status = await self._outbox.open_status(self._row.id, self._address, part)
-            try:
-                with crossing(self._faults, Boundary.SEND_STATUS):
-                    self._message_id = await self._platform.send(status)
-            except BotBridgeError:
-                await self._outbox.mark(status.id, PartState.UNDELIVERABLE, detail="status message not sent")
-                raise
+            status = await self._opened()
+            with crossing(self._faults, Boundary.SEND_STATUS):
+                self._message_id = await self._platform.send(status)
             # What is owed takes its place only if it is known, so this waits for a database that is away.
             sent = partial(self._outbox.status_sent, status.id, self._message_id)
             await until_stored(sent, inbox_id=self._row.id)
@@ -171,6 +179,17 @@ class Live:
         with crossing(self._faults, Boundary.EDIT_STATUS):
             await self._platform.edit(self._address, self._message_id, text)
         self._shown = text
+
+    async def _opened(self) -> OutboxPart:
+        """The status message as it is to be sent, or sent again."""
+        if self._status is None:
+            # The first words travel as an edit, so that a crash cannot leave a piece of the answer behind.
+            part = self._platform.render(self._placeholder)[0]
+            self._status = await self._outbox.open_status(self._row.id, self._address, part)
+        elif self._platform.repeats_safely(self._status):
+            # Where the platform looks for what an earlier try left, an equal text may be another part's.
+            self._status = replace(self._status, others=await self._outbox.others(self._status))
+        return self._status
 
     async def _rest(self, pause_s: float) -> None:
         with contextlib.suppress(TimeoutError):

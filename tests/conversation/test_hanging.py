@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from botbridge.conversation.delivery import LOOK_EVERY_S
-from botbridge.errors import PlatformUnavailable
+from botbridge.errors import DeliveryUnknown, PlatformUnavailable
 from botbridge.messages import Address, ConversationKey, InboxId, InboxRow, InboxState, MessageId, Outcome
 from botbridge.storage.memory import InMemoryHistory
 from botbridge.storage.memory_store import InMemoryStore
@@ -54,6 +54,15 @@ async def test_when_it_fails_the_last_word_still_comes_before_the_answer_to_the_
     await world.until_stored(lambda: world.states() == STOPPED)
     world.platform.takes.set()
     await world.until(lambda: world.platform.texts("1") == ENDS[command])
+
+
+async def test_after_one_that_was_lost_sight_of_the_answer_comes_by_itself(world: World) -> None:
+    world.platform.faults.append(DeliveryUnknown("timed out"))
+    await asked(world)
+    world.platform.takes.set()
+    world.generator.release()
+    await world.until(lambda: world.platform.texts("1") == ["Half whole"])
+    assert [part.is_status for part in world.platform.tries] == [True, False]
 
 
 async def test_a_database_that_is_away_when_it_arrives_leaves_no_status_message_behind(world: World) -> None:
