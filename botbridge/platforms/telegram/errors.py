@@ -51,6 +51,10 @@ class FloodWait(TelegramError):
         return type(self), (self.retry_after_s,)
 
 
+class GatewayTimeout(NetworkError):
+    """Something between Telegram and us passed a request on and gave up waiting for what became of it."""
+
+
 def is_not_modified(error: BadRequest) -> bool:
     """True when an edit changed nothing, which is what was wanted."""
     return "message is not modified" in error.message.lower()
@@ -71,8 +75,9 @@ def _from_bad_request(error: TelegramError) -> PlatformError:
 
 def _from_network_error(error: TelegramError) -> PlatformError:
     cause = error.__cause__
-    # Without a cause in the HTTP layer it was an answer with a status of 500 or above: the request was refused.
-    if cause is None or isinstance(cause, (TelegramError, *_NOTHING_WAS_SENT)):
+    # Without a cause it was an answer: a status of 500 or above, or a page of somebody's who is not Telegram. It counts
+    # as a refusal: to hold it for an unknown outcome would lose more replies than it doubles.
+    if cause is None or isinstance(cause, _NOTHING_WAS_SENT):
         return PlatformUnavailable(error.message)
     return DeliveryUnknown(error.message)
 
@@ -84,6 +89,7 @@ _TABLE: tuple[tuple[type[TelegramError], Callable[[TelegramError], PlatformError
     (ChatMigrated, lambda error: ReplyRejected(error.message)),
     (Conflict, lambda error: PlatformUnavailable(error.message)),
     (BadRequest, _from_bad_request),
+    (GatewayTimeout, lambda error: DeliveryUnknown(error.message)),
     (NetworkError, _from_network_error),
     (TelegramError, lambda error: DeliveryUnknown(error.message)),
 )

@@ -5,8 +5,10 @@ gives one back: with 24 answers under way a `sendMessage` took 2.4 ms of CPU
 time there and 0.24 ms here. Limits, proxies and trust are as they were.
 
 Covered: a connection is never reused for a POST that failed, so no message is
-sent twice behind our back; a 429 becomes `FloodWait`; no address gets into an
-error, because the token stands in it.
+sent twice behind our back; a 429 becomes `FloodWait`, a gateway that gave up
+waiting `GatewayTimeout`; a refusal that is not in Telegram's own words, such as
+the page of a proxy, counts as an outage; no address gets into an error, because
+the token stands in it.
 
 Not covered: files, which this bot never sends.
 """
@@ -16,6 +18,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -26,9 +29,14 @@ from telegram.error import NetworkError, TimedOut
 from telegram.request import BaseRequest, RequestData
 
 from botbridge.errors import ConfigError
-from botbridge.platforms.telegram.errors import DEFAULT_RETRY_AFTER_S, FloodWait
+from botbridge.platforms.telegram.errors import DEFAULT_RETRY_AFTER_S, FloodWait, GatewayTimeout
 
-HTTP_TOO_MANY_REQUESTS: Final = 429
+GAVE_UP_WAITING: Final = frozenset({504, 522, 524})
+"""By these a gateway says that it passed a request on and heard nothing in time.
+
+Source: https://www.rfc-editor.org/rfc/rfc9110#name-504-gateway-timeout and, for Cloudflare's own two,
+https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/
+"""
 IDLE_CONNECTION_S: Final = 5.0
 _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -103,8 +111,9 @@ class BotRequest(BaseRequest):
         """Send a request; the status and body of its answer.
 
         Raises:
-            FloodWait: Telegram answered 429.
-            NetworkError: No answer; its cause tells whether anything was sent.
+            FloodWait: The answer was 429.
+            GatewayTimeout: Nobody knows what became of it.
+            NetworkError: No answer, and its cause tells whether anything was sent; or a refusal that is not Telegram's.
         """
         if self._session is None:
             raise RuntimeError("a request before `initialize` or after `shutdown`")
@@ -119,9 +128,30 @@ class BotRequest(BaseRequest):
             raise TimedOut(type(error).__name__) from error
         except aiohttp.ClientError as error:
             raise NetworkError(_described(error)) from error
-        if status == HTTP_TOO_MANY_REQUESTS:
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
             raise FloodWait(_retry_after_s(payload))
+        if status in GAVE_UP_WAITING:
+            raise GatewayTimeout(f"a gateway gave up waiting for Telegram ({status})")
+        if status >= HTTPStatus.MULTIPLE_CHOICES and not is_telegrams_refusal(status, payload):
+            raise NetworkError(f"answered with {status}, and not by Telegram")
         return status, payload
+
+
+def is_telegrams_refusal(status: int, payload: bytes) -> bool:
+    """True for the words in which the Bot API refuses, which nothing on the way to it has.
+
+    >>> is_telegrams_refusal(404, b'{"ok": false, "error_code": 404, "description": "Not Found"}')
+    True
+    >>> is_telegrams_refusal(404, b"<html>404 Not Found</html>")
+    False
+
+    Source: https://core.telegram.org/bots/api#making-requests
+    """
+    try:
+        said = json.loads(payload)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(said, dict) and said.get("ok") is False and said.get("error_code") == status
 
 
 def _proxy_for(base_url: str) -> str | None:

@@ -67,6 +67,11 @@ class BotApi:
             case FaultKind.ACCEPT_AND_HANG:
                 await self._answer(method, parameters)
                 await asyncio.Event().wait()
+            case FaultKind.ACCEPT_AND_STATUS:
+                await self._answer(method, parameters)
+                raise ApiError(fault.status, fault.description)
+            case FaultKind.PAGE:
+                return web.Response(status=fault.status, text="<html>", content_type="text/html")
             case FaultKind.HANG:
                 await asyncio.Event().wait()
             case FaultKind.TRICKLE:

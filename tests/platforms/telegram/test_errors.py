@@ -23,7 +23,7 @@ from botbridge.errors import (
     RateLimited,
     ReplyRejected,
 )
-from botbridge.platforms.telegram.errors import FloodWait, platform_errors, to_platform_error
+from botbridge.platforms.telegram.errors import FloodWait, GatewayTimeout, platform_errors, to_platform_error
 
 
 def caused_by(error: TelegramError, cause: Exception) -> TelegramError:
@@ -50,6 +50,7 @@ CASES = [
     (telegram.error.BadRequest("Message can't be edited"), MessageGone, MessageGone),
     (telegram.error.ChatMigrated(-5), ReplyRejected, ReplyRejected),
     (telegram.error.NetworkError("Bad Gateway"), PlatformUnavailable, PlatformUnavailable),
+    (GatewayTimeout("504"), DeliveryUnknown, PlatformUnavailable),
     (caused_by(telegram.error.NetworkError("x"), REFUSED), PlatformUnavailable, PlatformUnavailable),
     (caused_by(telegram.error.TimedOut(), aiohttp.ConnectionTimeoutError()), PlatformUnavailable, PlatformUnavailable),
     (caused_by(telegram.error.NetworkError("x"), REFUSED_BY_PROXY), PlatformUnavailable, PlatformUnavailable),

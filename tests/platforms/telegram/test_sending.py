@@ -220,10 +220,40 @@ async def test_a_failed_handshake_of_tls_may_be_tried_again(chats: FakeTelegram,
     assert (await chats.ledger()).sent == ()
 
 
-@pytest.mark.parametrize("status", [500, 502, 504])
+@pytest.mark.parametrize("status", [504, 522, 524])
+@pytest.mark.parametrize("kind", ["accept_and_status", "page"])
+async def test_a_gateway_that_gave_up_waiting_leaves_the_delivery_unknown(
+    chats: FakeTelegram, platform: TelegramPlatform, status: int, kind: str
+) -> None:
+    """What it waited for may be done all the same; whether Telegram's own words come with it or not."""
+    await chats.break_calls("sendMessage", kind, status=status, description="Gateway Timeout")
+    with pytest.raises(DeliveryUnknown, match=str(status)):
+        await platform.send(outbox_part(PRIVATE, "hello"))
+
+
+async def test_an_edit_that_a_gateway_gave_up_may_be_repeated(chats: FakeTelegram, platform: TelegramPlatform) -> None:
+    message_id = await platform.send(outbox_part(PRIVATE, "one"))
+    await chats.break_calls("editMessageText", "accept_and_status", status=504)
+    with pytest.raises(PlatformUnavailable):
+        await platform.send(outbox_part(PRIVATE, "two", edits=message_id))
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
 async def test_a_server_error_may_be_tried_again(chats: FakeTelegram, platform: TelegramPlatform, status: int) -> None:
     await chats.break_calls("sendMessage", "status", status=status)
     with pytest.raises(PlatformUnavailable):
+        await platform.send(outbox_part(PRIVATE, "hello"))
+    await platform.send(outbox_part(PRIVATE, "hello"))
+    assert len((await chats.ledger()).sent) == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 502])
+async def test_what_another_than_telegram_says_is_an_outage(
+    chats: FakeTelegram, platform: TelegramPlatform, status: int
+) -> None:
+    """A proxy that knows no such page says nothing of the token, one that forbids it nothing of the chat."""
+    await chats.break_calls("sendMessage", "page", status=status)
+    with pytest.raises(PlatformUnavailable, match=str(status)):
         await platform.send(outbox_part(PRIVATE, "hello"))
     await platform.send(outbox_part(PRIVATE, "hello"))
     assert len((await chats.ledger()).sent) == 1
