@@ -104,7 +104,7 @@ async def test_no_secret_is_anywhere_where_it_was_not_put(
 async def _log_with_a_wrong_token(bridge: Bridge, token: str) -> bytes:
     """What is said when Telegram refuses: libraries repeat the token that was offered."""
     await bridge.start(TELEGRAM__TOKEN=token[:-1] + ("A" if token[-1] != "A" else "B"))
-    await bridge.logged("platform is off")
+    await bridge.logged("Telegram does not know this token")
     await bridge.terminate()
     return bridge.log.replace(bridge.settings["TELEGRAM__TOKEN"], token).encode()
 

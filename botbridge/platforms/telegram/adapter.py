@@ -21,7 +21,7 @@ from typing import Self, TypeVar
 import structlog
 from telegram import Bot
 
-from botbridge.errors import BadToken, PlatformError
+from botbridge.errors import PlatformError
 from botbridge.faults import NO_FAULTS, Faults
 from botbridge.health import PlatformHealth
 from botbridge.messages import Address, ChatKind, MessageId, OutboxPart, Part, PlatformName, UserId
@@ -200,11 +200,7 @@ class TelegramPlatform:
         return await self._sender.is_chat_admin(address, user_id)
 
     async def run(self, intake: Intake) -> None:
-        """Take messages in until cancelled.
-
-        Raises:
-            BadToken: Telegram does not know the token.
-        """
+        """Take messages in until cancelled; Telegram is asked again, too, while it refuses the token."""
         me = await self._until_done(partial(introduce, self._bot))
         await set_menus(self._bot, self._menus, self._faults)
         self._pulse.beat()
@@ -229,10 +225,9 @@ class TelegramPlatform:
         while True:
             try:
                 return await act()
-            except BadToken:
-                raise
             except PlatformError as error:
                 failures = self._pulse.miss(str(error))
                 pause_s = self._timing.backoff.pause_after_s(error, failures)
-                log.warning("Telegram cannot be reached", error=str(error), failures=failures, next_try_in_s=pause_s)
+                tell = log.warning if failures == 1 else log.error
+                tell("Telegram does not let the bot in", error=str(error), failures=failures, next_try_in_s=pause_s)
                 await asyncio.sleep(pause_s)

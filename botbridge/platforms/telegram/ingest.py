@@ -7,9 +7,11 @@ otherwise; a crash at any moment makes Telegram tell us again.
 Covered: malformed updates and whole bodies that cannot be read (kept with their
 bytes, the others go on); a database that is away (the batch is tried again, the
 offset stays); a second poller, refused connections, silence, polls that stall,
-5xx and 429 (capped backoff, for ever).
+5xx, 429 and a refused token (capped backoff, for ever). Telegram has refused
+tokens that it knew again later, so its refusal is no reason to stay deaf until
+somebody starts the bot anew.
 
-Not covered: a wrong token; `BadToken` leaves.
+Source: https://github.com/Naltox/telegram-node-bot/issues/92
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from botbridge.errors import BadToken, PlatformError, PlatformUnavailable, StorageUnavailable
+from botbridge.errors import PlatformError, PlatformUnavailable, StorageUnavailable
 from botbridge.messages import Address
 from botbridge.platforms.telegram.backoff import Backoff
 from botbridge.platforms.telegram.batch import RawUpdate, Undecodable, lone_update_id, updates_in
@@ -51,16 +53,10 @@ class Ingest:
         self._limit = BATCH
 
     async def run(self) -> None:
-        """Poll until cancelled.
-
-        Raises:
-            BadToken: Telegram does not know the token.
-        """
+        """Poll until cancelled."""
         while True:
             try:
                 await self._take_in(await self._poll())
-            except BadToken:
-                raise
             except (PlatformError, Undecodable) as error:
                 failures = self._pulse.miss(str(error))
                 pause_s = self._backoff.pause_after_s(error, failures)

@@ -57,7 +57,7 @@ class Polls:
             address = f"{self._bot.base_url}/getUpdates?{urlencode(query)}"
             # No GET: those are repeated by the HTTP client without a word, and a failure would go unnoticed.
             status, body = await self._request.do_request(address, "POST")
-        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND):
+        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND):  # in Telegram's own words, or it were an error
             raise BadToken("Telegram does not know this token")
         if status == HTTPStatus.CONFLICT:
             await self._after_conflict()

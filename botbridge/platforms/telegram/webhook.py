@@ -19,7 +19,7 @@ from datetime import datetime
 import structlog
 from telegram import Bot, WebhookInfo
 
-from botbridge.errors import BadToken, PlatformError, PlatformUnavailable
+from botbridge.errors import PlatformError, PlatformUnavailable
 from botbridge.faults import NO_FAULTS, Boundary, Faults, crossing
 from botbridge.platforms.telegram.backoff import Backoff
 from botbridge.platforms.telegram.batch import RawUpdate, Undecodable, lone_update_id, update_in
@@ -97,11 +97,7 @@ class HookWatch:
         self._known_error: datetime | None = None
 
     async def run(self) -> None:
-        """Watch until cancelled.
-
-        Raises:
-            BadToken: Telegram does not know the token.
-        """
+        """Watch until cancelled."""
         is_set = False
         while True:
             pause_s = self._check_s
@@ -111,8 +107,6 @@ class HookWatch:
                 if not is_set:
                     await self._set()
                     is_set = True
-            except BadToken:
-                raise
             except PlatformError as error:
                 failures = self._pulse.miss(str(error))
                 pause_s = self._backoff.pause_after_s(error, failures)

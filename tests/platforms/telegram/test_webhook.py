@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 from telegram import WebhookInfo
 
-from botbridge.errors import BadToken, PlatformUnavailable
+from botbridge.errors import PlatformUnavailable
 from botbridge.platforms.telegram.adapter import TelegramPlatform
 from botbridge.platforms.telegram.batch import Undecodable
 from botbridge.platforms.telegram.webhook import Deliveries, Hook, is_stuck
@@ -186,12 +186,11 @@ async def test_a_bot_that_goes_back_to_polling_loses_nothing(telegram: FakeTeleg
     assert [message.text for message in taken.accepted] == ["brought", "left"]
 
 
-async def test_a_withdrawn_token_leaves_run(telegram: FakeTelegram, taken: Taken) -> None:
-    hook = Hook("http://127.0.0.1:9/hook", SECRET)
-    await telegram.break_calls("setWebhook", "status", status=401, description="Unauthorized")
-    async with platform_on(telegram, taken, hook=hook) as platform:
-        with pytest.raises(BadToken):
-            await platform.run(taken.intake)
+async def test_a_token_that_is_refused_is_asked_about_again(telegram: FakeTelegram, taken: Taken) -> None:
+    await telegram.break_calls("setWebhook", "status", times=3, status=401, description="Unauthorized")
+    async with reachable(telegram, taken):
+        await telegram.say(SARA, "hello")
+        await taken.until(lambda taken: len(taken.accepted) == 1)
 
 
 async def test_a_webhook_that_telegram_refuses_is_tried_again_aloud(telegram: FakeTelegram, taken: Taken) -> None:
