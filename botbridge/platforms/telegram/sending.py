@@ -13,13 +13,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import structlog
 from telegram import Bot, LinkPreviewOptions, MessageEntity, ReplyParameters
 from telegram.constants import ChatAction, ChatMemberStatus
 from telegram.error import BadRequest, ChatMigrated
 
-from botbridge.errors import ChatClosed, PlatformError, RateLimited, ReplyRejected
+from botbridge.errors import ChatClosed, MessageGone, PlatformError, RateLimited, ReplyRejected
 from botbridge.messages import Address, ChatKind, MessageId, Part, UserId
 from botbridge.platforms.telegram.errors import is_about_entities, is_not_modified, platform_errors
 from botbridge.platforms.telegram.pacing import Pacing
@@ -71,14 +72,16 @@ class Sender:
         except ChatMigrated as moved:
             if moved.new_chat_id == chat_id:
                 raise
-            return await self._send(moved.new_chat_id, address, text, entities)
+            # There the numbers of messages begin anew, and the question's may be another's.
+            return await self._send(moved.new_chat_id, replace(address, reply_to=None), text, entities)
         return MessageId(str(message.message_id))
 
     async def edit(self, address: Address, message_id: MessageId, part: Part) -> None:
         """Replace a message's text; an equal one is success.
 
         Raises:
-            PlatformError: `MessageGone` when it was deleted; never `DeliveryUnknown`.
+            PlatformError: `MessageGone` when it was deleted, or left behind by a group that became a supergroup;
+                never `DeliveryUnknown`.
         """
         self._pacing.take(address)
         entities = self._entities(part)
@@ -102,6 +105,9 @@ class Sender:
                 entities=entities or None,
                 link_preview_options=_NO_PREVIEW,
             )
+        except ChatMigrated as moved:
+            # What stands in the old group stays there as it is; a message of its own follows the group.
+            raise MessageGone(moved.message) from moved
         except BadRequest as error:
             if not is_not_modified(error):
                 raise

@@ -68,7 +68,7 @@ class Control:
         return web.json_response({})
 
     async def settings(self, request: web.Request) -> web.Response:
-        """Change the world: limits, members, closed chats, deleted messages, the webhook, the open port."""
+        """Change the world: limits, members, closed and moved chats, deleted messages, the webhook, the port."""
         body = await request.json()
         world = self._world
         if "limits" in body:
@@ -77,6 +77,8 @@ class Control:
             world.set_member(**body["member"])
         if "shut" in body:
             world.shut(**body["shut"])
+        if "upgrade" in body:
+            world.upgrade(**body["upgrade"])
         if "delete" in body:
             world.delete(**body["delete"])
         if "webhook_url" in body:

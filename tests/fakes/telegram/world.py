@@ -66,6 +66,7 @@ class World:
     _topics: set[tuple[int, int]] = field(default_factory=set)
     _members: dict[tuple[int, int], str] = field(default_factory=dict)
     _shut: dict[int, str] = field(default_factory=dict)
+    _moved: dict[int, int] = field(default_factory=dict)
     next_update: int = 500_001
     _next_message: int = 101
 
@@ -123,6 +124,11 @@ class World:
             self._shut[chat_id] = description
         else:
             self._shut.pop(chat_id, None)
+
+    def upgrade(self, chat_id: int, to: int) -> None:
+        """Make a group a supergroup: it has another id from now on, and its messages stay behind."""
+        self._moved[chat_id] = to
+        self._chats[to] = {**self._chats[chat_id], "id": to, "type": "supergroup"}
 
     # What the bot does ---------------------------------------------------
 
@@ -264,6 +270,9 @@ class World:
         chat_id = int(parameters.get("chat_id", 0))
         if chat_id in self._shut:
             raise ApiError(403, f"Forbidden: {self._shut[chat_id]}")
+        if chat_id in self._moved:
+            reason = "Bad Request: group chat was upgraded to a supergroup chat"
+            raise ApiError(400, reason, {"migrate_to_chat_id": self._moved[chat_id]})
         if chat_id not in self._chats:
             raise bad_request("chat not found")
         return self._chats[chat_id]

@@ -25,7 +25,7 @@ from tests.fakes.telegram.client import Chat, FakeTelegram, Person
 from tests.platforms.telegram.conftest import Taken, outbox_part, platform_on
 
 SARA, OMAR = Person(42), Person(43, "Omar")
-TEAM = Chat(-1001)
+TEAM, SUPERGROUP = Chat(-1001), Chat(-1002)
 PRIVATE = Address(TELEGRAM, BotId("7000000001"), ChatId("42"), ChatKind.PRIVATE)
 OTHER = replace(PRIVATE, chat_id=ChatId("43"))
 GROUP = Address(TELEGRAM, BotId("7000000001"), ChatId("-1001"), ChatKind.GROUP)
@@ -125,6 +125,34 @@ async def test_an_edit_of_a_deleted_message_says_that_it_is_gone(
     await chats.change(delete={"chat_id": 42, "message_id": int(message_id)})
     with pytest.raises(MessageGone):
         await platform.edit(PRIVATE, message_id, "two")
+
+
+async def test_what_is_said_to_a_group_that_became_a_supergroup_arrives_there(
+    chats: FakeTelegram, platform: TelegramPlatform
+) -> None:
+    """It quotes nothing there: the numbers of messages begin anew, and the question's may be another's."""
+    said = await chats.say(SARA, "@OurBot hi", chat=TEAM)
+    await chats.change(upgrade={"chat_id": TEAM.id, "to": SUPERGROUP.id})
+    await chats.say(OMAR, "hi", chat=SUPERGROUP)
+    await platform.send(outbox_part(replace(GROUP, reply_to=MessageId(str(said.message_id + 1))), "hello"))
+    (sent,) = (await chats.ledger()).sent
+    assert (sent.chat_id, sent.text, sent.reply_to) == (SUPERGROUP.id, "hello", None)
+
+
+async def test_what_stands_in_a_group_that_became_a_supergroup_is_gone(
+    chats: FakeTelegram, platform: TelegramPlatform
+) -> None:
+    """So the answer that was to replace it becomes a message of its own, which follows the group."""
+    message_id = await platform.send(outbox_part(GROUP, "Writing…"))
+    await chats.change(upgrade={"chat_id": TEAM.id, "to": SUPERGROUP.id})
+    with pytest.raises(MessageGone):
+        await platform.edit(GROUP, message_id, "half")
+    with pytest.raises(MessageGone):
+        await platform.send(outbox_part(GROUP, "the answer", edits=message_id))
+    await platform.send(outbox_part(GROUP, "the answer"))
+    assert [(sent.chat_id, sent.text) for sent in (await chats.ledger()).sent] == [
+        (TEAM.id, "Writing…"), (SUPERGROUP.id, "the answer")
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("reason", ["bot was blocked by the user", "user is deactivated"])
