@@ -19,14 +19,14 @@ import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from botbridge.errors import PlatformError, StorageUnavailable
+from botbridge.errors import PlatformError, StorageError
 from botbridge.web.body import BodyLimits, BodyTooLarge, BodyTooSlow, body_of
 
 SECRET_HEADER = b"x-telegram-bot-api-secret-token"
 
 TakeUpdate = Callable[[bytes], Awaitable[None]]
 """Returns once the update in a body is stored. `ValueError`: there is none in it; a
-`StorageUnavailable` or `PlatformError`: not now."""
+`StorageError` or `PlatformError`: not now."""
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +58,7 @@ class Webhook:
             return refused(HTTPStatus.REQUEST_TIMEOUT)
         except (ClientDisconnect, ValueError):
             return refused(HTTPStatus.BAD_REQUEST)
-        except (StorageUnavailable, PlatformError) as error:
+        except (StorageError, PlatformError) as error:
             log.error("an update cannot be stored, Telegram keeps it", error=str(error))
             return refused(HTTPStatus.SERVICE_UNAVAILABLE)
         return Response(status_code=HTTPStatus.OK)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from botbridge.errors import ConfigError, PlatformUnavailable, StorageUnavailable
+from botbridge.errors import ConfigError, PlatformUnavailable, StorageError, StorageUnavailable
 from botbridge.web.app import make_app
 from botbridge.web.body import BodyLimits
 from botbridge.web.server import MOST_CONNECTIONS, WebServer
@@ -217,6 +217,7 @@ async def test_a_request_that_takes_long_to_store_is_not_cut_off() -> None:
     ("error", "status"),
     [
         (StorageUnavailable("database is locked"), 503),
+        (StorageError("locking protocol"), 503),
         (PlatformUnavailable("not introduced yet"), 503),
         (ValueError("no update"), 400),
         (ZeroDivisionError(), 500),

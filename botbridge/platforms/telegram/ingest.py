@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from botbridge.errors import PlatformError, PlatformUnavailable, StorageUnavailable
+from botbridge.errors import PlatformError, PlatformUnavailable, StorageError
 from botbridge.messages import Address
 from botbridge.platforms.telegram.backoff import Backoff
 from botbridge.platforms.telegram.batch import RawUpdate, Undecodable, lone_update_id, updates_in
@@ -131,7 +131,7 @@ class Ingest:
         for index, update in enumerate(updates):
             try:
                 await self._reception.commit(update, reason)
-            except StorageUnavailable as error:
+            except StorageError as error:
                 log.warning("message not stored", update_id=update.update_id, error=str(error))
                 return updates[index:]
         return ()

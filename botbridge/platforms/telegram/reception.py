@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from botbridge.errors import StorageUnavailable
+from botbridge.errors import StorageError
 from botbridge.messages import Address, MessageId
 from botbridge.platforms.telegram.batch import RawUpdate, place_of, record_id
 from botbridge.platforms.telegram.fields import Malformed
@@ -43,7 +43,7 @@ class Reception:
             reason: Why it is put aside; empty to find out what it is.
 
         Raises:
-            StorageUnavailable: The database is away; nothing was stored.
+            StorageError: The database did not take it; nothing was stored.
         """
         try:
             incoming = None if reason else to_incoming(update.content, self._me)
@@ -52,7 +52,7 @@ class Reception:
                 return
         except Malformed as error:
             reason = f"malformed: {error}"
-        except (StorageUnavailable, asyncio.CancelledError):
+        except (StorageError, asyncio.CancelledError):
             raise
         except Exception as error:  # the adapter's callback: one update must not stop the others
             log.exception("update not understood", update_id=update.update_id)

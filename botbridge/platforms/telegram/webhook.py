@@ -61,7 +61,7 @@ class Deliveries:
 
         Raises:
             Undecodable: There is no update in it.
-            StorageUnavailable: The database is away.
+            StorageError: The database did not take it.
             PlatformUnavailable: Nobody takes in yet.
         """
         if self._reception is None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from botbridge.errors import StorageUnavailable
+from botbridge.errors import StorageError, StorageUnavailable
 from botbridge.messages import Address, InboxId, IncomingMessage, MessageId, OutboxPart, Part, PartId, PartState
 from botbridge.platforms.telegram.adapter import TelegramPlatform, Timing
 from botbridge.platforms.telegram.backoff import Backoff
@@ -22,11 +22,16 @@ QUICK = Timing(poll_s=5, connect_s=2.0, answer_s=2.0, backoff=Backoff(first_s=0.
 
 @dataclass
 class Taken:
-    """What the bot took in, and a database that can be away."""
+    """What the bot took in, and a database that can be away.
+
+    Attributes:
+        trouble: What a database that is away says.
+    """
 
     accepted: list[IncomingMessage] = field(default_factory=list)
     ignored: list[tuple[Address, MessageId, bytes, str]] = field(default_factory=list)
     is_away: bool = False
+    trouble: StorageError = field(default_factory=lambda: StorageUnavailable("database is locked"))
     refusals: int = 0
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -35,7 +40,7 @@ class Taken:
         if self.is_away:
             self.refusals += 1
             await self._notify()
-            raise StorageUnavailable("database is locked")
+            raise self.trouble
         self.accepted.append(incoming)
         await self._notify()
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from botbridge.errors import StorageError, StorageUnavailable
 from botbridge.messages import ChatKind, MessageKind
 from botbridge.platforms.telegram.adapter import Timing
 from botbridge.platforms.telegram.backoff import Backoff
@@ -90,10 +91,15 @@ async def test_an_update_that_no_parser_takes_is_put_aside_alone(
     assert [reason for *_, reason in taken.ignored] == ["no readable JSON"]
 
 
+@pytest.mark.parametrize(
+    "trouble",
+    [StorageUnavailable("database is locked"), StorageError("locking protocol")],
+    ids=["away", "no sentence for it"],
+)
 async def test_the_offset_stays_while_the_database_is_away_and_nothing_is_lost(
-    telegram: FakeTelegram, taken: Taken
+    telegram: FakeTelegram, taken: Taken, trouble: StorageError
 ) -> None:
-    taken.is_away = True
+    taken.is_away, taken.trouble = True, trouble
     await telegram.say(SARA, "keep me")
     async with platform_on(telegram, taken) as platform, listening(platform, taken):
         await taken.until(lambda taken: taken.refusals >= 3)
@@ -101,6 +107,7 @@ async def test_the_offset_stays_while_the_database_is_away_and_nothing_is_lost(
         taken.is_away = False
         await telegram.wait_until(lambda record: not record.unconfirmed)
     assert [message.text for message in taken.accepted] == ["keep me"]
+    assert taken.ignored == []
 
 
 async def test_a_bot_that_ends_before_the_commit_is_told_again(telegram: FakeTelegram, taken: Taken) -> None:
