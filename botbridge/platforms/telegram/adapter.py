@@ -104,7 +104,11 @@ class TelegramPlatform:
         self._timing = timing or Timing()
         connect_s, answer_s = self._timing.connect_s, self._timing.answer_s
         self._poll_request = BotRequest(
-            api_base_url, connections=2, connect_s=connect_s, answer_s=self._timing.poll_s + answer_s
+            api_base_url,
+            connections=2,
+            connect_s=connect_s,
+            answer_s=self._timing.poll_s + answer_s,
+            is_bounded=False,  # `Ingest` gives up a poll that stalls
         )
         self._request = BotRequest(api_base_url, connections=64, connect_s=connect_s, answer_s=answer_s)
         self._bot = Bot(
@@ -151,7 +155,7 @@ class TelegramPlatform:
 
         Raises:
             Undecodable: There is no update in it; a `ValueError`.
-            StorageUnavailable: The database is away.
+            StorageError: The database did not take it.
             PlatformUnavailable: The bot has not come so far yet.
         """
         await self._deliveries.take(body)

@@ -51,6 +51,7 @@ class BotRequest(BaseRequest):
         connections: int,
         connect_s: float,
         answer_s: float,
+        is_bounded: bool = True,
         read_headers: Callable[[Mapping[str, str]], None] | None = None,
     ) -> None:
         """Note how to connect; nothing is opened yet.
@@ -60,6 +61,8 @@ class BotRequest(BaseRequest):
             connections: The most that are open at one time; who needs one more waits for `connect_s`.
             connect_s: How long a connection may take, with TLS, in seconds.
             answer_s: How long nothing may come of an answer, in seconds.
+            is_bounded: A whole request may take as long as getting a connection and `answer_s` together, however
+                steadily its answer trickles in; False where whoever asks looks after that.
             read_headers: Hears the headers of every answer.
 
         Raises:
@@ -68,8 +71,12 @@ class BotRequest(BaseRequest):
         self._is_secure = base_url.startswith("https:")
         self._proxy = _proxy_for(base_url)
         self._connections = connections
+        pool_s = 2 * connect_s
         self._timeout = aiohttp.ClientTimeout(
-            total=None, connect=2 * connect_s, sock_connect=connect_s, sock_read=answer_s
+            total=pool_s + answer_s if is_bounded else None,
+            connect=pool_s,
+            sock_connect=connect_s,
+            sock_read=answer_s,
         )
         self._read_headers = read_headers
         self._session: aiohttp.ClientSession | None = None

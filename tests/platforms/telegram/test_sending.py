@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import nullcontext
@@ -19,7 +20,7 @@ from botbridge.errors import (
     ReplyRejected,
 )
 from botbridge.messages import Address, BotId, ChatId, ChatKind, MessageId, ThreadId, UserId
-from botbridge.platforms.telegram.adapter import TelegramPlatform
+from botbridge.platforms.telegram.adapter import TelegramPlatform, Timing
 from botbridge.platforms.telegram.translate import TELEGRAM
 from tests.fakes.telegram.client import Chat, FakeTelegram, Person
 from tests.platforms.telegram.conftest import Taken, outbox_part, platform_on
@@ -209,6 +210,15 @@ async def test_an_answer_that_never_comes_leaves_the_delivery_unknown(
     with pytest.raises(DeliveryUnknown):
         await platform.send(outbox_part(PRIVATE, "hello"))
     assert len((await chats.ledger()).sent) == 1
+
+
+async def test_an_answer_that_trickles_for_ever_is_given_up(chats: FakeTelegram, taken: Taken) -> None:
+    """Each byte is in time, so that only a limit on the whole ends it."""
+    impatient = Timing(poll_s=0, connect_s=0.2, answer_s=0.5)
+    await chats.break_calls("sendMessage", "trickle")
+    async with platform_on(chats, taken, timing=impatient) as platform, asyncio.timeout(20):
+        with pytest.raises(DeliveryUnknown):
+            await platform.send(outbox_part(PRIVATE, "hello"))
 
 
 async def test_an_edit_whose_answer_never_comes_may_be_repeated(
