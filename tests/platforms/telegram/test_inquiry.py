@@ -31,6 +31,13 @@ async def test_a_token_that_telegram_does_not_know_is_told(telegram: FakeTelegra
         await inquire("123:another", telegram.url, PATIENCE_S)
 
 
+async def test_a_page_of_somebody_else_is_no_word_on_the_token(telegram: FakeTelegram) -> None:
+    """Such as a server at `TELEGRAM__API_BASE_URL` that is no Bot API at all."""
+    await telegram.break_calls("getMe", "page", status=404)
+    with pytest.raises(PlatformUnavailable, match="not by Telegram"):
+        await inquire(telegram.token, telegram.url, PATIENCE_S)
+
+
 async def test_nobody_there_is_not_a_wrong_token(telegram: FakeTelegram, unused_tcp_port: int) -> None:
     with pytest.raises(PlatformUnavailable) as told:
         await inquire(telegram.token, f"http://127.0.0.1:{unused_tcp_port}", PATIENCE_S)
