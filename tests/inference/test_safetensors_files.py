@@ -27,10 +27,15 @@ def directory(tmp_path: Path) -> Path:
 
 
 def test_numbers_are_counted_from_the_headers(directory: Path) -> None:
-    """Of all files that the index names, or of all that are there."""
+    """Of all files that the index names."""
     assert count_numbers(directory) == 26
+
+
+def test_parts_without_an_index_are_no_model(directory: Path) -> None:
+    """Transformers would not find them."""
     (directory / INDEX).unlink()
-    assert count_numbers(directory) == 26
+    with pytest.raises(WeightsDamaged, match=f"there is neither model.safetensors nor {INDEX}"):
+        count_numbers(directory)
 
 
 def test_one_whole_file_goes_before_the_parts(directory: Path) -> None:
