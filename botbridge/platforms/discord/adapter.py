@@ -2,7 +2,8 @@
 
 Covered: nobody is ever pinged by what the bot writes; a send that is repeated
 within minutes makes no second copy (nonce), and later ones look for the first;
-a lost connection is resumed by discord.py, and started anew where it gives up;
+a lost connection is resumed by discord.py, and started anew where it gives up or
+takes longer than a minute;
 what was missed before a new session is fetched, within the bounds of `catch_up`.
 """
 
@@ -28,7 +29,7 @@ from botbridge.messages import Address, ChatKind, MessageId, OutboxPart, Part, P
 from botbridge.platforms.discord import render
 from botbridge.platforms.discord.answers import Answers
 from botbridge.platforms.discord.commands import SlashCommand
-from botbridge.platforms.discord.connection import Connection
+from botbridge.platforms.discord.connection import LONGEST_PAUSE_S, Connection
 from botbridge.platforms.discord.failures import translated
 from botbridge.platforms.discord.pauses import Pauses
 from botbridge.platforms.discord.reception import Ignore
@@ -66,6 +67,8 @@ class DiscordPlatform:
         timeout_s: After this a call to Discord is given up and tried again later;
             discord.py waits out limits of up to 30 s within it.
         heartbeat_timeout_s: A gateway that is silent, or acknowledges no heartbeat, for longer is left.
+        longest_pause_s: A gateway that was lost is begun anew when it is not back after so
+            long, with growing pauses up to this one.
         now_s: Monotonic seconds.
         faults: What happens before and after commands are registered and each is acknowledged.
     """
@@ -82,6 +85,7 @@ class DiscordPlatform:
         gateway_url: str | None = None,
         timeout_s: float = 60.0,
         heartbeat_timeout_s: float = 60.0,
+        longest_pause_s: float = LONGEST_PAUSE_S,
         now_s: Callable[[], float] = time.monotonic,
         faults: Faults = NO_FAULTS,
     ) -> None:
@@ -97,7 +101,9 @@ class DiscordPlatform:
             message_content=message_content,
             api_base_url=api_base_url,
             gateway_url=gateway_url,
+            timeout_s=timeout_s,
             heartbeat_timeout_s=heartbeat_timeout_s,
+            longest_pause_s=longest_pause_s,
             faults=faults,
         )
 

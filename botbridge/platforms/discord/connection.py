@@ -30,6 +30,8 @@ from botbridge.ports import Intake, State
 from botbridge.tasks import kept_going
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+"""Between two tries to be on Discord; a gateway that was lost and is not back after the longest is begun anew."""
+
 LOOKS_PER_TIMEOUT = 4
 LAST_WORDS_S = 5.0
 """How long the messages in hand may take to be committed when we stop."""
@@ -62,7 +64,9 @@ class Connection:
         message_content: bool,
         api_base_url: str | None,
         gateway_url: str | None,
+        timeout_s: float,
         heartbeat_timeout_s: float,
+        longest_pause_s: float,
         faults: Faults,
     ) -> None:
         self._token = token
@@ -74,7 +78,9 @@ class Connection:
         self._commands = commands
         self._message_content = message_content
         self._urls = api_base_url, gateway_url
+        self._timeout_s = timeout_s
         self._heartbeat_timeout_s = heartbeat_timeout_s
+        self._longest_pause_s = longest_pause_s
         self._client: IngestClient | None = None
 
     @property
@@ -154,12 +160,12 @@ class Connection:
                 await client.ws.close(code=4000)
 
     async def _stay(self) -> None:
-        pause_s = FIRST_PAUSE_S
+        first_s = pause_s = min(FIRST_PAUSE_S, self._longest_pause_s)
         while True:
             if await self._once():
-                pause_s = FIRST_PAUSE_S
+                pause_s = first_s
             await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))  # noqa: S311 - spreads reconnects, no secret
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            pause_s = min(2 * pause_s, self._longest_pause_s)
 
     async def _once(self) -> bool:
         """Log in and stay as long as discord.py can; whether we were connected at the end."""
@@ -169,10 +175,11 @@ class Connection:
             message_content=self._message_content,
             begun=self._session_begun,
             heartbeat_timeout_s=self._heartbeat_timeout_s,
+            longest_pause_s=self._longest_pause_s,
         )
         try:
             await self._log_in(client)
-            await client.connect()
+            await client.stay()
         except FINAL as error:
             if not (self._message_content and isinstance(error, discord.PrivilegedIntentsRequired)):
                 raise BadToken(last_words(error)) from error
@@ -210,7 +217,8 @@ class Connection:
             self._reception.take(Chosen(interaction, words, person))
 
         tree = grow(client, self._commands, chosen)
-        await client.login(self._token)
+        async with asyncio.timeout(self._timeout_s):
+            await client.login(self._token)
         assert client.user is not None
         await self._cursors.load(BotId(str(client.user.id)))
         self._client = client

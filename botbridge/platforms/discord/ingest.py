@@ -71,6 +71,7 @@ class IngestClient(discord.Client):
         message_content: Ask for the privileged intent.
         begun: Is called when a new session begins, before any of its messages is taken in.
         heartbeat_timeout_s: A gateway that is silent for longer is left.
+        longest_pause_s: How long `stay` waits for a gateway.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class IngestClient(discord.Client):
         message_content: bool,
         begun: Callable[[], None],
         heartbeat_timeout_s: float,
+        longest_pause_s: float,
     ) -> None:
         super().__init__(
             intents=intents(message_content=message_content),
@@ -93,6 +95,8 @@ class IngestClient(discord.Client):
         self._take = take
         self._begun = begun
         self._heartbeat_timeout_s = heartbeat_timeout_s
+        self._longest_pause_s = longest_pause_s
+        self._patience: asyncio.Timeout | None = None
         # An exception of a parser would leave connect() and end the session, with all that it could replay.
         parsers: dict[str, Callable[[Any], None]] = self._connection.parsers
         self._connection.parsers = survivable(parsers, take)
@@ -119,6 +123,28 @@ class IngestClient(discord.Client):
     def _beating(self) -> discord.gateway.KeepAliveHandler | None:
         """discord.py's thread that beats, which it shows to nobody."""
         return None if self.ws is None else self.ws._keep_alive  # noqa: SLF001
+
+    async def stay(self) -> None:
+        """Connect, and stay as long as discord.py gets back what it loses.
+
+        It resumes the session after pauses that double up to 1,024 s, and it can be
+        told no others. So it has `longest_pause_s` after each loss and each failure.
+
+        Raises:
+            TimeoutError: it did not get the gateway back; nothing more comes through this client.
+            Exception: whatever discord.py cannot cope with.
+        """
+        try:
+            async with asyncio.timeout(self._longest_pause_s) as self._patience:
+                await self.connect()
+        finally:
+            self._patience = None
+
+    def _wait(self, longest_s: float | None) -> None:
+        """Give discord.py so long from now on, None as long as it likes, unless its time is up."""
+        if self._patience is not None and not self._patience.expired():
+            until_s = None if longest_s is None else asyncio.get_running_loop().time() + longest_s
+            self._patience.reschedule(until_s)
 
     async def close(self) -> None:
         """Leave Discord, and leave nothing running."""
@@ -162,7 +188,12 @@ class IngestClient(discord.Client):
 
     async def on_connect(self) -> None:
         """Tell that a new session has begun: what was said before it comes by no event."""
+        self._wait(None)
         self._begun()
+
+    async def on_disconnect(self) -> None:
+        """Note that the gateway was lost, or could not be reached again."""
+        self._wait(self._longest_pause_s)
 
     async def on_message(self, message: discord.Message) -> None:
         """Take a message in."""
@@ -174,6 +205,7 @@ class IngestClient(discord.Client):
 
     async def on_resumed(self) -> None:
         """Tell the operator that we hear again, with nothing missed."""
+        self._wait(None)
         log.info("discord session resumed")
 
 

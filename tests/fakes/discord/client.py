@@ -152,7 +152,10 @@ class FakeDiscord:
         await self._call("POST", "faults", None)
 
     async def upset_gateway(self, how: Upset, code: int = 4000) -> None:
-        """Cut (`drop`), ask to `reconnect`, `invalidate`, `close`, `mute` or `deafen` the bot's connection."""
+        """Cut (`drop`), ask to `reconnect`, `invalidate`, `close`, `mute` or `deafen` the bot's connection.
+
+        `go_away` cuts it and lets nobody in until `come_back`.
+        """
         await self._call("POST", "gateway", {"how": how, "code": code})
 
     async def beat_every(self, interval_ms: int) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from tests.fakes.discord.world import Clock
 
-FaultKind = Literal["status", "rate_limit", "swallow", "refuse"]
+FaultKind = Literal["status", "rate_limit", "swallow", "accept_and_status", "refuse"]
 
 BUCKET_CALLS = 5
 BUCKET_S = 5.0
@@ -25,8 +25,9 @@ class Fault:
 
     Attributes:
         kind: `status` answers with a bare HTTP status, `refuse` with a status and
-            one of Discord's error codes, `rate_limit` with 429, and `swallow`
-            carries the call out and never answers.
+            one of Discord's error codes, `rate_limit` with 429; `swallow`
+            carries the call out and never answers, `accept_and_status` carries it
+            out and answers with a bare status.
         method: Only calls of this HTTP method; empty fits all.
         path: Only calls whose path holds this text.
         times: How many calls it hits.

@@ -26,7 +26,7 @@ HEARTBEAT_INTERVAL_MS = 41_250
 GUILDS, GUILD_MESSAGES, DIRECT_MESSAGES, MESSAGE_CONTENT = 1 << 0, 1 << 9, 1 << 12, 1 << 15
 PRIVILEGED = 1 << 1 | 1 << 8 | MESSAGE_CONTENT
 
-Upset = Literal["drop", "reconnect", "invalidate", "close", "mute", "deafen"]
+Upset = Literal["drop", "reconnect", "invalidate", "close", "mute", "deafen", "go_away", "come_back"]
 
 
 class Connection:
@@ -76,9 +76,13 @@ class Gateway:
         self._unacknowledging: set[Connection] = set()
         self._sessions: dict[str, Session] = {}
         self._close_next_with: int | None = None
+        self._is_away = False
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Hold one client's connection."""
+        if self._is_away:
+            self._ledger.add("turned_away")
+            return web.Response(status=503)
         connection = Connection(request)
         await connection.socket.prepare(request)
         await connection.send(HELLO, {"heartbeat_interval": self.heartbeat_interval_ms})
@@ -131,15 +135,17 @@ class Gateway:
         """Disturb all connections, as Discord or the network does.
 
         A muted one acknowledges no heartbeat any more; one that is deafened
-        brings no events either, but stays open: a zombie.
+        brings no events either, but stays open: a zombie. A gateway that goes
+        away cuts them and turns all others away until it comes back.
         """
+        self._is_away = how == "go_away" or (self._is_away and how != "come_back")
         connected = [session for session in self._sessions.values() if session.connection is not None]
         if not connected and how == "close":
             self._close_next_with = code
         for session in connected:
             connection = session.connection
             assert connection is not None
-            if how == "drop":
+            if how in ("drop", "go_away"):
                 session.connection = None
                 connection.cut()
             elif how == "reconnect":
@@ -151,7 +157,7 @@ class Gateway:
             elif how == "invalidate":
                 del self._sessions[session.id]
                 await connection.send(INVALID_SESSION, False)
-            else:
+            elif how == "close":
                 await connection.socket.close(code=code)
 
     async def _identify(self, connection: Connection, data: Json, url: str) -> Session | None:

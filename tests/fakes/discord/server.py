@@ -36,13 +36,16 @@ def build(*, token: str, granted_intents: int) -> web.Application:
             by_interaction = path.startswith(("/interactions/", "/webhooks/"))
             if not by_interaction and request.headers.get("Authorization") != f"Bot {token}":
                 raise ApiError(401, 0, "401: Unauthorized")
-            response = await (handler(request) if fault is None or fault.kind == "swallow" else _fail(fault))
+            carried_out = fault is None or fault.kind in ("swallow", "accept_and_status")
+            response = await (handler(request) if carried_out else _fail(fault))
         except ApiError as error:
             ledger.add("refused", method=request.method, path=path, status=error.status, body=error.body)
             response = web.json_response(error.body, status=error.status, headers=error.headers)
         if fault is not None and fault.kind == "swallow":
             ledger.add("swallowed", method=request.method, path=path)
             await asyncio.Event().wait()
+        if fault is not None and fault.kind == "accept_and_status":
+            return await _fail(fault)
         if response.content_type == "application/json":
             # Discord names no charset, and discord.py reads JSON only where the type is exactly this.
             response.headers["Content-Type"] = "application/json"

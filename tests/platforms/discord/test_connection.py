@@ -14,7 +14,7 @@ from botbridge.errors import BadToken, PlatformUnavailable, StorageUnavailable
 from botbridge.messages import IncomingMessage
 from botbridge.platforms.discord.ingest import IngestClient
 from tests.fakes.discord import FakeDiscord
-from tests.platforms.discord.conftest import Bot, OpenBot
+from tests.platforms.discord.conftest import Bot, InMemoryState, OpenBot
 
 
 @pytest.mark.parametrize("how", ["drop", "reconnect", "close"])
@@ -37,6 +37,64 @@ async def test_a_session_that_discord_has_forgotten_is_begun_anew(server: FakeDi
     await server.wait_until("ready", after=first)
     await server.say("again")
     assert (await bot.next()).text == "again"
+
+
+async def test_a_gateway_that_is_back_after_a_moment_is_resumed(server: FakeDiscord, bot: Bot) -> None:
+    """It turned the first tries away."""
+    await server.upset_gateway("go_away")
+    await server.say("one")
+    await server.wait_until("turned_away")
+    await server.upset_gateway("come_back")
+    await server.wait_until("resumed")
+    assert (await bot.next()).text == "one"
+    assert len(await server.ledger("identified")) == 1
+
+
+async def test_what_was_said_in_an_outage_that_is_too_long_for_a_pause_is_heard(
+    server: FakeDiscord, open_bot: OpenBot
+) -> None:
+    """Its session is given up; the next one begins with what was missed."""
+    state = InMemoryState()
+    async with open_bot(server, state=state) as bot:
+        await server.say("one")
+        await bot.next()
+    async with open_bot(server, state=state, longest_pause_s=1.0) as bot:
+        await server.upset_gateway("go_away")
+        await server.say("two")
+        logins = last = (await server.ledger())[-1]["number"]
+        for _ in range(2):
+            logins = (await server.wait_until("logged_in", after=logins))["number"]
+            last = (await server.wait_until("turned_away", after=last))["number"]
+        await server.upset_gateway("come_back")
+        assert (await bot.next()).text == "two"
+
+
+class Scripted(IngestClient):
+    """Is told some events while it is connected, and then lives on for longer than a pause may last."""
+
+    def __init__(self, *events: str) -> None:
+        super().__init__(
+            lambda _: None, message_content=False, begun=lambda: None, heartbeat_timeout_s=60.0, longest_pause_s=0.05
+        )
+        self._events = events
+
+    async def connect(self, *, reconnect: bool = True) -> None:
+        """Let the events happen as discord.py does."""
+        del reconnect
+        for event in self._events:
+            await {"connect": self.on_connect, "resumed": self.on_resumed, "disconnect": self.on_disconnect}[event]()
+        await asyncio.sleep(0.5)
+
+
+@pytest.mark.parametrize("events", [("connect",), ("connect", "disconnect", "resumed")])
+async def test_who_is_connected_stays(events: tuple[str, ...]) -> None:
+    await Scripted(*events).stay()
+
+
+@pytest.mark.parametrize("events", [(), ("connect", "disconnect"), ("connect", "disconnect", "resumed", "disconnect")])
+async def test_who_gets_no_gateway_within_the_longest_pause_begins_anew(events: tuple[str, ...]) -> None:
+    with pytest.raises(TimeoutError):
+        await Scripted(*events).stay()
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -123,7 +181,9 @@ class Gateway:
 @pytest.mark.parametrize("leave", [IngestClient.hang_up, IngestClient.close])
 async def test_no_thread_beats_on_when_discord_is_left(leave: Callable[[IngestClient], Awaitable[None]]) -> None:
     """It would call into a loop that is gone."""
-    client = IngestClient(lambda _: None, message_content=False, begun=lambda: None, heartbeat_timeout_s=60.0)
+    client = IngestClient(
+        lambda _: None, message_content=False, begun=lambda: None, heartbeat_timeout_s=60.0, longest_pause_s=60.0
+    )
     gateway = Gateway()
     client.ws = cast("Any", gateway)
     await leave(client)
@@ -188,6 +248,15 @@ async def test_a_discord_that_is_not_there_yet_is_waited_for(open_bot: OpenBot) 
         await asyncio.wait([running])
         await bot.platform.aclose()
         await later.stop()
+
+
+async def test_a_login_that_is_never_answered_is_given_up_and_tried_again(
+    server: FakeDiscord, open_bot: OpenBot
+) -> None:
+    await server.fail("swallow", path="/users/@me")
+    async with open_bot(server, timeout_s=2.0) as bot:
+        await server.say("hello")
+        assert (await bot.next()).text == "hello"
 
 
 async def test_a_gateway_that_is_not_there_yet_is_waited_for(server: FakeDiscord) -> None:
