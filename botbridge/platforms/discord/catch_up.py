@@ -3,7 +3,8 @@
 Discord replays missed events only when a session is resumed. After a new one,
 each channel that has a cursor is asked for what follows it, within bounds.
 Covered: servers' channels, threads and private chats in which the bot was
-spoken to before; a channel that cannot be read costs no other.
+spoken to before; a channel that cannot be read costs no other; one that cannot be
+read now is asked again, and its cursor stands still until it was read.
 Not covered: slash commands, which are in no history; the first words in a
 channel or of a person; what lies beyond the bounds, which is logged.
 """
@@ -11,7 +12,7 @@ channel or of a person; what lies beyond the bounds, which is logged.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain, zip_longest
@@ -20,9 +21,10 @@ from typing import TypeVar
 import discord
 import structlog
 
+from botbridge.errors import PlatformError
 from botbridge.messages import BotId
 from botbridge.platforms.discord.cursors import Cursor, Cursors
-from botbridge.platforms.discord.failures import FOREIGN
+from botbridge.platforms.discord.failures import asked_until_answered
 from botbridge.platforms.discord.ingest import IngestClient, Unreadable, facts_of
 from botbridge.platforms.discord.translate import Place, channel_of, to_incoming
 
@@ -30,7 +32,7 @@ MISSED_PER_CHANNEL = 50
 MISSED_IN_ALL = 100
 MISSED_AGE_S = 30 * 60.0
 CATCH_UP_S = 20.0
-"""How many messages are answered late, how old they may be, and how long the search for them may take.
+"""How many messages are answered late, how old they may be, and how long what comes meanwhile waits for them.
 
 Source: the bounds that other bots chose, typeclaw#1434 and sutando#1047.
 """
@@ -42,6 +44,8 @@ Source: https://discord.com/developers/docs/resources/message#get-channel-messag
 """
 
 CALLS_AT_ONCE = 5
+READ_TIMEOUT_S = 60.0
+"""For one try; discord.py waits out limits of up to 30 s within it."""
 
 T = TypeVar("T")
 
@@ -57,30 +61,59 @@ class Missed:
     message_id: int
 
 
-async def missed_since(client: IngestClient, cursors: Cursors) -> list[Missed]:
-    """What was said to the bot after each cursor, within the bounds, oldest first; takes 20 s at most."""
-    now, found = datetime.now(UTC), list[list[Missed]]()
+@dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """Stands before what was missed in a channel: from here on its cursor may move, see `Cursors.release`."""
+
+    place: Place
+    holds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What was missed in a channel, oldest first."""
+
+    place: Place
+    missed: Sequence[Missed] = ()
+
+
+async def catch_up(
+    client: IngestClient,
+    cursors: Cursors,
+    hand_over: Callable[[Sequence[Missed | CaughtUp]], None],
+    *,
+    wait_s: float = CATCH_UP_S,
+) -> None:
+    """Fetch what was said to the bot after each cursor, within the bounds.
+
+    Args:
+        hand_over: Is given what was found, oldest first: all of it that can be read
+            in time at once, and then each other channel's when it was read.
+        wait_s: How long that first time is waited for at most, in seconds.
+    """
+    left, holds = MISSED_IN_ALL, cursors.holds
     turns = asyncio.Semaphore(CALLS_AT_ONCE)
 
-    async def look(cursor: Cursor) -> None:
-        page: list[Missed] = []
-        found.append(page)
-        async with turns:
-            page += await _said_after(client, cursor, now, cursors)
+    def found(pages: Sequence[Page]) -> None:
+        nonlocal left
+        chosen = bounded([page.missed for page in pages], MISSED_PER_CHANNEL, left)
+        left -= len(chosen)
+        if (left_out := sum(len(page.missed) for page in pages) - len(chosen)) > 0:
+            log.error("more discord messages were missed than are answered late", left_out=left_out)
+        if chosen:
+            log.info("discord messages were missed and are answered now", messages=len(chosen))
+        read = [CaughtUp(page.place, holds) for page in pages]
+        hand_over([*read, *sorted(chosen, key=lambda missed: missed.message_id)])
 
-    known = cursors.newest_use_first()
-    try:
-        async with asyncio.timeout(CATCH_UP_S), asyncio.TaskGroup() as looking:
-            for cursor in known:
-                looking.create_task(look(cursor))
-    except TimeoutError:
-        log.error("the search for missed discord messages took too long, some may be missing", channels=len(known))
-    chosen = bounded(found, MISSED_PER_CHANNEL, MISSED_IN_ALL)
-    if (left := sum(len(page) for page in found) - len(chosen)) > 0:
-        log.error("more discord messages were missed than are answered late", left_out=left)
-    if chosen:
-        log.info("discord messages were missed and are answered now", messages=len(chosen))
-    return sorted(chosen, key=lambda missed: missed.message_id)
+    async with asyncio.TaskGroup() as looking:
+        looks = [looking.create_task(_look(client, cursor, cursors, turns)) for cursor in cursors.newest_use_first()]
+        late = (await asyncio.wait(looks, timeout=wait_s))[1] if looks else set[asyncio.Task[Page | None]]()
+        found([page for look in looks if look not in late and (page := look.result()) is not None])
+        if late:
+            log.error("discord channels cannot be read yet, what was missed there comes later", channels=len(late))
+        for look in asyncio.as_completed(late):
+            if (page := await look) is not None:
+                found([page])
 
 
 def after_id(cursor_id: int, now: datetime) -> int:
@@ -103,21 +136,39 @@ def bounded(pages: Sequence[Sequence[T]], per_page: int, in_all: int) -> list[T]
     return [one[0] for one in chain.from_iterable(columns) if one][:in_all]
 
 
-async def _said_after(client: IngestClient, cursor: Cursor, now: datetime, cursors: Cursors) -> list[Missed]:
-    assert client.user is not None
-    bot_id, channel_id = BotId(str(client.user.id)), int(channel_of(cursor.place))
+async def _look(client: IngestClient, cursor: Cursor, cursors: Cursors, turns: asyncio.Semaphore) -> Page | None:
+    """What was missed in a channel; None when nobody knows, so that its cursor has to stay where it is."""
+    channel_id = int(channel_of(cursor.place))
+
+    async def read() -> list[tuple[int, discord.Message | Unreadable]]:
+        async with turns:
+            after = after_id(cursor.message_id, datetime.now(UTC))
+            return await client.written_after(channel_id, after, PAGE_MESSAGES)
+
     try:
-        page = await client.written_after(channel_id, after_id(cursor.message_id, now), PAGE_MESSAGES)
-    except (discord.Forbidden, discord.NotFound):
-        cursors.forget(cursor.place)
-        return []
-    except FOREIGN as error:
-        log.error("missed messages of a discord channel cannot be read", channel_id=channel_id, error=repr(error))
-        return []
+        async with asyncio.timeout(MISSED_AGE_S):
+            page = await asked_until_answered(read, READ_TIMEOUT_S)
+        return Page(cursor.place, _for_the_bot(page, cursor.place, client))
+    except (PlatformError, TimeoutError) as error:
+        if isinstance(error.__cause__, discord.Forbidden | discord.NotFound):
+            cursors.forget(cursor.place)
+        else:
+            log.error("missed messages of a discord channel cannot be read", channel_id=channel_id, error=repr(error))
+        return Page(cursor.place)
+    except Exception:
+        log.exception("missed messages of a discord channel cannot be found", channel_id=channel_id)
+        return None
+
+
+def _for_the_bot(
+    page: Sequence[tuple[int, discord.Message | Unreadable]], place: Place, client: IngestClient
+) -> list[Missed]:
+    assert client.user is not None
+    bot_id = BotId(str(client.user.id))
     if len(page) == PAGE_MESSAGES:
-        log.error("much was written in a discord channel, later messages may be missing", channel_id=channel_id)
+        log.error("much was written in a discord channel, later messages may be missing", channel_id=channel_of(place))
     return [
-        Missed(message, cursor.place, message_id)
+        Missed(message, place, message_id)
         for message_id, message in page
-        if isinstance(message, Unreadable) or to_incoming(facts_of(message, cursor.place), bot_id) is not None
+        if isinstance(message, Unreadable) or to_incoming(facts_of(message, place), bot_id) is not None
     ]

@@ -19,7 +19,7 @@ import structlog
 from botbridge.errors import BadToken, PlatformUnavailable, StorageError
 from botbridge.faults import Faults
 from botbridge.messages import BotId
-from botbridge.platforms.discord.catch_up import Missed, missed_since
+from botbridge.platforms.discord.catch_up import catch_up
 from botbridge.platforms.discord.commands import Interaction, SlashCommand, grow, sync_if_changed
 from botbridge.platforms.discord.cursors import WRITE_EVERY_S, Cursors
 from botbridge.platforms.discord.endpoint import point_at
@@ -127,8 +127,7 @@ class Connection:
         try:
             await self._stay()
         finally:
-            if self._catching_up is not None:
-                self._catching_up.cancel()
+            self._stop_catching_up()
             self._reception.release(())
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LAST_WORDS_S):
@@ -169,6 +168,7 @@ class Connection:
 
     async def _once(self) -> bool:
         """Log in and stay as long as discord.py can; whether we were connected at the end."""
+        self._stop_catching_up()  # through the client that goes now; the next session begins it anew
         await self.aclose()
         client = IngestClient(
             self._reception.take,
@@ -196,19 +196,22 @@ class Connection:
 
     def _session_begun(self) -> None:
         """Fetch what no event will tell; what arrives in the meantime stands behind it."""
+        self._cursors.hold()
         self._reception.hold()
+        self._stop_catching_up()
+        if self._client is not None:
+            self._catching_up = asyncio.create_task(self._catch_up(self._client), name="discord-catch-up")
+
+    def _stop_catching_up(self) -> None:
         if self._catching_up is not None:
             self._catching_up.cancel()
-        self._catching_up = asyncio.create_task(self._catch_up(), name="discord-catch-up")
 
-    async def _catch_up(self) -> None:
-        missed: list[Missed] = []
+    async def _catch_up(self, client: IngestClient) -> None:
         try:
-            if self._client is not None:
-                missed = await missed_since(self._client, self._cursors)
+            await catch_up(client, self._cursors, self._reception.release)
         except Exception:
             log.exception("missed discord messages cannot be found")
-        self._reception.release(missed)
+            self._reception.release(())
 
     async def _log_in(self, client: IngestClient) -> None:
         async def chosen(

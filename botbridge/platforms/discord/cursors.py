@@ -1,8 +1,8 @@
 """How far each channel was heard: the last message of each that was handed over, kept over a restart.
 
-Covered: a cursor never goes back, and never runs ahead of what is committed; a
-channel that is new is stored before the first message there is, its progress
-within a second.
+Covered: a cursor never goes back, and never runs ahead of what is committed, nor
+of what was missed and could not be read yet; a channel that is new is stored
+before the first message there is, its progress within a second.
 Not covered: channels in which nobody ever spoke to the bot, and all but the
 100 that were used last.
 """
@@ -49,6 +49,9 @@ class Cursors:
         self._state = state
         self._bot_id: BotId | None = None
         self._by_channel: OrderedDict[str, Cursor] = OrderedDict()
+        self._held = set[str]()
+        """Channels of which something may have been missed that is not handed over yet."""
+        self._holds = 0
         self._changed = asyncio.Event()
         self._writing = asyncio.Lock()
 
@@ -63,10 +66,30 @@ class Cursors:
         stored = await self._state.get(_name(bot_id))
         self._by_channel = OrderedDict((channel_of(one.place), one) for one in decoded(stored or "[]"))
         self._bot_id = bot_id
+        self._held.clear()
 
     def newest_use_first(self) -> Sequence[Cursor]:
         """All cursors, that of the channel in which the bot was spoken to last before the others."""
         return tuple(reversed(self._by_channel.values()))
+
+    @property
+    def holds(self) -> int:
+        """How many times `hold` was called."""
+        return self._holds
+
+    def hold(self) -> None:
+        """Let no cursor move until `release`: before what comes now lies what was missed."""
+        self._held, self._holds = set(self._by_channel), self._holds + 1
+
+    def release(self, place: Place, holds: int) -> None:
+        """Let a channel's cursor move again, by what is handed over from now on.
+
+        Args:
+            place: The channel.
+            holds: As `holds` was when the channel began to be read; after another `hold` that reading counts no more.
+        """
+        if holds == self._holds:
+            self._held.discard(channel_of(place))
 
     async def meet(self, place: Place, message_id: int) -> None:
         """Know a channel in which the bot is spoken to, before what is said there is committed.
@@ -93,17 +116,21 @@ class Cursors:
         known = self._by_channel.get(channel)
         if known is None and not addressed:
             return
-        self._by_channel[channel] = Cursor(place, max(message_id, known.message_id if known is not None else 0))
+        if known is not None:
+            message_id = known.message_id if channel in self._held else max(message_id, known.message_id)
+        self._by_channel[channel] = Cursor(place, message_id)
         if addressed:
             self._by_channel.move_to_end(channel)
         while len(self._by_channel) > KNOWN_CHANNELS:
-            self._by_channel.popitem(last=False)
+            gone, _ = self._by_channel.popitem(last=False)
+            self._held.discard(gone)
         self._changed.set()
         if known is None:
             await self.write()
 
     def forget(self, place: Place) -> None:
         """Drop the cursor of a channel that is gone or closed to us."""
+        self._held.discard(channel_of(place))
         if self._by_channel.pop(channel_of(place), None) is not None:
             self._changed.set()
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from itertools import chain, repeat
+from typing import TypeVar
 
 import aiohttp
 import discord
+import structlog
 
 from botbridge.errors import ChatClosed, MessageGone, PlatformError, PlatformUnavailable, RateLimited, ReplyRejected
 
@@ -22,8 +25,15 @@ Source: https://discord.com/developers/docs/topics/opcodes-and-status-codes#json
 UNTOLD_PAUSE_S = 60.0
 """How long to wait when Discord limits us and does not say how long (a ban at its edge)."""
 
+AGAIN_AFTER_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+"""The pauses before a question is asked again; the last counts for all that follow."""
+
 FOREIGN = (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError)
 """All that discord.py lets out when a call fails."""
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
 
 
 @contextlib.asynccontextmanager
@@ -42,6 +52,32 @@ async def translated(timeout_s: float) -> AsyncIterator[None]:
             yield
     except FOREIGN as error:
         raise meaning_of(error) from error
+
+
+async def asked_until_answered(
+    question: Callable[[], Awaitable[T]], timeout_s: float, pauses_s: Sequence[float] = AGAIN_AFTER_S
+) -> T:
+    """What Discord answers to a question, asked again for as long as it cannot be answered now.
+
+    discord.py itself asks again only after a few of the server errors, and not after what the network does.
+
+    Args:
+        question: A call that changes nothing.
+        timeout_s: After this one try is given up.
+        pauses_s: Between the tries, in seconds, unless Discord asks for more; the last counts for all that follow.
+
+    Raises:
+        PlatformError: what asking again does not cure, see `translated`.
+    """
+    for pause_s in chain(pauses_s, repeat(pauses_s[-1])):
+        try:
+            async with translated(timeout_s):
+                return await question()
+        except (PlatformUnavailable, RateLimited) as error:
+            told_s = error.retry_after_s if isinstance(error, RateLimited) else 0.0
+            log.warning("discord does not answer now, it is asked again", error=str(error))
+            await asyncio.sleep(max(pause_s, told_s))
+    raise AssertionError("the pauses have no end")
 
 
 def meaning_of(error: BaseException) -> PlatformError:

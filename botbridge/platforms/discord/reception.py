@@ -9,22 +9,22 @@ is killed lies behind the cursors, and is fetched by the next one.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, repeat
 
 import discord
 import structlog
 
-from botbridge.errors import StorageError
+from botbridge.errors import PlatformError, StorageError
 from botbridge.faults import NO_FAULTS, Boundary, Faults, crossing
 from botbridge.messages import Address, BotId, IncomingMessage, MessageId
 from botbridge.platforms.discord.answers import handle_of
-from botbridge.platforms.discord.catch_up import Missed
+from botbridge.platforms.discord.catch_up import CaughtUp, Missed
 from botbridge.platforms.discord.commands import Interaction
 from botbridge.platforms.discord.cursors import Cursors
-from botbridge.platforms.discord.failures import FOREIGN
+from botbridge.platforms.discord.failures import FOREIGN, asked_until_answered
 from botbridge.platforms.discord.ingest import Unreadable, facts_of, person_of, place_of
 from botbridge.platforms.discord.translate import Place, to_command, to_incoming
 from botbridge.ports import Intake
@@ -33,6 +33,8 @@ STORAGE_PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 """How long a message waits for the database between two tries; the last counts for all that follow."""
 
 LOOK_UP_S = 10.0
+"""How long the thread of a message is looked for; all others wait meanwhile."""
+
 FIRST_RESPONSE_S = 3.0
 """A command that is acknowledged later is void.
 
@@ -57,7 +59,7 @@ class Chosen:
     person: discord.User | discord.Member | None
 
 
-Arrival = discord.Message | Chosen | Unreadable | Missed
+Arrival = discord.Message | Chosen | Unreadable | Missed | CaughtUp
 
 
 class Reception:
@@ -90,7 +92,7 @@ class Reception:
         """Keep back the messages that arrive until `release`; commands, which have 3 s, are not kept."""
         self._held = self._held or []
 
-    def release(self, missed: Sequence[Missed]) -> None:
+    def release(self, missed: Sequence[Missed | CaughtUp]) -> None:
         """Take in what was missed, and behind it what was kept back."""
         held, self._held = self._held or [], None
         arrivals: list[Arrival] = [*missed, *held]
@@ -115,6 +117,8 @@ class Reception:
                         await self._command(arrived, intake, client())
                     case Missed():
                         await self._missed(arrived, intake, client())
+                    case CaughtUp():
+                        self._cursors.release(arrived.place, arrived.holds)
                     case Unreadable():
                         await self._put_aside(arrived, client())
                     case _:
@@ -179,9 +183,11 @@ async def _whereabouts(channel: object, client: discord.Client) -> Place | None:
     """Where a message was written; a thread that discord.py has not met is asked for."""
     place = place_of(channel)
     if place is None and isinstance(channel, discord.PartialMessageable):
-        with contextlib.suppress(*FOREIGN):
+        try:
             async with asyncio.timeout(LOOK_UP_S):
-                place = place_of(await client.fetch_channel(channel.id))
+                place = place_of(await asked_until_answered(partial(client.fetch_channel, channel.id), LOOK_UP_S))
+        except (PlatformError, TimeoutError) as error:
+            log.error("discord message passed over, its thread is not found", thread_id=channel.id, error=repr(error))
     return place
 
 

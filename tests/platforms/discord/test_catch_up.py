@@ -10,8 +10,16 @@ from structlog.testing import capture_logs
 
 from botbridge.errors import StorageUnavailable
 from botbridge.messages import BotId, ChatId, ChatKind, MessageKind
-from botbridge.platforms.discord.catch_up import MISSED_IN_ALL, MISSED_PER_CHANNEL, bounded
-from botbridge.platforms.discord.cursors import KNOWN_CHANNELS, Cursors
+from botbridge.platforms.discord.catch_up import (
+    MISSED_IN_ALL,
+    MISSED_PER_CHANNEL,
+    CaughtUp,
+    Missed,
+    bounded,
+    catch_up,
+)
+from botbridge.platforms.discord.cursors import KNOWN_CHANNELS, Cursor, Cursors
+from botbridge.platforms.discord.ingest import IngestClient
 from botbridge.platforms.discord.translate import Place
 from tests.fakes.discord import FakeDiscord
 from tests.platforms.discord.conftest import Bot, InMemoryState, OpenBot
@@ -175,18 +183,90 @@ async def test_what_became_a_command_by_an_edit_is_no_command(
 async def test_a_channel_that_cannot_be_read_costs_no_other(
     server: FakeDiscord, open_bot: OpenBot, state: InMemoryState
 ) -> None:
-    await known(server, open_bot, state, {"channel": "closed"}, {"channel": "open"}, {"channel": "broken"})
-    for channel in ("closed", "open", "broken"):
+    channels = ("closed", "open", "broken", "gone")
+    await known(server, open_bot, state, *({"channel": channel} for channel in channels))
+    for channel in channels:
         await server.say(channel, channel=channel)
     asked = [entry["channel_id"] for entry in await server.ledger("said")]
     await server.fail("refuse", method="GET", path=f"/channels/{asked[0]}/messages", status=403, code=50001)
     await server.fail("refuse", method="GET", path=f"/channels/{asked[2]}/messages", status=400, code=50035)
+    await server.fail("refuse", method="GET", path=f"/channels/{asked[3]}/messages", status=404, code=10003)
     with capture_logs() as logs:
         async with open_bot(server, state=state) as bot:
             await server.say("live")
             assert await heard_until(bot, "live") == ["open", "live"]
     assert any(str(line.get("channel_id")) == asked[2] for line in logs)
-    assert asked[0] not in "".join(state.facts.values())
+    assert [channel for channel in (asked[0], asked[3]) if channel in "".join(state.facts.values())] == []
+
+
+@pytest.mark.parametrize("status", [503, 502])
+async def test_a_history_that_cannot_be_read_for_a_moment_is_read_again(
+    server: FakeDiscord, open_bot: OpenBot, state: InMemoryState, status: int
+) -> None:
+    """discord.py itself asks again after a 502 and not after a 503."""
+    await known(server, open_bot, state, {})
+    await server.say("missed")
+    await server.fail("status", method="GET", path="/messages", status=status)
+    async with open_bot(server, state=state) as bot:
+        await server.say("live")
+        assert await heard_until(bot, "live") == ["missed", "live"]
+
+
+async def test_what_cannot_be_read_before_the_bot_is_stopped_is_heard_by_the_next(
+    server: FakeDiscord, open_bot: OpenBot, state: InMemoryState
+) -> None:
+    """A live message that is handed over meanwhile does not pass over it."""
+    await known(server, open_bot, state, {})
+    await server.say("missed")
+    await server.fail("status", method="GET", path="/messages", status=503, times=1000)
+    async with open_bot(server, state=state) as bot:
+        await server.say("live")
+        # It has arrived when this has, which is not kept back. The stop hands over what is.
+        await server.slash("help")
+        assert (await bot.next()).text == "/help"
+        await server.wait_until("deferred")
+    assert bot.heard.get_nowait().text == "live"
+    await server.recover()
+    async with open_bot(server, state=state) as bot:
+        assert (await bot.next()).text == "missed"
+
+
+async def test_what_can_be_read_late_is_handed_over_then_and_the_cursor_waits_for_it(
+    server: FakeDiscord, open_bot: OpenBot, state: InMemoryState
+) -> None:
+    await known(server, open_bot, state, {"channel": "sick"}, {"channel": "well"})
+    sick, well = [entry["channel_id"] for entry in await server.ledger("said")]
+    missed = [await server.say(channel, channel=channel) for channel in ("sick", "well")]
+    await server.fail("status", method="GET", path=f"/channels/{sick}/messages", status=503, times=1000)
+    cursors, handed_over = Cursors(state), asyncio.Queue[list[Missed | CaughtUp]]()
+    await cursors.load(BotId(server.bot_id))
+    cursors.hold()
+    before = {one.place.chat_id: one for one in cursors.newest_use_first()}
+    async with new_client() as client:
+        await client.login(server.token)
+        searching = asyncio.create_task(
+            catch_up(client, cursors, lambda found: handed_over.put_nowait(list(found)), wait_s=1.0)
+        )
+        first = await handed_over.get()
+        assert [one.place.chat_id for one in first] == [well, well]
+        assert str(getattr(first[1], "message_id", "")) == missed[1]
+        await cursors.advance(before[ChatId(sick)].place, int(missed[1]), addressed=True)
+        assert before[ChatId(sick)] in cursors.newest_use_first()
+        await server.recover()
+        await searching
+    late = handed_over.get_nowait()
+    assert [type(one) for one in late] == [CaughtUp, Missed]
+    assert isinstance(late[0], CaughtUp)
+    cursors.release(late[0].place, late[0].holds)
+    await cursors.advance(late[0].place, int(missed[0]), addressed=True)
+    assert Cursor(late[0].place, int(missed[0])) in cursors.newest_use_first()
+
+
+def new_client() -> IngestClient:
+    """A client that is not on line."""
+    return IngestClient(
+        lambda _: None, message_content=False, begun=lambda: None, heartbeat_timeout_s=60.0, longest_pause_s=60.0
+    )
 
 
 class Flawed(InMemoryState):
@@ -312,6 +392,22 @@ async def test_a_cursor_never_goes_back_and_only_the_latest_channels_are_kept(st
     other = Cursors(state)
     await other.load(BotId("2"))
     assert other.newest_use_first() == ()
+
+
+async def test_what_was_read_for_one_session_frees_no_cursor_in_the_next(state: InMemoryState) -> None:
+    """It may stand behind a database that is away; between the two sessions lies another gap."""
+    cursors, place = Cursors(state), Place(ChatId("5"), ChatKind.GROUP)
+    await cursors.load(BotId("1"))
+    await cursors.advance(place, 10, addressed=True)
+    cursors.hold()
+    first = cursors.holds
+    cursors.hold()
+    cursors.release(place, first)
+    await cursors.advance(place, 11, addressed=True)
+    assert cursors.newest_use_first() == (Cursor(place, 10),)
+    cursors.release(place, cursors.holds)
+    await cursors.advance(place, 11, addressed=True)
+    assert cursors.newest_use_first() == (Cursor(place, 11),)
 
 
 async def test_cursors_that_cannot_be_written_are_written_later() -> None:

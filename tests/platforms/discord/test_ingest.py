@@ -6,6 +6,7 @@ import json
 
 import discord
 import pytest
+from structlog.testing import capture_logs
 
 from botbridge.messages import ChatKind, MessageKind
 from botbridge.platforms.discord.ingest import IngestClient, intents
@@ -23,7 +24,9 @@ def test_no_privileged_intent_is_asked_for_by_default() -> None:
 
 def test_whatever_the_client_itself_would_say_rings_nobody() -> None:
     """Also a message that is sent past the adapter, which forbids mentions in each of its own."""
-    client = IngestClient(lambda _: None, message_content=False, begun=lambda: None, heartbeat_timeout_s=60.0)
+    client = IngestClient(
+        lambda _: None, message_content=False, begun=lambda: None, heartbeat_timeout_s=60.0, longest_pause_s=60.0
+    )
     assert client.allowed_mentions is not None
     assert client.allowed_mentions.to_dict() == {"parse": []}  # also of the one who is replied to
     assert client.allowed_mentions.replied_user is False
@@ -61,6 +64,23 @@ async def test_a_thread_that_was_never_announced_is_looked_up(server: FakeDiscor
     channel, thread = await bot.next(), await bot.next()
     assert thread.address.chat_id == channel.address.chat_id
     assert thread.address.thread_id not in (None, channel.address.chat_id)
+
+
+async def test_a_thread_that_cannot_be_looked_up_for_a_moment_is_looked_up_again(server: FakeDiscord, bot: Bot) -> None:
+    await server.say("before")
+    await bot.next()
+    await server.fail("status", method="GET", path="/channels/", status=503)
+    await server.say("hello", thread="hidden", hidden_thread=True)
+    assert (await bot.next()).text == "hello"
+
+
+async def test_a_thread_that_cannot_be_looked_up_is_told_in_the_log(server: FakeDiscord, bot: Bot) -> None:
+    await server.fail("refuse", method="GET", path="/channels/", status=403, code=50001)
+    with capture_logs() as logs:
+        await server.say("hello", thread="hidden", hidden_thread=True)
+        await server.say("after")
+        assert (await bot.next()).text == "after"
+    assert [line["log_level"] for line in logs if "thread_id" in line] == ["error"]
 
 
 async def test_a_direct_message_needs_no_mention(server: FakeDiscord, bot: Bot) -> None:
