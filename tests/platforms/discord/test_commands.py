@@ -117,6 +117,20 @@ async def test_a_follow_up_without_an_outcome_is_not_repeated(server: FakeDiscor
             await bot.answer(heard, "two")
 
 
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 524])
+async def test_a_follow_up_that_discord_took_and_answered_with_a_server_error_is_one_message(
+    server: FakeDiscord, bot: Bot, status: int
+) -> None:
+    """discord.py itself sends again after most of them."""
+    await server.slash("help")
+    heard = await bot.next()
+    await bot.answer(heard, "one")
+    await server.fail("accept_and_status", method="POST", path="/webhooks/", status=status)
+    with pytest.raises(DeliveryUnknown):
+        await bot.answer(heard, "two")
+    assert [entry["content"] for entry in await server.ledger("followed_up")] == ["two"]
+
+
 async def test_after_a_crash_only_the_first_answer_to_a_command_may_be_repeated(server: FakeDiscord, bot: Bot) -> None:
     """A4, A5: what follows it has no nonce and no place of its own."""
     await server.slash("help")
