@@ -347,6 +347,27 @@ async def test_a_command_that_overtakes_what_was_missed_does_not_pass_over_it(
         assert (await bot.next()).text == "missed"
 
 
+async def test_a_command_that_overtakes_a_message_of_a_new_channel_does_not_pass_over_it(
+    server: FakeDiscord, open_bot: OpenBot, state: InMemoryState
+) -> None:
+    """The message is kept back behind what was missed elsewhere, and cannot be stored when the process ends."""
+    await known(server, open_bot, state, {})
+    await server.fail("rate_limit", method="GET", path="/messages", retry_after_s=20.0)
+    async with open_bot(server, state=state) as bot:
+        for text in ("overtaken", ""):
+            before = (await server.ledger())[-1]["number"]
+            await server.slash("help", channel="new")
+            assert (await bot.next()).text == "/help"
+            await server.wait_until("deferred", after=before)
+            if text:
+                await server.say(text, channel="new")
+        bot.errors.append(RuntimeError("a bug"))
+    assert bot.errors == []
+    await server.recover()
+    async with open_bot(server, state=state) as bot:
+        assert (await bot.next()).text == "overtaken"
+
+
 async def test_where_a_command_was_chosen_messages_are_heard_from_then_on(
     server: FakeDiscord, open_bot: OpenBot, state: InMemoryState
 ) -> None:
