@@ -15,6 +15,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -27,7 +28,7 @@ from botbridge.faults import NO_FAULTS, Faults
 from botbridge.health import PlatformHealth
 from botbridge.messages import Address, ChatKind, MessageId, OutboxPart, Part, PartId, PlatformName, UserId
 from botbridge.platforms.discord import render
-from botbridge.platforms.discord.answers import Answers
+from botbridge.platforms.discord.answers import Answers, came_too_late, may_be_read_by_all
 from botbridge.platforms.discord.commands import SlashCommand
 from botbridge.platforms.discord.connection import LONGEST_PAUSE_S, Connection
 from botbridge.platforms.discord.failures import translated
@@ -136,10 +137,20 @@ class DiscordPlatform:
     async def send(self, part: OutboxPart) -> MessageId:
         """Deliver a part; the message's id.
 
+        An answer that comes too late for its command's token is a message of the channel, where all may read it.
+
         Raises:
             PlatformError: see `failures.translated`; DeliveryUnknown only for the
                 second and later messages of an answer to a slash command.
         """
+        try:
+            return await self._send(part)
+        except ReplyRejected as error:
+            if not (came_too_late(error) and may_be_read_by_all(part.address)):
+                raise
+        return await self._send(replace(part, address=replace(part.address, interaction=None), edits=None))
+
+    async def _send(self, part: OutboxPart) -> MessageId:
         address, text = part.address, part.part.text
         if address.interaction is not None:
             async with translated(self._timeout_s):

@@ -160,6 +160,57 @@ async def test_after_fifteen_minutes_an_answer_is_refused(server: FakeDiscord, b
         await bot.answer(heard, "too late")
 
 
+AGAIN = menu({"en": [("again", "Answer again"), ("whoami", "Who you are to me")]})
+
+
+@pytest.mark.parametrize(
+    ("command", "place"), [("again", {}), ("again", {"direct": True}), ("whoami", {"direct": True})]
+)
+async def test_what_is_said_too_late_for_the_menu_is_said_in_the_channel(
+    server: FakeDiscord, open_bot: OpenBot, command: str, place: dict[str, bool]
+) -> None:
+    """The word that a message is given up comes after 15 minutes, too, and so may an answer."""
+    async with open_bot(server, commands=AGAIN) as bot:
+        await server.slash(command, **place)  # type: ignore[arg-type]
+        heard = await bot.next()
+        await server.wait_until("deferred")
+        await server.advance(901)
+        parts = [bot.part(address, text) for address, text in zip(addresses(heard.address, 2), "ab", strict=True)]
+        for part in (parts[0], *parts):
+            await bot.platform.send(part)
+        sent = await server.ledger("sent")
+        asked = (await server.ledger("deferred"))[0]
+        assert [(entry["content"], entry["channel_id"]) for entry in sent] == [
+            ("a", asked["channel_id"]),
+            ("b", asked["channel_id"]),
+        ]
+        assert {entry["reply_to"] for entry in sent} == {None}
+
+
+async def test_what_one_person_alone_was_to_see_is_not_said_in_a_server(server: FakeDiscord, open_bot: OpenBot) -> None:
+    async with open_bot(server, commands=AGAIN) as bot:
+        await server.slash("whoami")
+        heard = await bot.next()
+        await server.wait_until("deferred")
+        await server.advance(901)
+        with pytest.raises(ReplyRejected):
+            await bot.answer(heard, "your rights")
+        assert await server.ledger("sent") == []
+
+
+async def test_what_discord_refuses_for_another_reason_is_not_said_in_the_channel(
+    server: FakeDiscord, open_bot: OpenBot
+) -> None:
+    async with open_bot(server, commands=AGAIN) as bot:
+        await server.slash("again")
+        heard = await bot.next()
+        await server.wait_until("deferred")
+        await server.fail("refuse", method="PATCH", path="/webhooks/", status=400, code=50035)
+        with pytest.raises(ReplyRejected):
+            await bot.answer(heard, "an answer")
+        assert await server.ledger("sent") == []
+
+
 async def test_a_command_that_waits_too_long_for_the_database_is_refused_and_costs_nothing_else(
     server: FakeDiscord, bot: Bot
 ) -> None:
