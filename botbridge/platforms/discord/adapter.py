@@ -23,7 +23,7 @@ from typing import Self
 import discord
 import structlog
 
-from botbridge.errors import ChatClosed, PlatformError, PlatformUnavailable, ReplyRejected
+from botbridge.errors import ChatClosed, DeliveryUnknown, PlatformError, PlatformUnavailable, ReplyRejected
 from botbridge.faults import NO_FAULTS, Faults
 from botbridge.health import PlatformHealth
 from botbridge.messages import Address, ChatKind, MessageId, OutboxPart, Part, PartId, PlatformName, UserId
@@ -94,6 +94,7 @@ class DiscordPlatform:
         self._now_s = now_s
         self._pauses = Pauses(now_s)
         self._unsure_since_s: dict[PartId, float] = {}
+        self._unsure_answers = set[PartId]()
         self._connection = Connection(
             token,
             state=state,
@@ -140,14 +141,18 @@ class DiscordPlatform:
         An answer that comes too late for its command's token is a message of the channel, where all may read it.
 
         Raises:
-            PlatformError: see `failures.translated`; DeliveryUnknown only for the
-                second and later messages of an answer to a slash command.
+            PlatformError: see `failures.translated`; DeliveryUnknown only for an answer
+                to a slash command: its second and later messages, and its first when
+                an earlier try can no longer be looked for.
         """
         try:
             return await self._send(part)
         except ReplyRejected as error:
             if not (came_too_late(error) and may_be_read_by_all(part.address)):
                 raise
+            if self._may_have_answered(part):
+                message = "an earlier try may have answered the command"
+                raise DeliveryUnknown(message) from error
         return await self._send(replace(part, address=replace(part.address, interaction=None), edits=None))
 
     async def _send(self, part: OutboxPart) -> MessageId:
@@ -158,7 +163,13 @@ class DiscordPlatform:
             answers = Answers(self._connection.client.http, address.interaction, self._timeout_s)
             if part.edits is not None:
                 return await answers.edit(part.edits, text)
-            return await answers.send(text, again=part.attempts > 0)
+            try:
+                answered = await answers.send(text, again=self._may_have_answered(part))
+            except PlatformUnavailable:
+                self._unsure_answers.add(part.id)
+                raise
+            self._unsure_answers.discard(part.id)
+            return answered
         if part.edits is not None:
             return await self._replace(address, part.edits, text)
         if self._is_beyond_nonce(part) and (former := await self._sent_before(part)) is not None:
@@ -236,6 +247,10 @@ class DiscordPlatform:
     async def aclose(self) -> None:
         """Leave Discord."""
         await self._connection.aclose()
+
+    def _may_have_answered(self, part: OutboxPart) -> bool:
+        """Whether an earlier try may have filled the place of a command's first answer; others are tried once."""
+        return part.address.reply_to is not None and (part.attempts > 0 or part.id in self._unsure_answers)
 
     def _messageable(self, address: Address) -> discord.PartialMessageable:
         return self._connection.client.get_partial_messageable(int(channel_of(address)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from botbridge.errors import DeliveryUnknown, ReplyRejected, StorageUnavailable
+from botbridge.errors import DeliveryUnknown, PlatformUnavailable, ReplyRejected, StorageUnavailable
 from botbridge.messages import ChatKind, InboxId, MessageKind, OutboxPart, Part, PartId, PartState
 from botbridge.platforms.discord.commands import Label, Options, SlashCommand, menu
 from botbridge.storage.rules import addresses
@@ -106,6 +106,21 @@ async def test_an_answer_tried_before_a_crash_is_not_given_twice(server: FakeDis
     assert len(await server.ledger("answer_edited", "followed_up")) == 1
 
 
+async def test_a_first_answer_without_an_outcome_is_repeated_in_its_place(
+    server: FakeDiscord, open_bot: OpenBot
+) -> None:
+    """The process lives on, so that it counts no new attempt of its own."""
+    async with open_bot(server, timeout_s=1.0) as bot:
+        await server.slash("help")
+        heard = await bot.next()
+        part = bot.part(heard.address, "one")
+        await server.fail("swallow", method="PATCH", path="/webhooks/")
+        with pytest.raises(PlatformUnavailable):
+            await bot.platform.send(part)
+        assert await bot.platform.send(part)
+        assert [entry["content"] for entry in await server.ledger("answer_edited", "followed_up")] == ["one"]
+
+
 async def test_a_follow_up_without_an_outcome_is_not_repeated(server: FakeDiscord, open_bot: OpenBot) -> None:
     """It has no nonce: a second try could be a second message."""
     async with open_bot(server, timeout_s=0.5) as bot:
@@ -169,14 +184,17 @@ AGAIN = menu({"en": [("again", "Answer again"), ("whoami", "Who you are to me")]
 async def test_what_is_said_too_late_for_the_menu_is_said_in_the_channel(
     server: FakeDiscord, open_bot: OpenBot, command: str, place: dict[str, bool]
 ) -> None:
-    """The word that a message is given up comes after 15 minutes, too, and so may an answer."""
-    async with open_bot(server, commands=AGAIN) as bot:
+    """The word that a message is given up comes after 15 minutes, too, and so may an answer; each once."""
+    async with open_bot(server, commands=AGAIN, timeout_s=1.0) as bot:
         await server.slash(command, **place)  # type: ignore[arg-type]
         heard = await bot.next()
         await server.wait_until("deferred")
         await server.advance(901)
         parts = [bot.part(address, text) for address, text in zip(addresses(heard.address, 2), "ab", strict=True)]
-        for part in (parts[0], *parts):
+        await server.fail("swallow", method="POST", path="/messages")
+        with pytest.raises(PlatformUnavailable):
+            await bot.platform.send(parts[0])
+        for part in parts:
             await bot.platform.send(part)
         sent = await server.ledger("sent")
         asked = (await server.ledger("deferred"))[0]
@@ -185,6 +203,20 @@ async def test_what_is_said_too_late_for_the_menu_is_said_in_the_channel(
             ("b", asked["channel_id"]),
         ]
         assert {entry["reply_to"] for entry in sent} == {None}
+
+
+async def test_an_answer_that_may_have_been_given_in_time_is_not_said_again_in_the_channel(
+    server: FakeDiscord, open_bot: OpenBot
+) -> None:
+    """The notice about it is, which offers `/again`."""
+    async with open_bot(server, commands=AGAIN) as bot:
+        await server.slash("again")
+        heard = await bot.next()
+        await bot.answer(heard, "an answer")
+        await server.advance(901)
+        with pytest.raises(DeliveryUnknown):
+            await bot.answer(heard, "an answer", attempts=1)
+        assert await server.ledger("sent") == []
 
 
 async def test_what_one_person_alone_was_to_see_is_not_said_in_a_server(server: FakeDiscord, open_bot: OpenBot) -> None:
