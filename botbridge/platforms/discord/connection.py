@@ -82,6 +82,8 @@ class Connection:
         self._heartbeat_timeout_s = heartbeat_timeout_s
         self._longest_pause_s = longest_pause_s
         self._client: IngestClient | None = None
+        self._latest: IngestClient | None = None
+        """The last that was logged in. What it brought is taken in while there is no other."""
 
     @property
     def is_on(self) -> bool:
@@ -121,7 +123,7 @@ class Connection:
             BadToken: Discord does not let us in, and trying again will not help.
         """
         point_at(*self._urls)
-        receiving = asyncio.create_task(self._reception.run(intake, lambda: self.client), name="discord-reception")
+        receiving = asyncio.create_task(self._reception.run(intake, self._latest_client), name="discord-reception")
         writing = _begin(self._cursors.run, "discord-cursors", again_s=WRITE_EVERY_S)
         watching = _begin(self._leave_zombies, "discord-watch")
         try:
@@ -148,6 +150,10 @@ class Connection:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
+
+    def _latest_client(self) -> discord.Client:
+        assert self._latest is not None
+        return self._latest
 
     async def _leave_zombies(self) -> None:
         """Hang up on a gateway that no longer answers; discord.py then resumes the session at another."""
@@ -224,7 +230,7 @@ class Connection:
             await client.login(self._token)
         assert client.user is not None
         await self._cursors.load(BotId(str(client.user.id)))
-        self._client = client
+        self._client = self._latest = client
         try:
             await sync_if_changed(tree, self._state, self._faults)
         except (*FOREIGN, StorageError) as error:

@@ -108,7 +108,7 @@ class Reception:
         """Hand over everything in order.
 
         Args:
-            client: The client that is logged in now.
+            client: The client that was logged in last, though it may have been closed since.
         """
         while (arrived := await self._arrivals.get()) is not None:
             try:

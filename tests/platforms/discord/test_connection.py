@@ -306,3 +306,28 @@ async def test_a_message_in_hand_is_stored_before_the_run_ends(server: FakeDisco
     await asyncio.wait([running])
     await bot.platform.aclose()
     assert bot.heard.get_nowait().text == "last words"
+
+
+async def test_what_has_arrived_is_stored_while_nobody_is_logged_in(server: FakeDiscord) -> None:
+    """The database was away when the gateway went, and Discord lets nobody in."""
+    bot, gate, entered = Bot(server, longest_pause_s=1.0), asyncio.Event(), asyncio.Event()
+
+    async def slow_intake(incoming: IncomingMessage) -> None:
+        entered.set()
+        await gate.wait()
+        await bot.intake(incoming)
+
+    running = asyncio.create_task(bot.platform.run(slow_intake))
+    await server.wait_until("ready")
+    await server.say("one")
+    await entered.wait()
+    await server.say("two")
+    await server.slash("help", person="somebody")
+    await server.fail("refuse", path="/users/@me", status=503, times=1000)
+    await server.upset_gateway("go_away")
+    await server.wait_until("refused")
+    gate.set()
+    assert [(await bot.next()).text for _ in range(3)] == ["one", "two", "/help"]
+    running.cancel()
+    await asyncio.wait([running])
+    await bot.platform.aclose()
