@@ -174,7 +174,9 @@ class Connection:
 
     async def _once(self) -> bool:
         """Log in and stay as long as discord.py can; whether we were connected at the end."""
-        self._stop_catching_up()  # through the client that goes now; the next session begins it anew
+        # It goes through the client that is left now, and nobody knows when the next session begins it anew.
+        self._stop_catching_up()
+        self._reception.release(())
         await self.aclose()
         client = IngestClient(
             self._reception.take,

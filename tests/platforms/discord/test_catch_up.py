@@ -393,6 +393,25 @@ async def test_live_messages_stand_behind_the_missed_ones_and_commands_do_not_wa
         await server.wait_until("deferred")
 
 
+async def test_what_is_kept_back_is_stored_when_the_session_ends_before_what_was_missed_is_found(
+    server: FakeDiscord, open_bot: OpenBot, state: InMemoryState
+) -> None:
+    """Nobody knows when the next one begins."""
+    await known(server, open_bot, state, {})
+    await server.say("missed")
+    await server.fail("rate_limit", method="GET", path="/messages", retry_after_s=29.0)
+    async with open_bot(server, state=state, longest_pause_s=2.0) as bot:
+        await server.say("live")
+        await server.slash("help")
+        assert (await bot.next()).text == "/help"
+        await server.fail("refuse", path="/users/@me", status=503, times=1000)
+        await server.upset_gateway("go_away")
+        assert (await bot.next()).text == "live"
+        await server.recover()
+        await server.upset_gateway("come_back")
+        assert (await bot.next()).text == "missed"
+
+
 async def test_a_cursor_never_goes_back_and_only_the_latest_channels_are_kept(state: InMemoryState) -> None:
     cursors = Cursors(state)
     await cursors.load(BotId("1"))

@@ -328,6 +328,10 @@ async def test_what_has_arrived_is_stored_while_nobody_is_logged_in(server: Fake
     await server.wait_until("refused")
     gate.set()
     assert [(await bot.next()).text for _ in range(3)] == ["one", "two", "/help"]
+    before = (await server.ledger())[-1]["number"]
+    await server.recover()
+    await server.upset_gateway("come_back")
+    await server.wait_until("ready", after=before)
     running.cancel()
     await asyncio.wait([running])
     await bot.platform.aclose()
