@@ -114,7 +114,7 @@ def test_a_parent_that_is_killed_takes_along_a_worker_that_is_stuck_in_loading(t
 
     The weights are a FIFO that nobody writes to. Opening it tells that the worker is reading.
     """
-    weights = tmp_path / "part.safetensors"
+    weights = tmp_path / "model.safetensors"
     os.mkfifo(weights)
     script = f"""
 import asyncio
@@ -138,5 +138,8 @@ asyncio.run(main())
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         worker_pid = int(parent.stdout.readline())
-        with weights.open("wb"):  # returns when the worker has opened it, too
-            kill_parent(parent, worker_pid)
+        try:
+            with weights.open("wb"):  # returns when the worker has opened it, too
+                kill_parent(parent, worker_pid)
+        finally:
+            parent.kill()  # else a worker that opens nothing would be waited for without end

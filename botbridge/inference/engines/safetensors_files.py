@@ -43,7 +43,7 @@ def weight_files(directory: Path) -> list[Path]:
         WeightsDamaged: There is neither the one file nor an index, or the index names a file that is not there.
     """
     single, index = directory / SINGLE_NAME, directory / INDEX_NAME
-    if single.is_file():
+    if single.exists():
         return [single]
     if not index.is_file():
         raise WeightsDamaged(Sentence("there is neither {file} nor {index}", file=SINGLE_NAME, index=INDEX_NAME))
