@@ -27,8 +27,9 @@ chat: setup ## Talk to the model in this terminal
 demo: setup-dev ## Play a conversation on both platforms against local test servers
 	@$(BIN)/python -m examples.demo
 
+# One process more than cores: much of what is tested waits for sockets and for other processes.
 test: setup-dev ## Run the quick tests, and the examples in docstrings
-	@$(BIN)/python -m pytest -q -n logical --dist loadfile -m "not slow" --doctest-modules botbridge scripts tests
+	@$(BIN)/python -m pytest -q -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist loadfile -m "not slow" --doctest-modules botbridge scripts tests
 
 test-slow: setup-dev ## Run the tests with faults and with the real model
 	@$(BIN)/python -m pytest -q -n logical --dist loadfile -m slow

@@ -122,7 +122,11 @@ async def test_a_hang_is_seen_after_a_failure_of_the_watch_that_nobody_foresaw(t
 
 @pytest.mark.parametrize(
     ("number", "kills", "is_left_out"),
-    [(signal.SIGILL, 4, True), (signal.SIGKILL, 5, True), (signal.SIGKILL, 4, False)],
+    [
+        (signal.SIGILL, 4, True),
+        pytest.param(signal.SIGKILL, 5, True, marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, 4, False, marks=pytest.mark.slow),
+    ],
 )
 async def test_auto_leaves_an_engine_out_when_a_worker_died_of_loading_with_it_and_at_last_tries_all_again(
     tmp_path: Path, tiny_gpt2: ModelFiles, number: signal.Signals, kills: int, is_left_out: bool

@@ -19,13 +19,13 @@ OPTIONS = EngineOptions(engine="transformers", dtype="float32", threads=1, prefi
 """A prompt is read in as many pieces as it has tokens."""
 
 PATIENCE = Patience(heartbeat_s=0.01, silent_s=5.0, retry_least_s=0.01, retry_most_s=0.1)
-pytestmark = pytest.mark.timeout(300)  # torch is loaded twice
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # torch is loaded twice
 
 LETTERS = 400
 """Each is a token of the model with one token a byte."""
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 async def test_a_worker_that_is_killed_or_stopped_while_it_reads_a_prompt_fails_the_request(
     tiny_llama: ModelFiles, number: signal.Signals
 ) -> None:

@@ -32,6 +32,7 @@ def test_scores_are_those_of_plain_passes_over_each_lane(tiny_llama: ModelFiles)
     assert list(found.likeliest) == logits.argmax(-1).ravel().tolist()
 
 
+@pytest.mark.slow
 def test_a_child_process_finds_the_same(tiny_llama: ModelFiles) -> None:
     ids = HfTokenizer(load_tokenizer(tiny_llama)).encode_plain(TEXT)
     here = score(load_transformers(tiny_llama, EngineOptions(device="cpu", dtype="float32")), ids)
@@ -55,6 +56,7 @@ def test_what_is_scored_is_quantized_as_people_have_it(tmp_path: Path) -> None:
     ("engine", "text", "reason"),
     [("echo", TEXT, "the engine echo does not show"), ("transformers", "short", "too short")],
 )
+@pytest.mark.slow
 def test_what_cannot_be_scored_is_said(tiny_llama: ModelFiles, engine: str, text: str, reason: str) -> None:
     with pytest.raises(ModelLoadError, match=reason):
         score_in_child(engine, "float32", tiny_llama, text, 1)

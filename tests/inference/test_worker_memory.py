@@ -80,6 +80,7 @@ def has_torch(client: WorkerClient) -> bool:
 
 
 @pytest.mark.parametrize(("engine", "wanted"), [("llamacpp", False), ("openvino", False), ("transformers", True)])
+@pytest.mark.slow
 async def test_torch_is_loaded_only_for_the_engine_that_computes_with_it(
     files: ModelFiles, engine: str, wanted: bool
 ) -> None:
@@ -90,6 +91,7 @@ async def test_torch_is_loaded_only_for_the_engine_that_computes_with_it(
         assert has_torch(client) is wanted
 
 
+@pytest.mark.slow
 async def test_auto_still_falls_back_to_the_engine_with_torch(files: ModelFiles) -> None:
     """In the same process, after the others could not load the model."""
     assert files.gguf is not None

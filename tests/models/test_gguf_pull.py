@@ -104,6 +104,7 @@ def test_what_is_not_there_is_answered_with_what_is(gguf_hub: FakeHub, tmp_path:
     assert list((tmp_path / "models").glob("*/[!.]*")) == []
 
 
+@pytest.mark.slow
 def test_a_pull_that_was_killed_while_it_read_the_vocabulary_is_finished_by_the_next(
     gguf_hub: FakeHub, tmp_path: Path
 ) -> None:

