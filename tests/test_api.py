@@ -191,6 +191,7 @@ def programs(tmp_path: Path) -> Programs:
     return Programs(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_script_without_a_main_guard_answers_once_and_leaves_nothing(programs: Programs, tmp_path: Path) -> None:
     """The worker must not run the caller's script a second time."""
     (tmp_path / "hello.py").write_text("print('once')\n" + HELLO)
@@ -199,6 +200,7 @@ def test_a_script_without_a_main_guard_answers_once_and_leaves_nothing(programs:
     assert programs.left() == []
 
 
+@pytest.mark.slow
 def test_two_bots_that_nobody_closed_end_quietly_with_the_script(programs: Programs, tmp_path: Path) -> None:
     (tmp_path / "two.py").write_text(
         "from botbridge import Bot, ChatBot\nbot = Bot(engine='echo')\nchatbot = ChatBot(engine='echo')\n"
@@ -209,6 +211,7 @@ def test_two_bots_that_nobody_closed_end_quietly_with_the_script(programs: Progr
     assert programs.left() == []
 
 
+@pytest.mark.slow
 def test_what_the_service_logs_never_reaches_the_stdout_of_a_script(programs: Programs) -> None:
     """By itself structlog prints to stdout."""
     script = (
@@ -219,18 +222,21 @@ def test_what_the_service_logs_never_reaches_the_stdout_of_a_script(programs: Pr
     assert "loud" in done.stderr
 
 
+@pytest.mark.slow
 def test_python_c_answers_and_leaves_nothing(programs: Programs) -> None:
     done = programs.run("-c", HELLO)
     assert (done.stdout, done.stderr, done.returncode) == ("hello\n", "", 0)
     assert programs.left() == []
 
 
+@pytest.mark.slow
 def test_the_repl_answers_and_leaves_nothing(programs: Programs) -> None:
     done = programs.run("-i", "-q", stdin=HELLO)
     assert (done.stdout, done.returncode) == ("hello\n", 0)
     assert programs.left() == []
 
 
+@pytest.mark.slow
 def test_a_script_that_fails_ends_with_its_own_error_and_leaves_nothing(programs: Programs, tmp_path: Path) -> None:
     (tmp_path / "fails.py").write_text(HELLO.replace("print(", "bot = (").replace(".start_chat('hello')", "") + "1 / 0")
     done = programs.run("fails.py")

@@ -143,6 +143,7 @@ async def test_a_use_that_was_not_accepted_is_refused(bridge: Bridge, model: str
 
 
 @pytest.mark.parametrize("words", [("chat", "--once", "hello"), ("bench", "--tokens", "1")], ids=lambda words: words[0])
+@pytest.mark.slow
 async def test_no_other_command_loads_it_either(bridge: Bridge, words: tuple[str, ...]) -> None:
     accept(bridge, LLAMA, "personal")
     assert models(bridge, "pull", LLAMA).exit_code == 0
@@ -159,6 +160,7 @@ def test_the_python_interface_refuses_it_as_well(bridge: Bridge) -> None:
         Bot(settings=settings)
 
 
+@pytest.mark.slow
 async def test_an_unknown_licence_is_a_note_and_the_model_is_fetched_and_run(bridge: Bridge, hub: FakeHub) -> None:
     note = f"org/unheard-of: licence unknown to botbridge; read {hub.endpoint}/org/unheard-of"
     pulled = models(bridge, "pull", "org/unheard-of")
@@ -169,6 +171,7 @@ async def test_an_unknown_licence_is_a_note_and_the_model_is_fetched_and_run(bri
     await bridge.logged(note)
 
 
+@pytest.mark.slow
 async def test_an_engine_that_runs_no_model_here_asks_for_no_licence(bridge: Bridge) -> None:
     bridge.settings["INFERENCE__ENGINE"] = "echo"
     assert (await bridge.command("chat", "--once", "hello there"))[:2] == (0, "hello there\n")
