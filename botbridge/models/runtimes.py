@@ -113,26 +113,29 @@ def engines_computing(
         files: None where they are not here, which speaks against none either.
         coming: What a GGUF says of itself that is to be prepared.
     """
-    named = EVERY_ENGINE if entry is None else [runtime.engine for runtime in runtimes_of(entry)]
-    excluded = frozenset() if files is None else _excluded_by(files)
-    return frozenset(named) - excluded - (frozenset() if coming is None else _excluded_by_header(coming))
+    able = frozenset(EVERY_ENGINE if entry is None else (runtime.engine for runtime in runtimes_of(entry)))
+    if files is not None:
+        able -= _excluded_by(files)
+    if coming is not None:
+        able -= _excluded_by_header(coming, load_known_architectures())
+    return able
 
 
 def _excluded_by(files: ModelFiles) -> frozenset[str]:
     """Return the engines that do not know the form which they would read, or any conversation with such a model."""
-    config = _config(files.directory)
+    config, known = _config(files.directory), load_known_architectures()
     if config.get("is_encoder_decoder") is True:
         return frozenset(EVERY_ENGINE)
     excluded = set()
-    if files.has_safetensors and str(config.get("model_type")) not in load_known_architectures().model_types:
+    if files.has_safetensors and str(config.get("model_type")) not in known.model_types:
         excluded.add(Runtime.TRANSFORMERS.engine)
-    by_head = frozenset() if files.gguf is None else _excluded_by_header(_header(files.gguf))
+    by_head = frozenset() if files.gguf is None else _excluded_by_header(_header(files.gguf), known)
     return by_head.union(excluded)
 
 
-def _excluded_by_header(header: GgufHeader) -> frozenset[str]:
+def _excluded_by_header(header: GgufHeader, known: KnownArchitectures) -> frozenset[str]:
     excluded = set()
-    if header.facts.get("general.architecture") not in load_known_architectures().gguf:
+    if header.facts.get("general.architecture") not in known.gguf:
         excluded.add(Runtime.LLAMA_CPP.engine)
     if openvino_obstacle(header) is not None:
         excluded.add(Runtime.OPENVINO.engine)

@@ -27,6 +27,7 @@ from botbridge.models.files import ModelFiles
 from botbridge.setting_groups import DEFAULT_MODEL
 from tests.fakes.asking import ask, prompt_of
 from tests.fakes.tiny_gguf import write_gguf_of_architecture, write_llama_gguf
+from tests.fakes.tiny_models_by_family import LLAMA3_ROPE
 
 installed = pytest.mark.skipif(
     find_spec("openvino") is None, reason="the engine openvino is not installed; `make setup` adds it"
@@ -94,17 +95,9 @@ def test_the_factors_of_llamas_frequencies_count(tmp_path: Path) -> None:
     from botbridge.inference.engines.openvino_reading import read_gguf
     from botbridge.inference.engines.openvino_runtime import ov
 
-    scaled = {
-        "rope_type": "llama3",
-        "rope_theta": 10_000.0,
-        "factor": 8.0,
-        "low_freq_factor": 1.0,
-        "high_freq_factor": 4.0,
-        "original_max_position_embeddings": 64,
-    }
     sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
     config = LlamaConfig(
-        vocab_size=len(TOKENS), num_key_value_heads=2, initializer_range=0.3, rope_parameters=scaled, **sizes
+        vocab_size=len(TOKENS), num_key_value_heads=2, initializer_range=0.3, rope_parameters=LLAMA3_ROPE, **sizes
     )
     library = LlamaForCausalLM(config).eval()
     with torch.no_grad():

@@ -287,22 +287,30 @@ async def test_a_bug_of_ours_in_one_message_does_not_stop_the_next(server: FakeD
     assert (await bot.next()).text == "two"
 
 
+class SlowIntake:
+    """Takes a message only once it is let, as while the database is away."""
+
+    def __init__(self, bot: Bot) -> None:
+        self._bot = bot
+        self.entered, self.gate = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, incoming: IncomingMessage) -> None:
+        self.entered.set()
+        await self.gate.wait()
+        await self._bot.intake(incoming)
+
+
 async def test_a_message_in_hand_is_stored_before_the_run_ends(server: FakeDiscord) -> None:
     """Discord will not send it again."""
-    bot, gate, entered = Bot(server), asyncio.Event(), asyncio.Event()
-
-    async def slow_intake(incoming: IncomingMessage) -> None:
-        entered.set()
-        await gate.wait()
-        await bot.intake(incoming)
-
-    running = asyncio.create_task(bot.platform.run(slow_intake))
+    bot = Bot(server)
+    intake = SlowIntake(bot)
+    running = asyncio.create_task(bot.platform.run(intake))
     await server.wait_until("ready")
     await server.say("last words")
-    await entered.wait()
+    await intake.entered.wait()
     running.cancel()
     await server.wait_until("disconnected")
-    gate.set()
+    intake.gate.set()
     await asyncio.wait([running])
     await bot.platform.aclose()
     assert bot.heard.get_nowait().text == "last words"
@@ -310,23 +318,18 @@ async def test_a_message_in_hand_is_stored_before_the_run_ends(server: FakeDisco
 
 async def test_what_has_arrived_is_stored_while_nobody_is_logged_in(server: FakeDiscord) -> None:
     """The database was away when the gateway went, and Discord lets nobody in."""
-    bot, gate, entered = Bot(server, longest_pause_s=1.0), asyncio.Event(), asyncio.Event()
-
-    async def slow_intake(incoming: IncomingMessage) -> None:
-        entered.set()
-        await gate.wait()
-        await bot.intake(incoming)
-
-    running = asyncio.create_task(bot.platform.run(slow_intake))
+    bot = Bot(server, longest_pause_s=1.0)
+    intake = SlowIntake(bot)
+    running = asyncio.create_task(bot.platform.run(intake))
     await server.wait_until("ready")
     await server.say("one")
-    await entered.wait()
+    await intake.entered.wait()
     await server.say("two")
     await server.slash("help", person="somebody")
     await server.fail("refuse", path="/users/@me", status=503, times=1000)
     await server.upset_gateway("go_away")
     await server.wait_until("refused")
-    gate.set()
+    intake.gate.set()
     assert [(await bot.next()).text for _ in range(3)] == ["one", "two", "/help"]
     before = (await server.ledger())[-1]["number"]
     await server.recover()
