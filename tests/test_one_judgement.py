@@ -177,13 +177,13 @@ needs_both = pytest.mark.skipif(
 
 @needs_both
 def test_where_the_engine_that_is_tried_first_does_not_fit_the_next_is_judged(tmp_path: Path) -> None:
-    """OpenVINO, the first for many, holds the weights twice; the worker goes on to llama.cpp."""
+    """OpenVINO, the first for many, takes more; the worker goes on to llama.cpp."""
     model, options = "mistral-7b-instruct-v0.1-gguf", {"INFERENCE__SLOTS": "8", "INFERENCE__CONTEXT_TOKENS": "512"}
     settings = load_settings(
         {"HOME": str(tmp_path), "INFERENCE__MODEL": model, **options}, env_file=tmp_path / ".env", secrets_dir=tmp_path
     )
     told = {}
-    for has_gb in (20, 8, 2):
+    for has_gb in (20, 6, 2):
         machine = replace(SERVER, memory=replace(SERVER.memory, available_bytes=has_gb * GB))
         doctor, plan = said_by_doctor(settings, machine), said_by_plan(settings, machine)
         assert doctor[0] == plan[0] == said_by_match(settings, machine, model)[0]
@@ -192,7 +192,7 @@ def test_where_the_engine_that_is_tried_first_does_not_fit_the_next_is_judged(tm
         told[has_gb] = doctor[0], engines.taken, engines.passed_over is not None
     assert told == {
         20: (Verdict.FITS, "openvino", False),
-        8: (Verdict.FITS, "llamacpp", True),
+        6: (Verdict.FITS, "llamacpp", True),
         2: (Verdict.DOES_NOT_FIT, "llamacpp", False),
     }
 

@@ -5,8 +5,8 @@ run side by side, what conversations may keep between turns, and what service,
 worker and engine take by themselves. What there is, the caller says: all three
 say what the machine can hold beside other programs (`machine.probe.Memory`).
 
-Covered: engines that hold the weights twice, number formats that the processor
-does not compute with, a cache of unknown size, which leaves the answer open.
+Covered: number formats that the processor does not compute with, a cache of
+unknown size, which leaves the answer open.
 Not covered: the memory of a GPU, of which it is said how much has to be there; what INFERENCE__QUANTIZE=int8 saves.
 What loading takes for a moment is less than what is reckoned (docs/performance.md, "What a worker takes").
 """
@@ -31,11 +31,9 @@ WORKER_BYTES: Final = {"llamacpp": 250_000_000, "openvino": 250_000_000, "transf
 """A worker without weights and cache: interpreter, libraries and work buffers, by its engine; of the last, torch and
 transformers are 350 MB by themselves. Source: docs/performance.md, P8 and "What a worker takes"."""
 
-COPIES: Final = {"llamacpp": 1, "openvino": 2, "transformers": 1}
-"""How often an engine holds the weights: OpenVINO as they were read, and as it computes with them.
-
-Source: docs/performance.md, P8.
-"""
+SCALES_PART: Final = 9
+"""OpenVINO keeps the scales of quantized weights in 32 bits instead of 16: to what Q4_0 takes a ninth is added, to
+wider formats less."""
 
 TABLE_ENGINES: Final = frozenset({"openvino", "transformers"})
 TABLE_SHARE: Final = 0.7
@@ -127,7 +125,7 @@ class MemoryNeed:
 
     Attributes:
         form: Of the weights, as they are held.
-        weights_bytes: Of all copies that the engine holds.
+        weights_bytes: Of the weights.
         cache_bytes: Of the answers that run side by side; None where the model's shape is not known.
         kept_bytes: What conversations may keep between turns.
         overhead_bytes: Service, worker and engine by themselves.
@@ -191,25 +189,23 @@ class MemoryNeed:
     def _serving(self) -> Sentence:
         if self.on_gpu:
             return Sentence(
-                "botbridge with {engine} {overhead}; on the GPU weights {weights} ({held}), "
+                "botbridge with {engine} {overhead}; on the GPU weights {weights} ({form}), "
                 "cache {cache} for {answers} of {tokens} tokens, kept between turns {kept}",
                 **self._parts(),
             )
         return Sentence(
-            "weights {weights} ({held}), cache {cache} for {answers} of {tokens} tokens, kept between turns {kept}, "
+            "weights {weights} ({form}), cache {cache} for {answers} of {tokens} tokens, kept between turns {kept}, "
             "botbridge with {engine} {overhead}",
             **self._parts(),
         )
 
     def _parts(self) -> Mapping[str, object]:
-        copies = COPIES[self.engine]
-        held = self.form if copies == 1 else Sentence("{form}, held {copies} times", form=self.form, copies=copies)
         answers = Sentence("one answer")
         if self.conversations > 1:
             answers = Sentence("{number} answers side by side", number=self.conversations)
         return {
             "weights": size_text(self.weights_bytes),
-            "held": held,
+            "form": self.form,
             "cache": Sentence("of unknown size") if self.cache_bytes is None else size_text(self.cache_bytes),
             "answers": answers,
             "tokens": self.conversation_tokens,
@@ -291,7 +287,7 @@ def memory_need(
 
     Args:
         weights: The forms that there are.
-        engine: One of `COPIES`.
+        engine: One of `WORKER_BYTES`.
         holding: What the settings want.
         kv_bytes_per_token: Of its cache with 16-bit values; None where its shape is not known.
         trained_tokens: The longest text it was made for; None where that is not known.
@@ -310,7 +306,7 @@ def memory_need(
     return MemoryNeed(
         engine=engine,
         form=form,
-        weights_bytes=COPIES[engine] * weights_bytes,
+        weights_bytes=weights_bytes,
         cache_bytes=cache_bytes,
         kept_bytes=_kept_bytes(engine, holding.kept_bytes, cache_bytes),
         overhead_bytes=SERVICE_BYTES + worker_bytes(engine, weights_bytes),
@@ -364,14 +360,15 @@ def worker_bytes(engine: str, weights_bytes: int) -> int:
     """Return what a worker takes beside weights and cache.
 
     Args:
-        engine: One of `COPIES`.
+        engine: One of `WORKER_BYTES`.
         weights_bytes: Of one copy of the weights.
 
-    >>> worker_bytes("llamacpp", 10**9), worker_bytes("openvino", 10**8), worker_bytes("transformers", 10**9)
-    (250000000, 320000000, 1000000000)
+    >>> worker_bytes("llamacpp", 10**9), worker_bytes("openvino", 9 * 10**8), worker_bytes("transformers", 10**9)
+    (250000000, 900000000, 1000000000)
     """
     table_bytes = min(round(TABLE_SHARE * weights_bytes), TABLE_BYTES) if engine in TABLE_ENGINES else 0
-    return WORKER_BYTES[engine] + table_bytes
+    scales_bytes = weights_bytes // SCALES_PART if engine == "openvino" else 0
+    return WORKER_BYTES[engine] + table_bytes + scales_bytes
 
 
 def _held(weights: StoredWeights, engine: str, holding: Holding) -> tuple[int, str] | None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gguf import GGMLQuantizationType
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from botbridge.answers import Sampling
@@ -61,6 +62,22 @@ def test_importing_it_sends_nothing(tmp_path: Path, module: str, sends: bool) ->
     assert (tmp_path / "sent").exists() is sends
 
 
+def model_of(path: Path) -> Any:
+    """A file as it is loaded, but for tokenizer and template."""
+    from botbridge.inference.engines.openvino_loading import plugin_properties
+    from botbridge.inference.engines.openvino_merging import merge_products
+    from botbridge.inference.engines.openvino_model import OpenVinoModel
+    from botbridge.inference.engines.openvino_reading import read_gguf
+    from botbridge.inference.engines.openvino_runtime import ov
+    from botbridge.inference.engines.openvino_weights import lay_out
+
+    graph = read_gguf(path)
+    merge_products(graph)
+    weights = lay_out(graph, path.parent)
+    compiled = ov.Core().compile_model(graph, "CPU", plugin_properties(OPTIONS))
+    return OpenVinoModel(compiled, 2**20, weights)
+
+
 @installed
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
 @pytest.mark.parametrize(
@@ -69,17 +86,11 @@ def test_importing_it_sends_nothing(tmp_path: Path, module: str, sends: bool) ->
 )
 def test_it_computes_what_transformers_computes(tmp_path: Path, architecture: str, heads_kv: int, window: int) -> None:
     """From the same file: token by token, and in two pieces."""
-    from botbridge.inference.engines.openvino_loading import plugin_properties
-    from botbridge.inference.engines.openvino_model import OpenVinoModel
-    from botbridge.inference.engines.openvino_reading import read_gguf
-    from botbridge.inference.engines.openvino_runtime import ov
-
     write_gguf_of_architecture(tmp_path / "tiny.gguf", architecture, TOKENS, heads_kv=heads_kv, window=window)
     library = AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="tiny.gguf", dtype=torch.float32)
     with torch.no_grad():
         expected = library(torch.tensor([TEXT])).logits[0].numpy()
-    compiled = ov.Core().compile_model(read_gguf(tmp_path / "tiny.gguf"), "CPU", plugin_properties(OPTIONS))
-    model = OpenVinoModel(compiled, 2**20)
+    model = model_of(tmp_path / "tiny.gguf")
     one, two = model.open(), model.open()
     found = np.concatenate([model.forward([(one, [token])]) for token in TEXT])
     assert np.abs(found - expected).max() < 5e-3
@@ -88,13 +99,29 @@ def test_it_computes_what_transformers_computes(tmp_path: Path, architecture: st
 
 
 @installed
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the weights lie in memory")
+def test_the_weights_as_they_were_read_take_no_memory_once_they_are_laid_out(tmp_path: Path) -> None:
+    write_gguf_of_architecture(tmp_path / "tiny.gguf", "llama", TOKENS, kind=GGMLQuantizationType.Q4_0)
+    model = model_of(tmp_path / "tiny.gguf")
+    assert resident_kib(tmp_path) > 0
+    model.settle()
+    assert resident_kib(tmp_path) == 0
+
+
+def resident_kib(directory: Path) -> int:
+    """What this process has in memory of files without a name that were made in a directory."""
+    found, named = 0, False
+    for line in Path("/proc/self/smaps").read_text(encoding="utf-8").splitlines():
+        if "-" in line.split(" ", 1)[0]:
+            named = str(directory) in line and line.endswith("(deleted)")
+        elif named and line.startswith("Rss:"):
+            found += int(line.split()[1])
+    return found
+
+
+@installed
 def test_the_factors_of_llamas_frequencies_count(tmp_path: Path) -> None:
     """LLaMA 3.1 and later; without them the logits differ by as much as they are from the second token on."""
-    from botbridge.inference.engines.openvino_loading import plugin_properties
-    from botbridge.inference.engines.openvino_model import OpenVinoModel
-    from botbridge.inference.engines.openvino_reading import read_gguf
-    from botbridge.inference.engines.openvino_runtime import ov
-
     sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
     config = LlamaConfig(
         vocab_size=len(TOKENS), num_key_value_heads=2, initializer_range=0.3, rope_parameters=LLAMA3_ROPE, **sizes
@@ -107,8 +134,7 @@ def test_the_factors_of_llamas_frequencies_count(tmp_path: Path) -> None:
     assert factors.max() == pytest.approx(8)
     path = tmp_path / "tiny.gguf"
     write_llama_gguf(library, TOKENS, path, end_id=1, frequency_factors=factors.astype(np.float32))
-    compiled = ov.Core().compile_model(read_gguf(path), "CPU", plugin_properties(OPTIONS))
-    model = OpenVinoModel(compiled, 2**20)
+    model = model_of(path)
     sequence = model.open()
     found = np.concatenate([model.forward([(sequence, [token])]) for token in TEXT])
     assert np.abs(found - expected).max() < 5e-3 * np.abs(expected).max()

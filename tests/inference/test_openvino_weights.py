@@ -21,7 +21,7 @@ from botbridge.inference.engines.openvino_merging import merge_products
 from botbridge.inference.engines.openvino_reading import read_gguf
 from botbridge.inference.engines.openvino_rotary import evens_first, fuse_rotary
 from botbridge.inference.engines.openvino_runtime import ops, ov
-from botbridge.inference.engines.openvino_weights import reorder_rows, weight_bytes, with_zero_points
+from botbridge.inference.engines.openvino_weights import lay_out, reorder_rows, weight_bytes
 
 TOKENS = ["<end>", "<turn>", *map(chr, range(33, 127))]
 LAYERS = 2
@@ -66,6 +66,7 @@ def test_every_matrix_is_what_the_file_says(tmp_path: Path, kind: Kind) -> None:
 @pytest.mark.parametrize(("kind", "unsigned"), [(Kind.Q4_0, "u4"), (Kind.Q8_0, "u8")])
 def test_signed_weights_become_unsigned_ones_with_a_zero_point(tmp_path: Path, kind: Kind, unsigned: str) -> None:
     graph = graph_of(tmp_path, kind)
+    lay_out(graph, tmp_path)
     kinds = Counter(node.get_element_type().get_type_name() for node in constants_of(graph))
     assert kinds[unsigned] >= 2 * (7 * LAYERS + 1)
     assert kinds["i4"] == kinds["i8"] == 0
@@ -75,12 +76,19 @@ def constants_of(graph: Any) -> list[Any]:
     return [node for node in graph.get_ordered_ops() if node.get_type_name() == "Constant"]
 
 
-def test_signed_numbers_that_are_no_weights_stay_as_they_are() -> None:
+def test_signed_numbers_that_are_no_weights_stay_as_they_are(tmp_path: Path) -> None:
     """A list of them has no groups."""
     listed = ops.convert(ops.constant(np.array([1, -2, 3], np.int8)), "f32")
     graph = ov.Model([ops.result(listed)], [], "list")
-    with_zero_points(graph)
+    lay_out(graph, tmp_path)
     assert [node.get_element_type().get_type_name() for node in constants_of(graph)] == ["i8"]
+
+
+def test_what_stands_side_by_side_is_no_stack(tmp_path: Path) -> None:
+    halves = [ops.constant(np.arange(start, start + 4, dtype=np.float32).reshape(2, 2)) for start in (0, 4)]
+    graph = ov.Model([ops.result(ops.concat(halves, 1))], [], "beside")
+    lay_out(graph, tmp_path)
+    assert computed(graph.get_results()[0].input_value(0)).tolist() == [[0, 1, 4, 5], [2, 3, 6, 7]]
 
 
 def test_rows_are_reordered_where_the_weights_are_constants() -> None:
@@ -148,7 +156,9 @@ def test_products_of_the_same_numbers_become_one_with_the_rows_of_all(tmp_path: 
     graph = graph_of(tmp_path, kind)
     before = [computed(product.input_value(1)) for product in products_of(graph)]
     merge_products(graph)
+    weights = lay_out(graph, tmp_path)
     after = [computed(product.input_value(1)) for product in products_of(graph)]
+    assert weights.is_file
     assert (len(before), len(after)) == (7 * LAYERS + 1, 4 * LAYERS + 1)
     rows = sorted(row.tobytes() for matrix in before for row in matrix)
     assert rows == sorted(row.tobytes() for matrix in after for row in matrix)

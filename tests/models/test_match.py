@@ -72,21 +72,13 @@ LEGALTECH = Wish(
 
 
 def test_legaltech_fast_logic_on_a_processor_as_int8(catalogue: Catalogue) -> None:
-    """The notebook says Intel/neural-chat-7b-v3-1 by OpenVINO, which here holds weights twice; llama.cpp does not."""
+    """The notebook says Intel/neural-chat-7b-v3-1 by OpenVINO."""
     answer = ask(LEGALTECH, catalogue)
     both_are_there(catalogue, answer, best="qwen3-4b", documents="neural-chat-7b-v3-1")
     assert the("qwen3-4b", answer).offer.runtime is Runtime.OPENVINO
     offer = the("neural-chat-7b-v3-1", answer).offer
-    assert (offer.form, offer.runtime) == ("Q8_0", Runtime.LLAMA_CPP)
+    assert (offer.form, offer.runtime) == ("Q8_0", Runtime.OPENVINO)
     assert offer.footprint.weights_bytes == 7_695_064_525
-
-
-def test_legaltech_by_openvino_alone_takes_the_memory_of_both_copies(catalogue: Catalogue) -> None:
-    alone = replace(LEGALTECH, runtime=Runtime.OPENVINO)
-    assert "as Q8_0 on openvino it does not fit" in why_not("neural-chat-7b-v3-1", ask(alone, catalogue))
-    answer = ask(replace(alone, room=Room(20 * GB, 100 * GB)), catalogue)
-    both_are_there(catalogue, answer, best="qwen3-4b", documents="neural-chat-7b-v3-1")
-    assert the("neural-chat-7b-v3-1", answer).offer.runtime is Runtime.OPENVINO
 
 
 def test_edtech_maths_on_a_low_end_laptop_in_4_bits_by_llama_cpp(catalogue: Catalogue) -> None:
@@ -360,7 +352,7 @@ def test_an_engine_that_is_installed_comes_first() -> None:
 
 
 def test_a_form_fits_when_an_engine_that_serves_it_fits_which_is_told() -> None:
-    """OpenVINO holds weights twice; the worker passes it over where they do not fit, and goes on to the next."""
+    """OpenVINO takes more; the worker passes it over where that does not fit, and goes on to the next."""
     forms = frozenset({"Q8_0"})
     tight = Wish(needs=(CHAT,), forms=forms, room=Room(2 * GB), engines_for=lambda _: ("openvino", "llamacpp"))
     found = the("llama-3.2-1b", ask(tight))

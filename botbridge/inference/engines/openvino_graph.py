@@ -30,7 +30,6 @@ import numpy as np
 
 from botbridge.inference.engines.openvino_rotary import fuse_rotary
 from botbridge.inference.engines.openvino_runtime import GraphUnfit, Node, Output, PagedAttention, ops, ov
-from botbridge.inference.engines.openvino_weights import with_zero_points
 
 ATTENTION_INPUTS: Final = 5
 """Query, key, value, mask and scale; a sixth would be sinks."""
@@ -79,9 +78,7 @@ def paged(model: Node) -> Node:
     vocabulary = last.get_partial_shape()[SHAPED - 1].get_length()
     logits = ops.result(ops.reshape(last, _numbers([-1, vocabulary]), special_zero=False))
     logits.output(0).set_names({"logits"})
-    result = ov.Model([logits], [*inputs, *paging, *(cache for pair in caches for cache in pair)], "paged")
-    with_zero_points(result)
-    return result
+    return ov.Model([logits], [*inputs, *paging, *(cache for pair in caches for cache in pair)], "paged")
 
 
 def _page(model: Node, attention: Node, layer: int, paging: _Paging) -> tuple[Node, Node]:

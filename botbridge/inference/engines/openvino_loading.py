@@ -19,12 +19,13 @@ from botbridge.inference.engines.openvino_merging import merge_products
 from botbridge.inference.engines.openvino_model import OpenVinoModel
 from botbridge.inference.engines.openvino_reading import read_gguf
 from botbridge.inference.engines.openvino_runtime import ov
-from botbridge.inference.engines.openvino_weights import weight_bytes
+from botbridge.inference.engines.openvino_weights import lay_out, weight_bytes
 from botbridge.inference.engines.process_memory import require_room
 from botbridge.inference.engines.step import LoadedModel
 from botbridge.inference.options import EngineOptions
 from botbridge.models.files import ModelFiles
 from botbridge.resources import usable_cores
+from botbridge.sizes import size_text
 
 EXACT: Final[dict[str, Any]] = {
     "INFERENCE_PRECISION_HINT": "f32",
@@ -42,10 +43,6 @@ NUMBER_FORMATS: Final[dict[str, dict[str, Any]]] = {
 keys and values in 8 bits: perplexity rises by less than 0.5 % (Q4_0, Q4_1, Q8_0 and F16 of the embedded model)."""
 
 
-COPIES: Final = 2
-"""The weights as they were read stay beside the plugin's own. Source: measured, docs/performance.md."""
-
-
 def load_openvino(files: ModelFiles | None, options: EngineOptions) -> LoadedModel:
     """Load a model and get ready to compute.
 
@@ -56,25 +53,33 @@ def load_openvino(files: ModelFiles | None, options: EngineOptions) -> LoadedMod
     if files is None or files.gguf is None:
         raise ValueError("the openvino engine needs a model in GGUF form")
     properties = plugin_properties(options)
-    require_room(COPIES * files.gguf.stat().st_size)
+    require_room(files.gguf.stat().st_size)
     tokenizer = load_tokenizer(files)
     graph = read_gguf(files.gguf)
     read_bytes = weight_bytes(graph)
     merge_products(graph)
+    weights = lay_out(graph, files.directory)
+    if not weights.is_file:
+        require_room(weights.size_bytes)  # for the plugin's own copy, which is made at the first step
     compiled = ov.Core().compile_model(graph, "CPU", properties)
-    model = OpenVinoModel(compiled, options.cache_bytes)
+    model = OpenVinoModel(compiled, options.cache_bytes, weights)
     if len(tokenizer) > model.vocabulary:
         raise ValueError(
             f"{files.gguf.name} has {model.vocabulary} tokens and the tokenizer beside it {len(tokenizer)}: "
             "not one model's"
         )
+    model.settle()
     limit = context_limit(files.directory)
     context_tokens = min(limit, options.context_tokens or limit)
     ends = end_ids(files.directory) | ({tokenizer.eos_token_id} - {None})
     dialogue = load_dialogue(tokenizer, sorted(ends), context_tokens)
     version = f"openvino {ov.__version__}, {compiled.get_property('INFERENCE_PRECISION_HINT').get_type_name()}"
+    notes = dialogue.notes
+    if not weights.is_file:
+        size = size_text(weights.size_bytes)
+        notes += (f"The weights are in memory twice: {files.directory} has no room for a file of {size}.",)
     return LoadedModel(
-        EngineInfo("openvino", f"{version}, {files.gguf.name}", context_tokens, dialogue.notes, read_bytes),
+        EngineInfo("openvino", f"{version}, {files.gguf.name}", context_tokens, notes, read_bytes),
         model,
         dialogue,
         cache_bytes_per_token=model.cache_bytes_per_token,

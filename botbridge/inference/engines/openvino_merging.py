@@ -3,7 +3,8 @@
 Each product costs the threads a meeting, however small the matrix; three of
 seven are saved in every layer, and a step takes 0.85 to 0.9 of the time (the
 embedded model, 4 and 8 answers at once). The rows of the matrices are stacked,
-so that each number comes out as before.
+so that each number comes out as before; `openvino_weights.lay_out` makes one
+matrix of them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Final
 import numpy as np
 
 from botbridge.inference.engines.openvino_runtime import Node, ops
-from botbridge.inference.engines.openvino_weights import CHAIN, joined_rows
+from botbridge.inference.engines.openvino_weights import CHAIN
 
 ROWS_ARE_OUTPUTS: Final = {"transpose_a": False, "transpose_b": True}
 """A product whose matrix has a row for each number that comes out, as those of a GGUF have."""
@@ -82,7 +83,7 @@ def _stacked(nodes: Sequence[Node], rows: int) -> Node:
     first = nodes[0]
     kind = first.get_type_name()
     if kind == "Constant":
-        return joined_rows(nodes) if len(first.get_output_shape(0)) > 1 else first
+        return ops.concat(list(nodes), 0) if len(first.get_output_shape(0)) > 1 else first
     columns = [
         _stacked([inputs[place].get_node() for inputs in map(_stackable_inputs, nodes)], rows)
         for place in range(len(_stackable_inputs(first)))

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from botbridge.inference.engines.openvino_blocks import BLOCK_TOKENS, BlockPool, BlockTable
+from botbridge.inference.engines.openvino_memory import WeightMemory
 from botbridge.inference.engines.openvino_runtime import Node, ov
 from botbridge.inference.engines.step import SequenceId
 from botbridge.inference.sampling import Logits
@@ -30,14 +31,16 @@ ALIGNMENT_BYTES: Final = 64
 class OpenVinoModel:
     """Sequences in the blocks of one cache."""
 
-    def __init__(self, compiled: Node, cache_bytes: int) -> None:
+    def __init__(self, compiled: Node, cache_bytes: int, weights: WeightMemory) -> None:
         """Begin without sequences.
 
         Args:
             compiled: A graph of `openvino_graph`, compiled.
             cache_bytes: The memory that the cache may take before it has to
                 grow. It is taken block by block, when a block is first used.
+            weights: What the graph's weights lie in; held as long as this is.
         """
+        self._weights = weights
         self._request = compiled.create_infer_request()
         self._caches = [_Cache(port) for port in compiled.inputs if "_cache." in port.get_any_name()]
         self.vocabulary = int(compiled.output("logits").get_partial_shape()[1].get_length())
@@ -55,6 +58,13 @@ class OpenVinoModel:
     def cache_bytes_per_token(self) -> int:
         """What a token of a sequence takes."""
         return -(-self.block_bytes // BLOCK_TOKENS)
+
+    def settle(self) -> None:
+        """Compute a token for nobody: with the first one the plugin lays the weights out for itself."""
+        sequence = self.open()
+        self.forward([(sequence, [0])])
+        self.close(sequence)
+        self._weights.rest()
 
     def open(self, adapter: str | None = None) -> SequenceId:
         """Begin an empty sequence.
