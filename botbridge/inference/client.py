@@ -16,7 +16,7 @@ from botbridge.errors import (
     GenerationFailed,
     GenerationTimeout,
     InferenceError,
-    ModelLoadError,
+    ModelUnavailable,
     PromptTooLong,
     WorkerDied,
 )
@@ -111,7 +111,7 @@ class WorkerClient:
         A worker that is starting is waited for, as long as the deadline allows.
 
         Raises:
-            ModelLoadError: there is no model to answer, and none is about to come.
+            ModelUnavailable: there is no model to answer, and none is about to come.
             PromptTooLong: the newest turn alone does not fit.
             AdapterUnusable: the adapter is not here, or cannot be used.
             GenerationTimeout: the deadline passed.
@@ -159,7 +159,7 @@ class WorkerClient:
             async with asyncio.timeout(deadline_s):
                 while (status := self.status()).state != "ready":
                     if status.state == "unavailable":
-                        raise ModelLoadError(status.detail)
+                        raise ModelUnavailable(status.detail)
                     await self.changed()
         except TimeoutError as error:
             raise GenerationTimeout("the model was not ready before the deadline") from error

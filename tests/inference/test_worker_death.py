@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from botbridge.answers import Completion, Delta, FinishReason, RequestId, Started
-from botbridge.errors import GenerationFailed, GenerationTimeout, ModelLoadError, ModelNotFound, WorkerDied
+from botbridge.errors import GenerationFailed, GenerationTimeout, ModelNotFound, ModelUnavailable, WorkerDied
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.options import EngineOptions, Patience
 from botbridge.inference.protocol import DeltaMessage, FromWorker, LoadFailed
@@ -269,7 +269,7 @@ async def test_a_model_that_cannot_be_had_is_said_and_tried_again() -> None:
     async with client:
         await until_state(client, "unavailable")
         assert client.status().detail == "no model of this name"
-        with pytest.raises(ModelLoadError, match="no model of this name"):
+        with pytest.raises(ModelUnavailable, match="no model of this name"):
             await ask(client, prompt_of("hello"))
         await asyncio.wait_for(until_state(client, "ready"), timeout=30)
     assert attempts == ["starting", "unavailable", "unavailable"]
