@@ -33,7 +33,7 @@ from botbridge.conversation.policy import Policy
 from botbridge.conversation.room import OpenTurn, Room
 from botbridge.conversation.stored import STORAGE_PAUSE_S, until_stored
 from botbridge.conversation.sweep import Sweep
-from botbridge.conversation.texts import Texts, failure
+from botbridge.conversation.texts import Texts, failure, unforeseen
 from botbridge.conversation.waits import Waits
 from botbridge.errors import (
     AdapterUnusable,
@@ -210,7 +210,7 @@ class ConversationService:
             await work
         except Exception as error:
             log.exception("unforeseen failure", inbox_id=row.id, exc_info=error)
-            told = failure(self._texts.of(row.incoming), GenerationFailed(str(error)), reference=str(row.id))
+            told = unforeseen(self._texts.of(row.incoming), reference=str(row.id))
             try:
                 await self._end(row, InboxState.QUARANTINED, told)
             finally:

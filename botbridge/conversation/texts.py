@@ -129,3 +129,16 @@ def failure(language: Language, error: BotBridgeError, reference: str) -> str:
                 "Others are not affected. Reference: {reference}",
                 reference=reference,
             )
+
+
+def unforeseen(language: Language, reference: str) -> str:
+    """What a person is told when a bug of ours ended their message, at whatever it was; nothing was tried twice.
+
+    Args:
+        reference: Short id that the operator finds in the log.
+    """
+    return language.say(
+        "A mistake in my own program kept me from finishing this, so I gave this message up. "
+        "Others are not affected. Reference: {reference}",
+        reference=reference,
+    )

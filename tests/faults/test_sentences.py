@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from botbridge.conversation.limits import Excess, Limits
 from botbridge.conversation.notices import lost_sight, not_answered_yet, nothing_to_repeat, refusal
-from botbridge.conversation.texts import failure, load_texts
+from botbridge.conversation.texts import failure, load_texts, unforeseen
 from botbridge.errors import GenerationTimeout, WorkerDied
 from botbridge.platforms.discord import catch_up
 from tests.contracts.examples import message
@@ -28,6 +28,10 @@ def test_each_refusal_is_known_word_for_word() -> None:
 def test_each_failure_is_known_word_for_word() -> None:
     assert may_end("one", "expired", failure(ENGLISH, GenerationTimeout(""), reference="1"), inbox_id=1)
     assert may_end("one", "quarantined", failure(ENGLISH, WorkerDied(""), reference="1"), inbox_id=1)
+
+
+def test_a_bug_of_ours_is_no_end_that_a_soak_lets_pass() -> None:
+    assert not may_end("one", "quarantined", unforeseen(ENGLISH, reference="1"), inbox_id=1)
 
 
 def test_the_notice_of_a_doubt_is_known_word_for_word() -> None:
