@@ -71,8 +71,7 @@ class Operations:
         else:
             keys = await self.history.matching()
         await self.acts.start_anew(keys)
-        subject = str(target.person) if target.person else ":".join(target.chat) if target.chat else "all"
-        await self.audit.record(AuditEntry(BY_CONTROL, "reset", subject, allowed=True, reason="operator"))
+        await self.audit.record(AuditEntry(BY_CONTROL, "reset", str(target), allowed=True, reason="operator"))
         return len(keys)
 
     async def export(self, person: PersonId) -> Mapping[str, object]:
