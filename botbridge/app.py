@@ -176,7 +176,7 @@ def make_platforms(
     telegram_clock: Callable[[], float],
     faults: Faults = NO_FAULTS,
 ) -> dict[PlatformName, Platform]:
-    """Make the platforms that have what they need. A third one is three lines here."""
+    """Make the platforms that have what they need; `docs/architecture.md` names what else a third one takes."""
     made: dict[PlatformName, Platform] = {TERMINAL: terminal}
     if settings.telegram.token is not None:
         made[TELEGRAM] = TelegramPlatform(
