@@ -1,6 +1,7 @@
-"""The composition root: every object of botbridge is made here, and none anywhere else.
+"""The composition root: the running service is put together here.
 
-`build` makes them; nothing is opened before the `App` is entered.
+`build` makes its parts; nothing is opened before the `App` is entered. Commands
+that do without the service open what they need themselves.
 """
 
 from __future__ import annotations
