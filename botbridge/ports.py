@@ -1,7 +1,9 @@
 """What the conversation needs from the rest of the world, one Protocol a role.
 
-Implementations inherit nothing. Each port has at least two: the one in use and
-the in-memory one, and `tests/contracts` holds both to the sentences below.
+Implementations inherit nothing. Each port of the storage has two, over SQLite
+and in memory, and `tests/contracts` holds both to the sentences below. A
+`TextGenerator` is the worker or servers elsewhere, a `Platform` is Telegram,
+Discord or the terminal; these have their tests each for itself.
 """
 
 from __future__ import annotations
@@ -312,7 +314,8 @@ class Platform(Protocol):
         """Take messages in until cancelled.
 
         Raises:
-            BadToken: the platform stays off; everything else is retried inside.
+            BadToken: the platform stays off. A platform may also be asked again while it refuses the token, as
+                Telegram is; everything else is retried inside.
         """
         ...
 
