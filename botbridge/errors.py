@@ -3,8 +3,6 @@
     BotBridgeError
     ├── ConfigError                     start-up only, exit code 2
     ├── ConversationError
-    │   ├── MessageTooLong
-    │   └── NotAllowed
     ├── StorageError
     │   ├── StorageUnavailable
     │   ├── SchemaOutOfDate
@@ -22,6 +20,7 @@
     │   ├── ModelLoadError
     │   │   └── ModelUnavailable        nothing was computed: no message is to blame
     │   ├── PromptTooLong
+    │   ├── AdapterUnusable
     │   ├── GenerationTimeout
     │   ├── GenerationFailed
     │   ├── NotReplayable
@@ -63,22 +62,6 @@ class ConfigError(BotBridgeError):
 
 class ConversationError(BotBridgeError):
     """What a person asked for is not possible."""
-
-
-class MessageTooLong(ConversationError):
-    """The message holds more characters than the operator allows."""
-
-    def __init__(self, length_chars: int, limit_chars: int) -> None:
-        super().__init__(length_chars, limit_chars)
-        self.length_chars = length_chars
-        self.limit_chars = limit_chars
-
-    def __str__(self) -> str:
-        return f"message of {self.length_chars} characters, limit {self.limit_chars}"
-
-
-class NotAllowed(ConversationError):
-    """The person lacks the right for what they asked."""
 
 
 class StorageError(BotBridgeError):
