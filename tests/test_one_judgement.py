@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from botbridge.cli.plan import measure_of, planned_memory
 from botbridge.engine_at_hand import engines_for, holding_of, room_of
 from botbridge.errors import ModelLoadError, NotMeasured
 from botbridge.inference.choice import installed_engines
@@ -26,6 +25,7 @@ from botbridge.models.match import match
 from botbridge.models.match_facts import MOST_EXACT_FIRST, Room, Wish
 from botbridge.models.runtimes import Runtime
 from botbridge.models.to_come import name_of
+from botbridge.planning import measure_of, planned_memory
 from botbridge.setting_groups import DEFAULT_MODEL
 from botbridge.settings import Settings, load_settings
 from tests.fakes.machines import CONTAINER, GB, LAPTOP, MAC, RELIC, SERVER

@@ -13,8 +13,7 @@ from botbridge.cli.tongue import Lang, Tongue
 
 if TYPE_CHECKING:
     from botbridge.machine.money import Money
-    from botbridge.machine.plan import Measured, Plan, PlannedMemory
-    from botbridge.machine.probe import MachineFacts
+    from botbridge.machine.plan import Plan
     from botbridge.settings import Settings
 
 
@@ -75,6 +74,7 @@ def plan(
     from botbridge.machine.prices import load_prices
     from botbridge.machine.probe import LocalProbe
     from botbridge.machine.queueing import Service, Talk
+    from botbridge.planning import measure_of, planned_memory
     from botbridge.sentences import said
 
     check_plot(plot, as_json=as_json)
@@ -86,7 +86,10 @@ def plan(
     if settings.inference.device == CUDA and not computes_on_cuda(machine):
         note(said(NO_CUDA, language_of(lang)))
     # First the memory: a model that nothing computes, or that is not there, need not be measured.
-    memory = planned_memory(settings, machine, engine=engine, quantization=quantization)
+    try:
+        memory = planned_memory(settings, machine, engine=engine, quantization=quantization)
+    except KeyError as error:
+        raise typer.BadParameter(f"no size is known of {quantization}{_known(settings)}") from error
     measured = measure_of(settings, machine, engine=engine, tokens_per_s=tokens_per_s)
     memory = replace(memory, resident_bytes=measured.resident_bytes)
     load = Load(users, messages_per_day, peak_share, history_tokens)
@@ -101,85 +104,6 @@ def plan(
         _print(made, lang)
     if plot is not None:
         draw_plot(wait_chart(made), plot)
-
-
-def measure_of(
-    settings: Settings, machine: MachineFacts, *, engine: str | None, tokens_per_s: float | None
-) -> Measured:
-    """Return how fast the chosen model is with the engine that serves it here, or with another that is named.
-
-    Args:
-        settings: The operator's decisions.
-        machine: What the machine is.
-        engine: None for the one that would serve.
-        tokens_per_s: Of one answer alone: nothing that was measured counts.
-
-    Raises:
-        NotMeasured: Nothing was measured of this model with this engine, or nothing is computed here.
-    """
-    from botbridge.app import named_model
-    from botbridge.errors import NotMeasured
-    from botbridge.inference.choice import AUTO
-    from botbridge.machine.figures import read_report
-    from botbridge.machine.plan import NO_MODEL_HERE, Measured, measured_speed
-    from botbridge.machine.queueing import Speed
-    from botbridge.model_at_hand import serving_engine
-    from botbridge.sentences import Sentence
-
-    if tokens_per_s is not None:
-        return Measured(Speed.guessed(tokens_per_s))
-    name = named_model(settings).model
-    inference, report = settings.inference, read_report(settings.home, name)
-    wanted = engine or inference.engine
-    if wanted in NO_MODEL_HERE:
-        raise NotMeasured(
-            Sentence(
-                "with the engine {engine} nothing is computed here: say {option} to plan with its speed, "
-                "or {other} to plan with this machine's",
-                engine=wanted,
-                option="--tokens-per-s N",
-                other="--engine auto",
-            )
-        )
-    if wanted == AUTO and report is not None:
-        wanted = serving_engine(settings, machine) or AUTO
-    return measured_speed(report, wanted, name, inference.slots)
-
-
-def planned_memory(
-    settings: Settings,
-    machine: MachineFacts,
-    *,
-    engine: str | None,
-    quantization: str | None,
-) -> PlannedMemory:
-    """Judge the memory of a plan; what the worker was measured to take is not looked at.
-
-    Args:
-        settings: The operator's decisions.
-        machine: What the machine is.
-        engine: The one that is judged; None for that of the settings.
-        quantization: None for the form that is here, or would come.
-
-    Raises:
-        ModelNotFound: The model is neither in the catalogue nor here.
-        ModelLoadError: This engine does not compute it in this form.
-        BadParameter: No size is known of this quantization.
-    """
-    from botbridge.machine.plan import NO_MODEL_HERE, PlannedMemory
-    from botbridge.model_at_hand import need_at_hand
-    from botbridge.models.fitting import Judgement
-
-    wanted = engine or settings.inference.engine
-    has_bytes = machine.memory.holdable_bytes
-    if wanted in NO_MODEL_HERE:
-        return PlannedMemory(has_bytes=has_bytes, is_elsewhere=True)
-    try:
-        need = need_at_hand(settings, machine, engine=wanted, quantization=quantization)
-    except KeyError as error:
-        raise typer.BadParameter(f"no size is known of {quantization}{_known(settings)}") from error
-    judgement = None if need is None else Judgement(need, has_bytes)
-    return PlannedMemory(judgement, has_bytes=has_bytes)
 
 
 def _known(settings: Settings) -> str:
