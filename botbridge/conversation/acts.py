@@ -18,7 +18,7 @@ from botbridge.ports import History, Inbox, People, Platform, TextGenerator
 class Acts:
     """Acts on conversations and on all that is under way in them; asks nobody for a right."""
 
-    def __init__(  # one argument per collaborator; app.py is the only caller
+    def __init__(
         self,
         *,
         inbox: Inbox,

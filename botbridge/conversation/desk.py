@@ -49,7 +49,7 @@ class Ask:
 class Desk:
     """Carries out what people order by command, each act checked at the moment it is carried out."""
 
-    def __init__(  # one argument per collaborator; app.py is the only caller
+    def __init__(
         self,
         *,
         history: History,
