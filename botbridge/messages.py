@@ -60,7 +60,7 @@ class InboxState(StrEnum):
 
 
 class PartState(StrEnum):
-    """The life of one message that we owe a chat; all but the first, second and fourth are final.
+    """The life of one message that we owe a chat.
 
     `DELIVERY_UNKNOWN` is a send whose outcome the platform never told us and
     which cannot be repeated without the risk of a second copy.
@@ -72,6 +72,11 @@ class PartState(StrEnum):
     FAILED_RETRYABLE = "failed_retryable"
     UNDELIVERABLE = "undeliverable"
     DELIVERY_UNKNOWN = "delivery_unknown"
+
+    @property
+    def is_final(self) -> bool:
+        """True once the part is settled: it is not sent any more."""
+        return self not in (PartState.PENDING, PartState.SENDING, PartState.FAILED_RETRYABLE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from botbridge.messages import (
 )
 from botbridge.storage.codec import storable, storable_message
 from botbridge.storage.memory_store import InMemoryStore, Message
-from botbridge.storage.rules import DUE, MALFORMED, SETTLED, PairBudget, username_key
+from botbridge.storage.rules import DUE, MALFORMED, PairBudget, username_key
 
 
 class InMemoryInbox:
@@ -247,7 +247,7 @@ class InMemoryOutbox:
     ) -> bool:
         """Move a part on; False when it is settled: it stays as it is, or it might be sent twice."""
         owed = self._store.parts[part_id]
-        if owed.part.state in SETTLED:
+        if owed.part.state.is_final:
             return False
         attempts = owed.part.attempts + (state is PartState.SENDING)
         self._store.parts[part_id] = replace(

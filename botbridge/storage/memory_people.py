@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from botbridge.messages import Address, InboxState, Part, PartState, Person, PlatformName, UserId
 from botbridge.storage.codec import encode_address, encode_message
 from botbridge.storage.memory_store import InMemoryStore, Message
-from botbridge.storage.rules import SETTLED, username_key
+from botbridge.storage.rules import username_key
 
 
 class InMemoryPeople:
@@ -88,7 +88,7 @@ class InMemoryPeople:
             turns[:] = [turn for turn in turns if turn.inbox_id not in ids]
         for part_id, owed in store.parts.items():
             if owed.part.inbox_id in ids:
-                state = owed.part.state if owed.part.state in SETTLED else PartState.UNDELIVERABLE
+                state = owed.part.state if owed.part.state.is_final else PartState.UNDELIVERABLE
                 store.parts[part_id] = replace(owed, part=replace(owed.part, part=Part(""), state=state))
         for place, person in store.people.items():
             if (place[0], place[2]) == (platform, user_id):

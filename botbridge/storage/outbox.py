@@ -11,7 +11,7 @@ from botbridge.messages import Address, InboxId, MessageId, OutboxPart, Part, Pa
 from botbridge.storage.codec import encode_address
 from botbridge.storage.database import Database
 from botbridge.storage.rows import outbox_parts
-from botbridge.storage.rules import DUE, SETTLED
+from botbridge.storage.rules import DUE
 from botbridge.storage.tables import inbox, outbox, utc_now
 
 _NEW_STATUS = insert(outbox).returning(outbox.c.id)
@@ -148,7 +148,7 @@ class SqlOutbox:
 
 def _changes(part_id: PartId, state: PartState, detail: str) -> dict[str, object]:
     """What `_MOVE` changes of a part: nothing where it is settled."""
-    return {"of_id": part_id, "state": state, "detail": detail, "settled_at": utc_now() if state in SETTLED else None}
+    return {"of_id": part_id, "state": state, "detail": detail, "settled_at": utc_now() if state.is_final else None}
 
 
 def _has_notice(inbox_id: int) -> Select[tuple[bool]]:

@@ -9,8 +9,7 @@ from botbridge.answers import Role, Turn
 from botbridge.messages import Address, Outcome, PartState
 
 DUE = (PartState.PENDING, PartState.FAILED_RETRYABLE)
-UNSETTLED = (*DUE, PartState.SENDING)
-SETTLED = (PartState.SENT, PartState.UNDELIVERABLE, PartState.DELIVERY_UNKNOWN)
+UNSETTLED = tuple(state for state in PartState if not state.is_final)
 MALFORMED = "malformed"
 """The kind under which an ignored message is kept: it never became one of `MessageKind`."""
 
