@@ -15,12 +15,17 @@ ON_ANY_DEVICE: Final = "echo BOTBRIDGE_INFERENCE__DEVICE=auto >> .env"
 
 @dataclass(frozen=True, slots=True)
 class Unserved:
-    """Why nothing computes a model, and what lets something compute it; another model where nothing of all this does.
+    """Why no engine computes a model with these settings, and what has to change so that one does.
+
+    Where nothing has to be set or installed, no change helps, and another model has to be chosen.
 
     Attributes:
-        other: The engine that would, if it was the one that is asked for; None where the one that is would do.
-        wants_any_device: DEVICE=auto is needed.
-        missing: The engine that would then compute it, and is not installed; None where it is.
+        reason: What stands in the way.
+        other: The engine that would compute the model if the settings allowed it; None where the engine that they
+            ask for can stay, or where no change helps.
+        wants_any_device: The setting of the device has to become `auto`.
+        missing: The engine that computes the model after these changes, where it has to be installed first; None
+            where it is installed already, or where no change helps.
     """
 
     reason: Sentence
