@@ -16,6 +16,7 @@ import structlog
 
 from botbridge import health
 from botbridge.answers import Sampling
+from botbridge.chosen import clearance, engine_options, measured_rates, named_model
 from botbridge.control import ControlServer
 from botbridge.conversation.access import Access, AccessMode
 from botbridge.conversation.acts import Acts
@@ -25,26 +26,20 @@ from botbridge.conversation.estimates import Estimates
 from botbridge.conversation.limits import Limits
 from botbridge.conversation.line import PersonKey
 from botbridge.conversation.policy import Policy
-from botbridge.conversation.rates import Rates
 from botbridge.conversation.room import Room
 from botbridge.conversation.scope import Scope
 from botbridge.conversation.service import ConversationService
 from botbridge.conversation.texts import Texts, load_texts
 from botbridge.conversation.waits import Waits
-from botbridge.errors import ConfigError, ModelNotFound
+from botbridge.errors import ConfigError
 from botbridge.faults import NO_FAULTS, Faults
 from botbridge.hooks import telegram_hook, web_server
 from botbridge.inference.client import WorkerClient
-from botbridge.inference.options import EngineOptions
 from botbridge.inference.remote import RemoteGenerator
 from botbridge.inference.remote_options import RemoteOptions
-from botbridge.machine.figures import Report, read_report
 from botbridge.menus import discord_menu, telegram_menus
 from botbridge.messages import PlatformName, UserId
-from botbridge.models.catalogue import load_catalogue
-from botbridge.models.clearance import Clearance, clear
 from botbridge.models.ensure import ensure
-from botbridge.models.names import NamedModel
 from botbridge.models.store import ModelStore
 from botbridge.platforms.discord.adapter import DiscordPlatform
 from botbridge.platforms.discord.translate import DISCORD
@@ -53,7 +48,6 @@ from botbridge.platforms.telegram.translate import TELEGRAM
 from botbridge.platforms.terminal.adapter import TERMINAL, TerminalPlatform, local_person
 from botbridge.ports import OpenedGenerator, Platform, State
 from botbridge.running import App, Operations
-from botbridge.sentences import Sentence, clauses
 from botbridge.setting_groups import DEFAULT_MODEL
 from botbridge.settings import Settings, child_environment
 from botbridge.stores import Storage, in_memory_storage, sql_storage
@@ -241,70 +235,6 @@ def remote_options(settings: Settings) -> RemoteOptions:
         slots=inference.slots,
         context_tokens=inference.context_tokens,
     )
-
-
-def engine_options(settings: Settings) -> EngineOptions:
-    """Turn settings, and what was measured on this machine, into how the model is run."""
-    inference, measured = settings.inference, _measured(settings)
-    return EngineOptions(
-        engine=inference.engine,
-        device=inference.device,
-        dtype=inference.dtype,
-        quantize=inference.quantize,
-        threads=inference.threads,
-        slots=inference.slots,
-        context_tokens=inference.context_tokens,
-        cache_bytes=inference.cache_bytes,
-        fastest_engines=() if measured is None else measured.order_for(inference.slots),
-    )
-
-
-def measured_rates(settings: Settings) -> dict[str, Rates]:
-    """Read what `botbridge bench` measured with the model in use, by engine; empty when it was not asked to."""
-    report = _measured(settings)
-    return {
-        figures.engine: Rates(figures.prefill_tokens_s, figures.decode_tokens_s)
-        for figures in (() if report is None else report.engines)
-        if figures.prefill_tokens_s > 0 and figures.decode_tokens_s
-    }
-
-
-def _measured(settings: Settings) -> Report | None:
-    """What `botbridge bench` found of the model in use; nothing of one that runs elsewhere."""
-    inference = settings.inference
-    if inference.engine in {"remote", "echo"}:
-        return None
-    return read_report(settings.home, named_model(settings).model)
-
-
-def clearance(settings: Settings) -> Clearance | None:
-    """What the licence of the model in use asks; None where no model runs here.
-
-    Raises:
-        ConfigError: no model can have the name in the settings.
-        ModelNotLicensed: its licence forbids the use, or was not accepted for it.
-    """
-    if settings.inference.engine in {"remote", "echo", "echo-faults"}:
-        return None
-    return clear(
-        named_model(settings),
-        catalogue=load_catalogue(home=settings.home),
-        home=settings.home,
-        declared=settings.licence.use,
-    )
-
-
-def named_model(settings: Settings) -> NamedModel:
-    """Understand the setting that names the model.
-
-    Raises:
-        ConfigError: no model can have this name.
-    """
-    try:
-        return load_catalogue(home=settings.home).resolve(settings.inference.model)
-    except ModelNotFound as error:
-        setting = "BOTBRIDGE_INFERENCE__MODEL"
-        raise ConfigError(Sentence("{setting}: {problem}", setting=setting, problem=clauses(error.args))) from error
 
 
 def make_policy(settings: Settings) -> Policy:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from botbridge.app import engine_options
+from botbridge.chosen import engine_options
 from botbridge.errors import ModelDamaged, ModelNotFound
 from botbridge.inference.adapters import has_peft, known_adapters
 from botbridge.inference.choice import AUTO, CUDA, NEEDED_MODULES, engine_order, installed_engines

@@ -19,7 +19,7 @@ from urllib.request import getproxies
 from pydantic import SecretStr
 
 from botbridge.accounts import Account, Unanswered
-from botbridge.app import named_model
+from botbridge.chosen import named_model
 from botbridge.control import ControlClient
 from botbridge.control_verbs import Verb
 from botbridge.errors import BadToken, ControlError, PlatformError, StorageError

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
-from botbridge.app import named_model
+from botbridge.chosen import named_model
 from botbridge.engine_at_hand import Serving, has_adapters, holding_of, serving_of
 from botbridge.errors import ModelDamaged, ModelLoadError, ModelNotFound
 from botbridge.inference.choice import faster_engine, installed_engines

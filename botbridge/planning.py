@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from botbridge.app import named_model
+from botbridge.chosen import named_model
 from botbridge.errors import NotMeasured
 from botbridge.inference.choice import AUTO
 from botbridge.machine.figures import read_report

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from botbridge.answers import Completion, GeneratorStatus, Prompt, Provenance, RequestId
-from botbridge.app import engine_options
+from botbridge.chosen import engine_options
 from botbridge.control import ControlClient
 from botbridge.errors import GenerationFailed, ModelLoadError, ModelNotFound, NotReplayable
 from botbridge.inference.choice import ADDED_BY, AUTO, NEEDED_MODULES, installed_engines

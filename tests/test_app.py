@@ -9,7 +9,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from botbridge.app import build, measured_rates
+from botbridge.app import build
+from botbridge.chosen import measured_rates
 from botbridge.cli.health import health
 from botbridge.control import Act, ControlServer, Json
 from botbridge.control_verbs import Verb

@@ -11,6 +11,8 @@ CASES = [
     ("botbridge", ["asyncio", "pydantic", "torch", "transformers"]),
     ("botbridge.app", ["numpy", "torch", "transformers", "openai", "fastapi", "uvicorn"]),
     ("botbridge.cli", ["pydantic", "torch", "transformers", "telegram", "discord", "sqlalchemy"]),
+    # `plan`, `bench` and `models match` ask these, and have no use for a platform or a database.
+    ("botbridge.model_at_hand", ["torch", "transformers", "telegram", "discord", "sqlalchemy"]),
     ("botbridge.conversation.service", ["torch", "transformers", "telegram", "discord", "sqlalchemy"]),
     # A10: whoever kills the service while the worker imports these must find it watching its parent already.
     ("botbridge.inference.worker", ["numpy", "torch", "transformers", "openvino", "llama_cpp"]),

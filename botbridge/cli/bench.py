@@ -35,7 +35,7 @@ def bench(
     """Measure every engine that is installed; `engine=auto` then takes the fastest."""
     import asyncio
 
-    from botbridge.app import engine_options
+    from botbridge.chosen import engine_options
     from botbridge.cli.printing import note, prepare
     from botbridge.inference.choice import NEEDED_MODULES
     from botbridge.machine.charts import bench_chart

@@ -108,7 +108,7 @@ def plan(
 
 def _known(settings: Settings) -> str:
     """Say of which forms of the chosen model a size is known."""
-    from botbridge.app import named_model
+    from botbridge.chosen import named_model
     from botbridge.machine.plan import known_quantizations
     from botbridge.models.catalogue import load_catalogue
     from botbridge.models.clearance import entry_of

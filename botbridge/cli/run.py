@@ -169,7 +169,7 @@ def _announce_licence(settings: Settings) -> None:
     Raises:
         ModelNotLicensed: it forbids the use, or was not accepted for it.
     """
-    from botbridge.app import clearance, named_model
+    from botbridge.chosen import clearance, named_model
     from botbridge.cli.printing import note
     from botbridge.models.clearance import unknown_licence
 

@@ -269,7 +269,7 @@ def test_an_added_model_is_known_to_every_command(home: Path) -> None:
 
 
 def test_the_settings_may_name_an_added_model(home: Path) -> None:
-    from botbridge.app import named_model
+    from botbridge.chosen import named_model
     from botbridge.settings import load_settings
 
     Path("mine.toml").write_text(own_file())
