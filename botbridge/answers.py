@@ -183,12 +183,19 @@ class KnownAdapter:
     obstacle: str = ""
 
 
+class GeneratorState(StrEnum):
+    """Whether answers can be had: not yet (loading or restarting), now, or not until something has changed."""
+
+    STARTING = "starting"
+    READY = "ready"
+    UNAVAILABLE = "unavailable"
+
+
 @dataclass(frozen=True, slots=True)
 class GeneratorStatus:
     """Whether answers can be had now, and of which model.
 
     Attributes:
-        state: `ready`, `starting` (loading or restarting) or `unavailable`.
         detail: One sentence for the operator; empty when ready.
         slots: How many answers run side by side.
         notes: What the engine wants the operator to know.
@@ -198,7 +205,7 @@ class GeneratorStatus:
             ours; servers elsewhere lose one at a time.
     """
 
-    state: str
+    state: GeneratorState
     detail: str = ""
     engine: str = ""
     engine_version: str = ""

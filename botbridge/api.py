@@ -25,7 +25,7 @@ from typing import Any, Self, TypeVar
 
 import structlog
 
-from botbridge.answers import Sampling
+from botbridge.answers import GeneratorState, Sampling
 from botbridge.app import build
 from botbridge.conversation.texts import load_texts
 from botbridge.errors import (
@@ -260,7 +260,7 @@ class _Background:
 
 async def _until_lost(app: App) -> str:
     """Return when the model cannot answer for the time being; the reason."""
-    while (status := app.generator.status()).state != "unavailable":
+    while (status := app.generator.status()).state is not GeneratorState.UNAVAILABLE:
         await app.generator.changed()
     return status.detail
 

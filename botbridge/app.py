@@ -34,6 +34,7 @@ from botbridge.conversation.waits import Waits
 from botbridge.errors import ConfigError
 from botbridge.faults import NO_FAULTS, Faults
 from botbridge.hooks import telegram_hook, web_server
+from botbridge.inference.choice import NO_MODEL_HERE
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.remote import RemoteGenerator
 from botbridge.inference.remote_options import RemoteOptions
@@ -210,7 +211,7 @@ def make_generator(settings: Settings, state: State, *, pull_missing: bool) -> O
             raise ConfigError("the engine remote is not installed; `pip install 'botbridge[remote]'` adds it")
         return RemoteGenerator(remote_options(settings), state)
     options = engine_options(settings)
-    if options.engine in {"echo", "echo-faults"}:
+    if options.engine in NO_MODEL_HERE:
         return WorkerClient(None, options)
     clearance(settings)
     prepare = partial(

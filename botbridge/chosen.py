@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from botbridge.conversation.rates import Rates
 from botbridge.errors import ConfigError, ModelNotFound
+from botbridge.inference.choice import NO_MODEL_HERE
 from botbridge.inference.options import EngineOptions
 from botbridge.machine.figures import Report, read_report
 from botbridge.models.catalogue import load_catalogue
@@ -33,7 +34,7 @@ def clearance(settings: Settings) -> Clearance | None:
         ConfigError: no model can have the name in the settings.
         ModelNotLicensed: its licence forbids the use, or was not accepted for it.
     """
-    if settings.inference.engine in {"remote", "echo", "echo-faults"}:
+    if settings.inference.engine in NO_MODEL_HERE:
         return None
     return clear(
         named_model(settings),
@@ -72,6 +73,6 @@ def measured_rates(settings: Settings) -> dict[str, Rates]:
 def _measured(settings: Settings) -> Report | None:
     """What `botbridge bench` found of the model in use; nothing of one that runs elsewhere."""
     inference = settings.inference
-    if inference.engine in {"remote", "echo"}:
+    if inference.engine in NO_MODEL_HERE:
         return None
     return read_report(settings.home, named_model(settings).model)

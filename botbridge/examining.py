@@ -23,6 +23,7 @@ from botbridge.chosen import named_model
 from botbridge.control import ControlClient
 from botbridge.control_verbs import Verb
 from botbridge.errors import BadToken, ControlError, PlatformError, StorageError
+from botbridge.inference.choice import NO_MODEL_HERE
 from botbridge.logs import Redaction
 from botbridge.machine.doctor_facts import DatabaseFacts, Examined, Licence, PortFacts, Status
 from botbridge.machine.probe import MachineFacts
@@ -88,7 +89,7 @@ def _licence(settings: Settings) -> Licence | None:
     Raises:
         ConfigError: no model can have the name that the settings give.
     """
-    if settings.inference.engine in {"remote", "echo"}:
+    if settings.inference.engine in NO_MODEL_HERE:
         return None
     named = named_model(settings)
     entry = entry_of(load_catalogue(home=settings.home), named)

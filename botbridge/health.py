@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from botbridge.answers import GeneratorState
+
 
 class Part(StrEnum):
     """What can be wrong."""
@@ -94,7 +96,6 @@ class Facts:
     """All that is known about the bot at one moment.
 
     Attributes:
-        model_state: As in `GeneratorStatus`.
         worker: None where no process of ours computes, or between two of them.
         self_test: None where no process of ours computes.
         answering: How many answers are being made.
@@ -104,7 +105,7 @@ class Facts:
         backup: None where none is to be made.
     """
 
-    model_state: str
+    model_state: GeneratorState
     model_detail: str
     platforms: Mapping[str, PlatformHealth]
     worker: WorkerHealth | None
@@ -146,7 +147,7 @@ class Complaint:
 def complaints(facts: Facts, limits: Limits) -> tuple[Complaint, ...]:
     """Return what keeps the bot from answering; nothing when it is well.
 
-    >>> well = Facts("ready", "", {}, WorkerHealth(0.2, 0), SelfTestHealth(3.0), 0, 0, 0, "")
+    >>> well = Facts(GeneratorState.READY, "", {}, WorkerHealth(0.2, 0), SelfTestHealth(3.0), 0, 0, 0, "")
     >>> complaints(well, Limits())
     ()
     """
@@ -164,7 +165,8 @@ def complaints(facts: Facts, limits: Limits) -> tuple[Complaint, ...]:
 def warnings(facts: Facts) -> tuple[str, ...]:
     """Return what the operator should mend although the bot answers: no reason to start it anew.
 
-    >>> warnings(Facts("ready", "", {}, None, None, 0, 0, 0, "", BackupHealth(7200.0, 172_800.0, "the disk is full")))
+    >>> backup = BackupHealth(7200.0, 172_800.0, "the disk is full")
+    >>> warnings(Facts(GeneratorState.READY, "", {}, None, None, 0, 0, 0, "", backup))
     ('backup: the last attempt failed, the newest one is 2 h old: the disk is full',)
     """
     backup = facts.backup
@@ -179,7 +181,7 @@ def warnings(facts: Facts) -> tuple[str, ...]:
 
 
 def _of_the_model(facts: Facts, limits: Limits) -> Iterator[Complaint]:
-    if facts.model_state != "ready":
+    if facts.model_state is not GeneratorState.READY:
         yield Complaint(Part.MODEL, facts.model_detail or f"the model is {facts.model_state}")
         return
     if (worker := facts.worker) is not None:

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from botbridge.chosen import named_model
 from botbridge.engine_at_hand import Serving, has_adapters, holding_of, serving_of
 from botbridge.errors import ModelDamaged, ModelLoadError, ModelNotFound
-from botbridge.inference.choice import faster_engine, installed_engines
+from botbridge.inference.choice import NO_MODEL_HERE, faster_engine, installed_engines
 from botbridge.inference.engines.safetensors_files import WeightsDamaged, count_numbers
 from botbridge.inference.unserved import Unserved
 from botbridge.machine.doctor_facts import ChosenModel, Engines, ModelState
@@ -40,7 +40,7 @@ def look_at_model(
     inference = settings.inference
     remote = {"remote"} if find_spec("openai") is not None else set()
     installed = installed_engines()
-    if inference.engine in {"remote", "echo"}:
+    if inference.engine in NO_MODEL_HERE:
         return _without_files(settings), Engines(inference.engine, installed | remote, (inference.engine,))
     named = named_model(settings)
     look = _look_at(named, ModelStore(settings.home), told)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from botbridge.chosen import named_model
 from botbridge.errors import NotMeasured
-from botbridge.inference.choice import AUTO
+from botbridge.inference.choice import AUTO, NO_MODEL_HERE
 from botbridge.machine.figures import read_report
-from botbridge.machine.plan import NO_MODEL_HERE, Measured, PlannedMemory, measured_speed
+from botbridge.machine.plan import Measured, PlannedMemory, measured_speed
 from botbridge.machine.probe import MachineFacts
 from botbridge.machine.queueing import Speed
 from botbridge.model_at_hand import need_at_hand, serving_engine

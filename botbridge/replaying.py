@@ -20,12 +20,13 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from botbridge.answers import Completion, GeneratorStatus, Prompt, Provenance, RequestId
+from botbridge.answers import Completion, Prompt, Provenance, RequestId
 from botbridge.chosen import engine_options
 from botbridge.control import ControlClient
-from botbridge.errors import GenerationFailed, ModelLoadError, ModelNotFound, NotReplayable
+from botbridge.errors import GenerationFailed, ModelNotFound, NotReplayable
 from botbridge.inference.choice import ADDED_BY, AUTO, NEEDED_MODULES, installed_engines
 from botbridge.inference.client import WorkerClient
+from botbridge.inference.readiness import until_ready
 from botbridge.inference.replay import Divergence, changes, first_divergence, made_by
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.clearance import clear
@@ -89,7 +90,7 @@ async def replay_answer(
         if await ControlClient(settings.home / "control.sock").is_served():
             told("the bot is running: the model is loaded a second time, which takes its memory once more")
     async with _worker(files, settings, engine) as generator:
-        differing = changes(made_by(origin), made_by(await _ready(generator), origin.adapter))
+        differing = changes(made_by(origin), made_by(await until_ready(generator), origin.adapter))
         _refuse(stored, differing, force=force)
         now = await _answer(generator, _prompt(stored, settings))
     parted = first_divergence(origin.completion_ids, now.completion_ids, now.margins)
@@ -135,14 +136,6 @@ def _worker(files: ModelFiles | None, settings: Settings, engine: str) -> Worker
 
     # Slots and memory as the service has them: the room for a prompt may depend on them.
     return WorkerClient(None if files is None else prepare, replace(engine_options(settings), engine=engine))
-
-
-async def _ready(generator: WorkerClient) -> GeneratorStatus:
-    while (status := generator.status()).state != "ready":
-        if status.state == "unavailable":
-            raise ModelLoadError(status.detail)
-        await generator.changed()
-    return status
 
 
 def _prompt(stored: StoredAnswer, settings: Settings) -> Prompt:

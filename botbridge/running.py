@@ -13,7 +13,7 @@ from typing import Any, Protocol, Self
 import structlog
 
 from botbridge import __version__
-from botbridge.answers import Sampling
+from botbridge.answers import GeneratorState, Sampling
 from botbridge.control import Act, ControlServer, Feed
 from botbridge.control_verbs import PersonId, Question, ResetTarget, Verbs
 from botbridge.conversation.acts import Acts
@@ -22,8 +22,9 @@ from botbridge.conversation.line import Entry
 from botbridge.conversation.room import Room
 from botbridge.conversation.service import ConversationService
 from botbridge.conversation.waits import Waits
-from botbridge.errors import BadToken, ModelLoadError, PlatformError
+from botbridge.errors import BadToken, PlatformError
 from botbridge.health import Limits, complaints, warnings
+from botbridge.inference.readiness import until_ready
 from botbridge.messages import AuditEntry, PlatformName
 from botbridge.platforms.terminal.adapter import TerminalPlatform, local_person
 from botbridge.platforms.terminal.window import Shown
@@ -189,12 +190,9 @@ class App:
         """Return when the model can answer.
 
         Raises:
-            ModelLoadError: it cannot; the sentence says why.
+            ModelUnavailable: it cannot; the sentence says why.
         """
-        while (status := self.generator.status()).state != "ready":
-            if status.state == "unavailable":
-                raise ModelLoadError(status.detail)
-            await self.generator.changed()
+        await until_ready(self.generator)
 
     async def failed(self) -> None:
         """Raise what ended the service or the delivery; both run until the app is left, so it never returns."""
@@ -265,11 +263,11 @@ class App:
 async def deaf(generator: TextGenerator, after_s: float) -> str:
     """Return the reason once the model could not run for so long; loading it for the first time is no such time."""
     while True:
-        while generator.status().state != "unavailable":
+        while generator.status().state is not GeneratorState.UNAVAILABLE:
             await generator.changed()
         try:
             async with asyncio.timeout(after_s):
-                while generator.status().state != "ready":
+                while generator.status().state is not GeneratorState.READY:
                     await generator.changed()
         except TimeoutError:
             return generator.status().detail

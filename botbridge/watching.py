@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import structlog
 
-from botbridge.answers import Prompt, RequestId, Role, Sampling, Turn
+from botbridge.answers import GeneratorState, Prompt, RequestId, Role, Sampling, Turn
 from botbridge.conversation.room import Room
 from botbridge.errors import InferenceError, StorageError
 from botbridge.health import BackupHealth, Facts, PlatformHealth, SelfTestHealth
@@ -117,7 +117,7 @@ class Watch:
         """
         status, worker, answering = self._generator.status(), self._generator.worker(), self._room.streams
         # A server elsewhere watches over itself, and may charge for every question.
-        may_ask = worker is not None and status.state == "ready" and not answering
+        may_ask = worker is not None and status.state is GeneratorState.READY and not answering
         (database_error, outbox_s), self_test = await asyncio.gather(
             self._write(), self._self_test.look(may_ask=may_ask)
         )

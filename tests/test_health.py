@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from botbridge.answers import Completion, Delta, GeneratorStatus, Prompt, Started
+from botbridge.answers import Completion, Delta, GeneratorState, GeneratorStatus, Prompt, Started
 from botbridge.conversation.live import Live
 from botbridge.conversation.room import OpenTurn, Room
 from botbridge.conversation.scope import key_for
@@ -36,7 +36,7 @@ from tests.fakes.in_memory_platform import InMemoryPlatform
 
 TELEGRAM = PlatformName("telegram")
 WELL = Facts(
-    model_state="ready",
+    model_state=GeneratorState.READY,
     model_detail="",
     platforms={
         "telegram": PlatformHealth(is_on=True, last_good_s=3, limit_s=40),
@@ -142,7 +142,7 @@ class OneAnswer:
 
     def status(self) -> GeneratorStatus:
         """As the test says."""
-        return GeneratorStatus(self.state)
+        return GeneratorStatus(GeneratorState(self.state))
 
     def worker(self) -> WorkerHealth | None:
         """Lively, where there is one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from botbridge.answers import GeneratorStatus, KnownAdapter
+from botbridge.answers import GeneratorState, GeneratorStatus, KnownAdapter
 from botbridge.conversation.texts import Language
 from botbridge.messages import UserId
 
@@ -51,7 +51,7 @@ def refusal(language: Language, name: str | None, status: GeneratorStatus) -> st
     """
     if name is None:
         return None
-    if status.state != "ready":
+    if status.state is not GeneratorState.READY:
         return language.say("The model is not running, so I do not know its adapters. Please ask again when it is.")
     adapter = next((adapter for adapter in status.adapters if adapter.name == name), None)
     if adapter is None:
@@ -112,7 +112,7 @@ def overview(language: Language, name: str | None, status: GeneratorStatus) -> s
     elif name is None:
         lines.append(
             language.say("There are no adapters beside the model. `botbridge models pull` fetches them.")
-            if status.state == "ready"
+            if status.state is GeneratorState.READY
             else language.say("The model is not running, so I do not know its adapters. Please ask again when it is.")
         )
     return "\n".join(lines)

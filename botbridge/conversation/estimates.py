@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from botbridge.answers import GeneratorStatus
+from botbridge.answers import GeneratorState, GeneratorStatus
 from botbridge.conversation.line import PersonKey
 from botbridge.conversation.rates import GUESSED_REPLY_TOKENS, Observation, Rates, blended, decode_rates, encode_rates
 from botbridge.errors import StorageError
@@ -34,7 +34,7 @@ class Estimates:
         self._state = state
         self._measured = measured or {}
         self._stored: str | None = None
-        self._status = GeneratorStatus("starting")
+        self._status = GeneratorStatus(GeneratorState.STARTING)
         self._rates = Rates()
         self._reply_tokens: OrderedDict[PersonKey, float] = OrderedDict()
         self._unsaved = 0
@@ -50,7 +50,7 @@ class Estimates:
 
     def suit(self, status: GeneratorStatus) -> None:
         """Take the rates of the model and engine that answer now: those learnt, else those measured, else guesses."""
-        if status.state != "ready":
+        if status.state is not GeneratorState.READY:
             return
         if _what_runs(status) != _what_runs(self._status):
             stored = decode_rates(self._stored, *_what_runs(status))

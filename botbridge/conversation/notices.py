@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from botbridge.answers import GeneratorStatus
+from botbridge.answers import GeneratorState, GeneratorStatus
 from botbridge.conversation.limits import Excess, Limits
 from botbridge.conversation.texts import Language, duration
 from botbridge.messages import IncomingMessage
@@ -81,7 +81,7 @@ def place_in_line(language: Language, place: int, wait_s: float) -> str:
 
 def not_ready(language: Language, status: GeneratorStatus) -> str:
     """Why nobody is answered at the moment."""
-    if status.state == "starting":
+    if status.state is GeneratorState.STARTING:
         return language.say("⏳ The model is starting. I keep your message and answer as soon as it is ready.")
     return language.say(
         "⏳ The model cannot run at the moment; my operator can see why. "

@@ -15,7 +15,7 @@ from functools import partial
 
 import structlog
 
-from botbridge.answers import Answer, Completion, Delta, FinishReason, Started
+from botbridge.answers import Answer, Completion, Delta, FinishReason, GeneratorState, Started
 from botbridge.conversation import scope
 from botbridge.conversation.acts import Acts
 from botbridge.conversation.asking import prompt_of
@@ -331,7 +331,7 @@ class ConversationService:
             return
         status = self._generator.status()
         self._estimates.suit(status)
-        while status.state == "ready" and (turn := self._room.next(status.slots)) is not None:
+        while status.state is GeneratorState.READY and (turn := self._room.next(status.slots)) is not None:
             self._waits.begun(turn, self._now_s())
             turn.task = self._tasks.begin(self._visibly(turn.row, self._answer(turn)))
 
@@ -350,7 +350,7 @@ class ConversationService:
                 turn.task = self._tasks.begin(self._end(turn.row, InboxState.EXPIRED, expired))
             elif self._room.waited_s(turn) < PLACE_AFTER_S:
                 continue
-            elif status.state != "ready":
+            elif status.state is not GeneratorState.READY:
                 turn.live.show(not_ready(language, status))
             else:
                 turn.live.show(place_in_line(language, place, wait_s))

@@ -15,6 +15,9 @@ NEEDED_MODULES: Final = {"transformers": "torch", "llamacpp": "llama_cpp", "open
 ADDED_BY: Final = {"llamacpp": "make native", "openvino": "make setup"}
 """The command that adds an engine which does not come with the base dependencies."""
 
+NO_MODEL_HERE: Final = frozenset({"remote", "echo", "echo-faults"})
+"""The engines for which no model's files are looked for: no model is run at all, or none on this machine."""
+
 FASTEST_FIRST: Final = ("llamacpp", "openvino", "transformers")
 """The order for a GGUF where nothing was measured. Source: benchmarks/, on x86-64 with AVX-512."""
 

@@ -34,6 +34,7 @@ from typing import Final, Self
 from botbridge.answers import Completion, Delta, GeneratorStatus, Prompt, Started
 from botbridge.errors import AdapterUnusable, GenerationTimeout, ModelUnavailable
 from botbridge.inference.cuts import Cuts
+from botbridge.inference.readiness import until_ready
 from botbridge.inference.remote_answer import Question, RemoteAnswer
 from botbridge.inference.remote_course import Course
 from botbridge.inference.remote_history import whole_exchanges
@@ -149,10 +150,7 @@ class RemoteGenerator:
 
     async def _until_ready(self, deadline_s: float) -> None:
         async with asyncio.timeout(deadline_s):
-            while (status := self.status()).state != "ready":
-                if status.state == "unavailable":
-                    raise ModelUnavailable(status.detail)
-                await self.changed()
+            await until_ready(self)
 
     async def _whole_answer(self, prompt: Prompt, due_s: float) -> AsyncGenerator[Event, None]:
         """Ask servers, one after another, until one has answered or nothing is left to be tried."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from botbridge.answers import GeneratorStatus
+from botbridge.answers import GeneratorState, GeneratorStatus
 from botbridge.inference.remote_answer import ENGINE
 from botbridge.inference.remote_options import UNTOLD_CONTEXT_TOKENS, RemoteOptions, RemotePatience
 from botbridge.inference.remote_wire import Fault, Offer, RemoteFault, choose_model
@@ -38,11 +38,10 @@ log = logging.getLogger(__name__)
 
 
 class ServerWatch:
-    """Keeps one server's state: `starting`, `ready` or `unavailable`.
+    """Keeps one server's state.
 
     Attributes:
         server: What is asked.
-        state: As in `GeneratorStatus`.
         detail: Why it is not ready, one sentence; empty when it is.
         model: Its name of the model.
         context_tokens: Its context; None where it does not tell.
@@ -55,7 +54,7 @@ class ServerWatch:
     ) -> None:
         """Know nothing yet; `run` finds out, and calls `changed` whenever it knows something else."""
         self.server = server
-        self.state = "starting"
+        self.state = GeneratorState.STARTING
         self.detail = f"{server.url} was not asked yet."
         self.model = options.model
         self.context_tokens: int | None = None
@@ -76,7 +75,7 @@ class ServerWatch:
     @property
     def is_ready(self) -> bool:
         """Whether it can be asked."""
-        return self.state == "ready"
+        return self.state is GeneratorState.READY
 
     @property
     def is_well(self) -> bool:
@@ -132,7 +131,7 @@ class ServerWatch:
         self.model, self.version, self.context_tokens = model, offer.version, offer.models.get(model)
         self.rests_until_s = 0.0
         log.info("Remote server %s is ready with the model %s.", self.url, model)
-        self._become("ready", "")
+        self._become(GeneratorState.READY, "")
 
     def _lose(self, fault: RemoteFault) -> None:
         self._failures += 1
@@ -145,9 +144,9 @@ class ServerWatch:
             self.rests_until_s = time.monotonic() + pause_s
             until = datetime.now(UTC) + timedelta(seconds=pause_s)
             detail = f"{detail}; it asked for a pause until {until:%Y-%m-%d %H:%M} UTC"
-        self._become("starting" if is_on_its_way else "unavailable", detail)
+        self._become(GeneratorState.STARTING if is_on_its_way else GeneratorState.UNAVAILABLE, detail)
 
-    def _become(self, state: str, detail: str) -> None:
+    def _become(self, state: GeneratorState, detail: str) -> None:
         if (state, detail) == (self.state, self.detail):
             return
         if detail:
@@ -167,14 +166,14 @@ def status_of(watches: Sequence[ServerWatch], options: RemoteOptions) -> Generat
     told = [watch.context_tokens for watch in ready or watches if watch.context_tokens is not None]
     context_tokens, notes = context_of(told, options.context_tokens)
     if not ready:
-        is_starting = not watches or any(watch.state == "starting" for watch in watches)
+        is_starting = not watches or any(watch.state is GeneratorState.STARTING for watch in watches)
         detail = " ".join(troubles) or "No server was asked yet."
-        state = "starting" if is_starting else "unavailable"
+        state = GeneratorState.STARTING if is_starting else GeneratorState.UNAVAILABLE
         return GeneratorStatus(
             state, detail, engine=ENGINE, context_tokens=context_tokens, slots=options.slots, shares_fate=False
         )
     return GeneratorStatus(
-        "ready",
+        GeneratorState.READY,
         engine=ENGINE,
         engine_version=ready[0].version,
         model=ready[0].model,

@@ -18,7 +18,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from botbridge.answers import GeneratorStatus
+from botbridge.answers import GeneratorState, GeneratorStatus
 from botbridge.errors import ModelError
 from botbridge.health import WorkerHealth
 from botbridge.inference.engines.base import describe
@@ -79,7 +79,7 @@ class Supervisor:
         self._fatal_engines: dict[str, str] = {}
         self._vigil = Vigil(patience)
         self._verdict = ""
-        self._status = GeneratorStatus("starting", "The model is being prepared.")
+        self._status = GeneratorStatus(GeneratorState.STARTING, "The model is being prepared.")
         self._changed = asyncio.Event()
 
     @property
@@ -135,7 +135,7 @@ class Supervisor:
     def _miss(self, detail: str) -> None:
         """There is no worker, and the next attempt may end alike."""
         self._failures += 1
-        self._set_status(GeneratorStatus("unavailable", detail))
+        self._set_status(GeneratorStatus(GeneratorState.UNAVAILABLE, detail))
         self._lost(detail)
 
     async def _run_generation(self, files: ModelFiles | None) -> None:
@@ -173,8 +173,9 @@ class Supervisor:
         if self._loading and (self._verdict or not killed_by_somebody(exit_code, memory)):
             self._fatal_engines[self._loading] = reason
         self._failures += 1
-        if self._status.state != "unavailable":
-            state = "starting" if self._failures < FAILURES_UNTIL_UNAVAILABLE else "unavailable"
+        if self._status.state is not GeneratorState.UNAVAILABLE:
+            is_to_come = self._failures < FAILURES_UNTIL_UNAVAILABLE
+            state = GeneratorState.STARTING if is_to_come else GeneratorState.UNAVAILABLE
             self._set_status(GeneratorStatus(state, f"The {reason}; another one is being started."))
         self._lost(reason)
 
@@ -195,7 +196,7 @@ class Supervisor:
     async def _shut_down(self, generation: Generation) -> None:
         generation.put(Shutdown())
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._patience.shutdown_s if self._status.state == "ready" else 0):
+            async with asyncio.timeout(self._patience.shutdown_s if self._status.state is GeneratorState.READY else 0):
                 await generation.ended()
                 return
         generation.kill()
@@ -221,14 +222,16 @@ class Supervisor:
                 pass
             case Loading(engine=engine):
                 self._loading = engine
-                if self._status.state == "starting":
-                    self._set_status(GeneratorStatus("starting", f"The engine {engine} is loading the model."))
+                if self._status.state is GeneratorState.STARTING:
+                    self._set_status(
+                        GeneratorStatus(GeneratorState.STARTING, f"The engine {engine} is loading the model.")
+                    )
             case Ready():
                 self._loading = ""
                 self._vigil.loaded()
                 self._set_status(
                     GeneratorStatus(
-                        "ready",
+                        GeneratorState.READY,
                         engine=message.engine,
                         engine_version=message.engine_version,
                         model=message.model,
@@ -247,7 +250,9 @@ class Supervisor:
                 self._loading = ""
                 self._fatal_engines.clear()
                 self._verdict = f"could not load the model ({detail})"
-                self._set_status(GeneratorStatus("unavailable", f"The model could not be loaded: {detail}"))
+                self._set_status(
+                    GeneratorStatus(GeneratorState.UNAVAILABLE, f"The model could not be loaded: {detail}")
+                )
             case _:
                 try:
                     self._deliver(message)

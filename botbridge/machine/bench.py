@@ -19,6 +19,7 @@ from botbridge.answers import Completion, Delta, Prompt, RequestId, Role, Sampli
 from botbridge.errors import InferenceError, ModelLoadError, PromptTooLong
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.options import EngineOptions
+from botbridge.inference.readiness import until_ready
 from botbridge.machine.figures import EngineFigures
 from botbridge.machine.memory import resident_bytes
 from botbridge.models.files import ModelFiles
@@ -132,17 +133,14 @@ async def loaded(files: ModelFiles, options: EngineOptions) -> AsyncIterator[Wor
     """Have a worker with a loaded model.
 
     Raises:
-        ModelLoadError: it cannot be loaded; the sentence says why.
+        ModelUnavailable: it cannot be loaded; the sentence says why.
     """
 
     async def prepare() -> ModelFiles:
         return files
 
     async with WorkerClient(prepare, options) as generator:
-        while (status := generator.status()).state != "ready":
-            if status.state == "unavailable":
-                raise ModelLoadError(status.detail)
-            await generator.changed()
+        await until_ready(generator)
         yield generator
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from botbridge.errors import NotMeasured
+from botbridge.inference.choice import NO_MODEL_HERE
 from botbridge.machine.costs import Costs, Terms, costs
 from botbridge.machine.figures import EngineFigures, Report
 from botbridge.machine.prices import PriceTable
@@ -35,7 +36,6 @@ WAIT_S: Final = 10.0
 Source: Nielsen 1993, "Usability Engineering", chapter 5, on three limits of response times.
 """
 
-NO_MODEL_HERE: Final = frozenset({"remote", "echo"})
 NOT_MEASURED_BY_BENCH: Final = NO_MODEL_HERE | {"auto"}
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from botbridge.answers import GeneratorStatus
+from botbridge.answers import GeneratorState, GeneratorStatus
 from botbridge.conversation.estimates import SAVED_EVERY_ANSWERS, STATE_NAME, Estimates
 from botbridge.conversation.line import PersonKey
 from botbridge.conversation.rates import Observation, Rates, decode_rates, encode_rates
@@ -20,7 +20,7 @@ from botbridge.storage.memory_store import InMemoryStore
 
 AISHA: PersonKey = (PlatformName("telegram"), UserId("1"))
 BILAL: PersonKey = (PlatformName("telegram"), UserId("2"))
-READY = GeneratorStatus("ready", engine="llamacpp", model="m", revision="r1", slots=4)
+READY = GeneratorStatus(GeneratorState.READY, engine="llamacpp", model="m", revision="r1", slots=4)
 SEEN = Observation(
     prompt_chars=400,
     prompt_tokens=100,
@@ -133,7 +133,7 @@ async def test_another_model_begins_with_what_was_measured_or_guessed() -> None:
 async def test_a_worker_that_starts_anew_forgets_nothing() -> None:
     estimates = await learnt(InMemoryState(InMemoryStore()), 1)
     known = estimates.rates
-    estimates.suit(GeneratorStatus("starting"))
+    estimates.suit(GeneratorStatus(GeneratorState.STARTING))
     estimates.suit(READY)
     assert estimates.rates == known
 

@@ -12,6 +12,7 @@ from botbridge.answers import (
     Completion,
     Delta,
     FinishReason,
+    GeneratorState,
     GeneratorStatus,
     KnownAdapter,
     Prompt,
@@ -34,7 +35,9 @@ class ScriptedGenerator:
         self.forgotten: list[str] = []
         self.asked = asyncio.Event()
         self.finish_reason = FinishReason.STOP
-        self._status = GeneratorStatus(state=state, engine="scripted", model="m", revision="r1", context_tokens=4096)
+        self._status = GeneratorStatus(
+            GeneratorState(state), engine="scripted", model="m", revision="r1", context_tokens=4096
+        )
         self._status = replace(self._status, slots=slots)
         self._script: deque[Sequence[str] | Exception] = deque()
         self._changed = asyncio.Event()
@@ -55,7 +58,7 @@ class ScriptedGenerator:
 
     def become(self, state: str) -> None:
         """Change the status, as a dying or reviving worker would."""
-        self._status = replace(self._status, state=state)
+        self._status = replace(self._status, state=GeneratorState(state))
         self._changed.set()
         self._changed = asyncio.Event()
 
