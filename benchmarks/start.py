@@ -32,7 +32,7 @@ from typing import NamedTuple
 import psutil
 
 from benchmarks.comparing import Goal, conclude, say
-from botbridge.control import ControlClient
+from botbridge.control import SOCKET_NAME, ControlClient
 from botbridge.errors import BotBridgeError, ControlError
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.ensure import ensure
@@ -143,7 +143,7 @@ async def _seconds(begun_s: float, event: Awaitable[object]) -> float:
 
 async def until_ready(home: Path) -> None:
     """Return as soon as the service of this home can answer."""
-    client = ControlClient(home / "control.sock")
+    client = ControlClient(home / SOCKET_NAME)
     while True:
         try:
             if (await client.ask("health"))["state"] == "ready":

@@ -17,7 +17,7 @@ import structlog
 from botbridge import health
 from botbridge.answers import Sampling
 from botbridge.chosen import clearance, engine_options, measured_rates, named_model
-from botbridge.control import ControlServer
+from botbridge.control import SOCKET_NAME, ControlServer
 from botbridge.conversation.access import Access, AccessMode
 from botbridge.conversation.acts import Acts
 from botbridge.conversation.delivery import Delivery
@@ -157,7 +157,7 @@ def build(
             backup=storage.backup_health,
         ),
         healthy=health.Limits(waiting_s=settings.limits.wait_s + 30),
-        control=None if in_memory else partial(ControlServer, settings.home / "control.sock"),
+        control=None if in_memory else partial(ControlServer, settings.home / SOCKET_NAME),
         web=web_server(settings.web, here.get(TELEGRAM)),
     )
 

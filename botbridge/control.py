@@ -28,11 +28,14 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import structlog
 
 from botbridge.errors import BotBridgeError, ControlError
+
+SOCKET_NAME: Final = "control.sock"
+"""In the home; a command finds the service of the same home there."""
 
 LONGEST_PATH_BYTES = 100
 """A socket's address has room for 104 bytes on macOS and 108 on Linux, the closing zero included.

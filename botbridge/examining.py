@@ -20,7 +20,7 @@ from pydantic import SecretStr
 
 from botbridge.accounts import Account, Unanswered
 from botbridge.chosen import named_model
-from botbridge.control import ControlClient
+from botbridge.control import SOCKET_NAME, ControlClient
 from botbridge.control_verbs import Verb
 from botbridge.errors import BadToken, ControlError, PlatformError, StorageError
 from botbridge.inference.choice import NO_MODEL_HERE
@@ -126,7 +126,7 @@ async def _database(settings: Settings) -> DatabaseFacts:
 
 async def _running_model(home: Path) -> str | None:
     """Return what the running bot computes with; empty where it does not say, None where no bot runs."""
-    client = ControlClient(home / "control.sock")
+    client = ControlClient(home / SOCKET_NAME)
     try:
         if not await client.is_served():
             return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from botbridge.control import ControlClient
+from botbridge.control import SOCKET_NAME, ControlClient
 from botbridge.control_verbs import PersonId, ResetTarget, Verb, reset_target
 from botbridge.conversation.texts import Texts, load_texts
 from botbridge.errors import ControlError, DatabaseInUse
@@ -26,7 +26,7 @@ async def carry_out(settings: Settings, verb: Verb, **arguments: Any) -> dict[st
         ControlError: a service holds the database and does not answer, or cannot do it.
         StorageError: the database cannot be used.
     """
-    path = settings.home / "control.sock"
+    path = settings.home / SOCKET_NAME
     client = ControlClient(path)
     if await client.is_served():
         # Asked first, so that a service that hangs is told from one that is busy with a long act.

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from botbridge.answers import Completion, Prompt, Provenance, RequestId
 from botbridge.chosen import engine_options
-from botbridge.control import ControlClient
+from botbridge.control import SOCKET_NAME, ControlClient
 from botbridge.errors import GenerationFailed, ModelNotFound, NotReplayable
 from botbridge.inference.choice import ADDED_BY, AUTO, NEEDED_MODULES, installed_engines
 from botbridge.inference.client import WorkerClient
@@ -87,7 +87,7 @@ async def replay_answer(
     files = _files(settings, origin) if engine in {AUTO, *NEEDED_MODULES} else None
     if files is not None:
         _refuse(stored, changes(made_by(origin), {"revision": files.revision}), force=force)
-        if await ControlClient(settings.home / "control.sock").is_served():
+        if await ControlClient(settings.home / SOCKET_NAME).is_served():
             told("the bot is running: the model is loaded a second time, which takes its memory once more")
     async with _worker(files, settings, engine) as generator:
         differing = changes(made_by(origin), made_by(await until_ready(generator), origin.adapter))

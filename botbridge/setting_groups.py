@@ -14,17 +14,12 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_settings import NoDecode
 
 from botbridge.models.uses import Use
+from botbridge.platforms.telegram.translate import NOT_PEOPLE
 
 DEFAULT_MODEL: Final = "smollm2-135m-instruct"
 """The one model that is fetched without being asked for."""
 
 TELEGRAM_CLOUD: Final = "https://api.telegram.org"
-
-TELEGRAM_SERVICE_IDS: Final = frozenset({777000, 136817688, 1087968824})
-"""Senders that stand for many people: Telegram itself, channels, anonymous group admins.
-
-Source: https://core.telegram.org/bots/api#message (field `from`).
-"""
 
 
 def _words(value: object) -> object:
@@ -38,7 +33,7 @@ def _stripped(value: object) -> object:
 
 
 def _is_person(user_id: int) -> int:
-    if user_id in TELEGRAM_SERVICE_IDS:
+    if user_id in NOT_PEOPLE:
         reason = f"{user_id} is a service account of Telegram that stands for many people, not one person"
         raise ValueError(reason)
     return user_id

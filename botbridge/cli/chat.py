@@ -18,6 +18,7 @@ HEALTH_PATIENCE_S = 10.0
 EXIT_TERMINATED = 143
 """What a shell says of a command that SIGTERM ended: 128 and the signal's number."""
 LARGEST_SEED = 2**63 - 1
+"""As in control_verbs; to import that here would make every command start later."""
 
 
 def chat(
@@ -80,13 +81,13 @@ def _opened(settings: Settings, seed: int | None, *, is_particular: bool) -> Abs
     """Open the chat: with the running service where it has what is asked for, else with one of our own."""
     from contextlib import asynccontextmanager
 
-    from botbridge.control import ControlClient
+    from botbridge.control import SOCKET_NAME, ControlClient
     from botbridge.control_verbs import JoinedChat
     from botbridge.platforms.terminal.adapter import local_person
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Chat]:
-        service = ControlClient(settings.home / "control.sock")
+        service = ControlClient(settings.home / SOCKET_NAME)
         if await service.is_served() and await _suits(service, settings, is_particular=is_particular):
             yield JoinedChat(service, seed, local_person().language)
         else:

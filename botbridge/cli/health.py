@@ -15,11 +15,11 @@ def health(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON."
     import asyncio
 
     from botbridge.cli.printing import prepare
-    from botbridge.control import ControlClient
+    from botbridge.control import SOCKET_NAME, ControlClient
     from botbridge.control_verbs import Verb
     from botbridge.errors import ControlError
 
-    client = ControlClient(prepare(quiet=True).home / "control.sock")
+    client = ControlClient(prepare(quiet=True).home / SOCKET_NAME)
     try:
         found = asyncio.run(client.ask(Verb.HEALTH, timeout_s=PATIENCE_S))
     except ControlError as error:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from botbridge.answers import GeneratorStatus, Provenance
-
-TOKENIZER_NAME = "tokenizer.json"
+from botbridge.models.files import TOKENIZER_NAME
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from typing import Final
 
 import psutil
 
+from botbridge.control import SOCKET_NAME
 from botbridge.resources import anonymous_bytes
 
-SOCKET_NAME: Final = "control.sock"
 PATIENCE_S: Final = 1.0
 
 CREDENTIALS: Final = struct.Struct("3i")

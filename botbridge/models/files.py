@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from botbridge.models.adapters import check_fit
 from botbridge.models.choosing import is_language_gguf
 from botbridge.models.manifest import AdapterBase
 from botbridge.models.names import FAST_SUFFIX, LLAMACPP_SUFFIX
+
+TOKENIZER_NAME: Final = "tokenizer.json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,13 @@ from typing import Final
 
 from botbridge.errors import ModelDamaged, ModelNotFound
 from botbridge.models.choosing import is_language_gguf, is_part
+from botbridge.models.files import TOKENIZER_NAME
 from botbridge.models.gguf_header import read_gguf_header
 from botbridge.sentences import Sentence
 
 MODEL_CONFIG: Final = "config.json"
 
-TOKENIZER: Final = "tokenizer.json"
-
-VOCABULARIES: Final = (TOKENIZER, "tokenizer.model", "vocab.json", "vocab.txt", "*.tiktoken")
+VOCABULARIES: Final = (TOKENIZER_NAME, "tokenizer.model", "vocab.json", "vocab.txt", "*.tiktoken")
 """One of these lies beside a model's weights. Source: transformers, VOCAB_FILES_NAMES of its tokenizers."""
 
 FINGERPRINT_BYTES: Final = 2**20
@@ -41,7 +40,9 @@ def check_directory(directory: Path) -> str:
         _check_gguf(directory, paths, names)
     elif not any(fnmatchcase(name, pattern) for name in names for pattern in VOCABULARIES):
         raise ModelNotFound(
-            Sentence("{path} holds no vocabulary: {file} lies beside a model's weights", path=directory, file=TOKENIZER)
+            Sentence(
+                "{path} holds no vocabulary: {file} lies beside a model's weights", path=directory, file=TOKENIZER_NAME
+            )
         )
     return fingerprint(paths)
 
@@ -52,7 +53,7 @@ def check_tokenizer(directory: Path) -> None:
     Raises:
         ModelDamaged: It cannot.
     """
-    path = directory / TOKENIZER
+    path = directory / TOKENIZER_NAME
     try:
         json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -118,7 +119,7 @@ def _check_gguf(directory: Path, paths: Sequence[Path], names: set[str]) -> None
             )
         )
     _refuse_part(gguf)
-    if TOKENIZER not in names:
+    if TOKENIZER_NAME not in names:
         raise ModelNotFound(
             Sentence(
                 "{path} holds {file} but no tokenizer.json: name the file itself as the model, {model}, "

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from botbridge.answers import Sampling
+from botbridge.characters import storable
 from botbridge.messages import (
     Address,
     BotId,
@@ -36,22 +37,6 @@ def plain(value: Address | IncomingMessage | Person | Sampling) -> dict[str, Any
     'Sara'
     """
     return {field.name: getattr(value, field.name) for field in fields(value)}
-
-
-def storable(text: str) -> str:
-    r"""Return the text with lone surrogates and NUL replaced by U+FFFD.
-
-    A surrogate pair that arrived as two code points becomes the character it
-    means. SQLite cannot be bound a lone surrogate, PostgreSQL takes no NUL.
-
-    >>> storable("a\ud800b\x00")
-    'a\ufffdb\ufffd'
-    >>> storable("\ud83d\ude00") == "\N{GRINNING FACE}"
-    True
-    """
-    if text.isascii() and "\0" not in text:
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").replace("\0", "\ufffd")
 
 
 def storable_message(incoming: IncomingMessage) -> IncomingMessage:

@@ -8,8 +8,9 @@ from hashlib import sha256
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from botbridge.answers import Answer, Role
+from botbridge.characters import storable
 from botbridge.messages import InboxId, OutboxPart, Outcome, Part, PartId, PartState
-from botbridge.storage.codec import decode_message, encode_address, plain, storable
+from botbridge.storage.codec import decode_message, encode_address, plain
 from botbridge.storage.rules import addresses, require_final
 from botbridge.storage.tables import conversation, inbox, outbox, system_text, turn, utc_now
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
+from botbridge.characters import storable
 from botbridge.faults import Boundary
 from botbridge.messages import (
     Address,
@@ -21,7 +22,7 @@ from botbridge.messages import (
     Outcome,
     Person,
 )
-from botbridge.storage.codec import decode_message, encode_message, storable, storable_message
+from botbridge.storage.codec import decode_message, encode_message, storable_message
 from botbridge.storage.database import Database
 from botbridge.storage.endings import end
 from botbridge.storage.rows import unfinished_rows

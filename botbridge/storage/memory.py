@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from botbridge.answers import Recent
+from botbridge.characters import storable
 from botbridge.messages import (
     Address,
     AuditEntry,
@@ -32,7 +33,7 @@ from botbridge.messages import (
     Spent,
     UserId,
 )
-from botbridge.storage.codec import storable, storable_message
+from botbridge.storage.codec import storable_message
 from botbridge.storage.memory_store import InMemoryStore, Message
 from botbridge.storage.rules import DUE, MALFORMED, PairBudget, username_key
 

@@ -29,7 +29,7 @@ from sqlalchemy import (
     text,
 )
 
-from botbridge.storage.codec import storable
+from botbridge.characters import storable
 
 metadata = MetaData(
     naming_convention={

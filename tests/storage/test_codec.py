@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from botbridge.answers import Sampling
+from botbridge.characters import storable
 from botbridge.messages import (
     Address,
     ChatKind,
@@ -20,7 +21,6 @@ from botbridge.storage.codec import (
     decode_message,
     encode_address,
     encode_message,
-    storable,
     storable_message,
 )
 

@@ -7,7 +7,6 @@ torch: engines that compute without it are ready sooner and stay smaller.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import jinja2
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -24,9 +23,7 @@ from botbridge.inference.prompt import (
     text_after_answer,
     try_template,
 )
-from botbridge.models.files import ModelFiles
-
-TOKENIZER_NAME: Final = "tokenizer.json"
+from botbridge.models.files import TOKENIZER_NAME, ModelFiles
 
 
 class HfTokenizer:

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
+from botbridge.characters import sound
 from botbridge.messages import (
     Address,
     BotId,
@@ -84,7 +85,7 @@ def to_incoming(facts: MessageFacts, bot_id: BotId) -> IncomingMessage | None:
     addressed = is_private or UserId(bot_id) in meant
     if facts.from_program or not facts.is_speech or not addressed:
         return None
-    text = _without_mention_of(bot_id, whole(facts.content))
+    text = _without_mention_of(bot_id, sound(facts.content))
     target = None
     if text.startswith("/"):
         if facts.was_edited:
@@ -140,22 +141,13 @@ def to_command(
     )
 
 
-def whole(text: str) -> str:
-    r"""The text with every half of a surrogate pair replaced, so that it can be stored and sent.
-
-    >>> whole("a\ud800b")
-    'a\ufffdb'
-    """
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
 def shown(text: str) -> str:
-    r"""The text as it may be sent: `whole`, without characters that could steer a terminal or a log.
+    r"""The text as it may be sent: sound, without characters that could steer a terminal or a log.
 
     >>> shown("a\x1b[31m\x00b\n")
     'a[31mb\n'
     """
-    return _CONTROLS.sub("", whole(text))
+    return _CONTROLS.sub("", sound(text))
 
 
 def _without_mention_of(bot_id: BotId, text: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from botbridge.characters import storable
+
 Json = Mapping[str, Any]
 
 
@@ -39,7 +41,7 @@ def text(source: Json, name: str) -> str | None:
     if not isinstance(value, str):
         message = f"{name} is no text"
         raise Malformed(message)
-    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\x00", "\ufffd")
+    return storable(value)
 
 
 def mapping(source: Json, name: str) -> Json | None:

@@ -17,6 +17,7 @@ import pyromark
 from telegramify_markdown import MessageEntity, convert
 from telegramify_markdown.config import RenderConfig
 
+from botbridge.characters import sound
 from botbridge.messages import Part
 from botbridge.platforms.splitting import LEAST_LIMIT, split, utf16_units
 from botbridge.platforms.telegram.mentions import quiet, quiet_text
@@ -61,8 +62,7 @@ def clean(text: str) -> str:
     >>> clean("a\r\n\ud83d\ude00\udfff\x1b[31m")
     'a\n😀�[31m'
     """
-    sound = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return _CONTROLS.sub("", sound.replace("\r\n", "\n").replace("\r", "\n"))
+    return _CONTROLS.sub("", sound(text).replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _quiet_symbols() -> RenderConfig:

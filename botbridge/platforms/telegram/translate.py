@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 from botbridge.messages import (
     Address,
@@ -33,8 +34,11 @@ from botbridge.platforms.telegram.fields import Json, Malformed, integer, mappin
 
 TELEGRAM = PlatformName("telegram")
 
-NOT_PEOPLE = frozenset({777000, 1087968824, 136817688})
-"""Telegram itself, the anonymous administrator and the channel that writes in a group."""
+NOT_PEOPLE: Final = frozenset({777000, 1087968824, 136817688})
+"""Senders that stand for many people: Telegram itself, anonymous administrators, channels that write in a group.
+
+Source: https://core.telegram.org/bots/api#message (field `from`).
+"""
 
 _CHAT_KINDS = {"private": ChatKind.PRIVATE, "group": ChatKind.GROUP, "supergroup": ChatKind.GROUP}
 _CONTENTS = (
