@@ -38,7 +38,6 @@ from botbridge.platforms.telegram import inquiry as telegram_inquiry
 from botbridge.sentences import Sentence
 from botbridge.settings import Settings
 from botbridge.storage.engines import sqlite_note
-from botbridge.storage.files import database_path
 from botbridge.storage.migrate import check, head_revision, known_revision
 
 PATIENCE_S: Final = 8.0
@@ -110,12 +109,12 @@ def _licence(settings: Settings) -> Licence | None:
 
 
 async def _database(settings: Settings) -> DatabaseFacts:
-    path = database_path(settings.database_url)
+    path = settings.database_path
     head = head_revision()
     try:
         if not await asyncio.to_thread(path.is_file):
             return DatabaseFacts(path, None, head)
-        found = await check(settings.database_url)
+        found = await check(path)
         if found.damage is None and found.revision not in {None, head}:
             await asyncio.to_thread(known_revision, path)
     except (StorageError, OSError) as error:

@@ -81,7 +81,7 @@ async def replay_answer(
         ModelError: The model is not here, or its licence was not accepted.
         InferenceError: There was no answer this time.
     """
-    stored = await read_answer(settings.database_url, turn_id)
+    stored = await read_answer(settings.database_path, turn_id)
     origin = stored.provenance
     engine = _engine(stored, force=force)
     files = _files(settings, origin) if engine in {AUTO, *NEEDED_MODULES} else None

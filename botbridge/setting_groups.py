@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from pathlib import Path
 from typing import Annotated, Final, Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import NoDecode
@@ -104,10 +105,26 @@ def _is_webhook_secret(secret: SecretStr | None) -> SecretStr | None:
     return secret
 
 
-def _is_sqlite(url: str) -> str:
-    if not re.match(r"sqlite(\+aiosqlite)?:///(?!:memory:).", url):
+def database_file(url: str) -> Path:
+    """Return the file that a database address means, as SQLAlchemy reads it, options behind a question mark left out.
+
+    Raises:
+        ValueError: It is no address of a SQLite file; it is not repeated, since another database's may hold a password.
+
+    >>> database_file("sqlite:////var/b.db"), database_file("sqlite+aiosqlite:///b.db?timeout=5")
+    (PosixPath('/var/b.db'), PosixPath('b.db'))
+    """
+    found = re.match(r"sqlite(?:\+aiosqlite)?:///([^?]+)", url)
+    file = "" if found is None else unquote(found[1])
+    if file in ("", ":memory:"):
         reason = "must name a file, as in sqlite:////var/lib/botbridge/botbridge.db"
         raise ValueError(reason)
+    return Path(file)
+
+
+def _is_database(url: str | None) -> str | None:
+    if url:
+        database_file(url)
     return url
 
 
@@ -212,7 +229,7 @@ class LimitSettings(Group):
 class DatabaseSettings(Group):
     """Where messages and history are kept."""
 
-    url: Annotated[str | None, AfterValidator(lambda url: url and _is_sqlite(url))] = Field(
+    url: Annotated[str | None, AfterValidator(_is_database)] = Field(
         default=None, description="SQLite file, as sqlite:////path/to/file; unset: botbridge.db in HOME"
     )
 

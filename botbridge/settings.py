@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple, Self
+from urllib.parse import quote
 
 import platformdirs
 from pydantic import AfterValidator, Field, ValidationError, model_validator
@@ -48,6 +49,7 @@ from botbridge.setting_groups import (
     ScopeSettings,
     TelegramSettings,
     WebSettings,
+    database_file,
 )
 
 PREFIX: Final = "BOTBRIDGE_"
@@ -143,9 +145,9 @@ class Settings(BaseSettings):
         return self
 
     @property
-    def database_url(self) -> str:
-        """The address of the database file."""
-        return self.database.url or f"sqlite:///{self.home / 'botbridge.db'}"
+    def database_path(self) -> Path:
+        """The database file."""
+        return database_file(self.database.url) if self.database.url else self.home / "botbridge.db"
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -279,7 +281,7 @@ def setting_names() -> tuple[str, ...]:
 def _value(settings: Settings, name: str) -> object:
     """Look a value up by its variable name."""
     if name == f"{PREFIX}DATABASE{DELIMITER}URL":
-        return settings.database_url
+        return settings.database.url or f"sqlite:///{quote(str(settings.database_path))}"
     group, _, member = name.removeprefix(PREFIX).lower().partition(DELIMITER)
     value = dict(settings)[group]
     return dict(value)[member] if member else value

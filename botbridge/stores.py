@@ -20,7 +20,7 @@ from botbridge.storage.audit import SqlAudit
 from botbridge.storage.backup import backup
 from botbridge.storage.database import Database
 from botbridge.storage.engines import sqlite_note
-from botbridge.storage.files import database_path, make_home
+from botbridge.storage.files import make_home
 from botbridge.storage.history import SqlHistory
 from botbridge.storage.inbox import SqlInbox
 from botbridge.storage.lock import DatabaseLock
@@ -63,7 +63,7 @@ class Storage:
 
 def sql_storage(settings: Settings, faults: Faults = NO_FAULTS) -> Storage:
     """Make the ports over the SQLite file, which only one process may hold."""
-    database = Database(database_path(settings.database_url), faults=faults)
+    database = Database(settings.database_path, faults=faults)
     backups = TimedBackups(
         database.path, settings.home / "backups", every_s=settings.backup.every_h * 3600.0, keep=settings.backup.keep
     )
@@ -72,7 +72,7 @@ def sql_storage(settings: Settings, faults: Faults = NO_FAULTS) -> Storage:
     async def opened() -> AsyncIterator[None]:
         make_home(settings.home)
         with DatabaseLock(database.path):
-            done = await upgrade(settings.database_url, settings.home / "backups", faults=faults)
+            done = await upgrade(database.path, settings.home / "backups", faults=faults)
             if note := sqlite_note():
                 log.warning(note)
             if done.before != done.after:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import make_url
 
 from botbridge.errors import ConfigError
 from botbridge.settings import Settings, Source, child_environment, load_settings, setting_names, setting_sources
@@ -52,9 +53,31 @@ def test_nothing_set_gives_the_documented_defaults() -> None:
 
 
 def test_the_database_lies_in_home_unless_it_is_said_otherwise(tmp_path: Path) -> None:
-    assert load_settings({"HOME": str(tmp_path)}).database_url == f"sqlite:///{tmp_path}/botbridge.db"
+    assert load_settings({"HOME": str(tmp_path)}).database_path == tmp_path / "botbridge.db"
     elsewhere = "sqlite+aiosqlite:////var/lib/b.db"
-    assert load_settings({"DATABASE__URL": elsewhere}).database_url == elsewhere
+    assert load_settings({"DATABASE__URL": elsewhere}).database_path == Path("/var/lib/b.db")
+
+
+@pytest.mark.parametrize(
+    ("url", "file"),
+    [
+        ("sqlite:///b.db", "b.db"),
+        ("sqlite:////var/lib/b.db", "/var/lib/b.db"),
+        ("sqlite+aiosqlite:////var/my data/a@b#1%20.db", "/var/my data/a@b#1 .db"),
+        ("sqlite:////var/b.db?timeout=5", "/var/b.db"),
+    ],
+)
+def test_a_database_address_means_the_file_that_sqlalchemy_finds_in_it(url: str, file: str) -> None:
+    assert load_settings({"DATABASE__URL": url}).database_path == Path(file) == Path(str(make_url(url).database))
+
+
+@pytest.mark.parametrize(
+    "url", ["b.db", "sqlite://", "sqlite:///?", "sqlite:///:memory:", "sqlite:///%3Amemory:", "mysql://me:secret@h/b"]
+)
+def test_an_address_that_names_no_sqlite_file_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(ConfigError, match="must name a file") as caught:
+        load_settings({"DATABASE__URL": url})
+    assert "secret" not in str(caught.value)
 
 
 def test_a_relative_home_becomes_absolute_and_a_tilde_is_expanded(tmp_path: Path) -> None:

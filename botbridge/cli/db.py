@@ -19,14 +19,14 @@ def upgrade(*, as_json: AsJson = False) -> None:
     import asyncio
 
     from botbridge.cli.printing import prepare
-    from botbridge.storage.files import database_path, make_home
+    from botbridge.storage.files import make_home
     from botbridge.storage.lock import DatabaseLock
     from botbridge.storage.migrate import upgrade as upgrade_database
 
     settings = prepare(quiet=True)
     make_home(settings.home)
-    with DatabaseLock(database_path(settings.database_url)):
-        done = asyncio.run(upgrade_database(settings.database_url, settings.home / "backups"))
+    with DatabaseLock(settings.database_path):
+        done = asyncio.run(upgrade_database(settings.database_path, settings.home / "backups"))
     backup = None if done.backup is None else str(done.backup)
     if as_json:
         typer.echo(json.dumps({"before": done.before, "after": done.after, "backup": backup}))
@@ -45,7 +45,7 @@ def check(*, as_json: AsJson = False) -> None:
     from botbridge.cli.printing import prepare
     from botbridge.storage.migrate import check as check_database
 
-    found = asyncio.run(check_database(prepare(quiet=True).database_url))
+    found = asyncio.run(check_database(prepare(quiet=True).database_path))
     is_right = found.damage is None and found.revision == found.head
     if as_json:
         typer.echo(json.dumps({"ok": is_right, "damage": found.damage, "revision": found.revision, "head": found.head}))
@@ -79,14 +79,14 @@ def restore(
     import asyncio
 
     from botbridge.cli.printing import prepare
-    from botbridge.storage.files import database_path, make_home
+    from botbridge.storage.files import make_home
     from botbridge.storage.lock import DatabaseLock
     from botbridge.storage.restore import restore as restore_database
 
     settings = prepare(quiet=True)
     make_home(settings.home)
-    with DatabaseLock(database_path(settings.database_url)):
-        done = asyncio.run(restore_database(settings.database_url, path))
+    with DatabaseLock(settings.database_path):
+        done = asyncio.run(restore_database(settings.database_path, path))
     if as_json:
         kept = None if done.kept is None else str(done.kept)
         typer.echo(json.dumps({"revision": done.revision, "kept": kept}))

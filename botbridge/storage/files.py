@@ -5,33 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
-
-from botbridge.errors import ConfigError, StorageUnavailable
+from botbridge.errors import StorageUnavailable
 
 _OWNER_ONLY = 0o600
-
-
-def database_path(url: str) -> Path:
-    """Return the file that a database address means.
-
-    Args:
-        url: `sqlite:///relative/path`, `sqlite:////absolute/path`, or the same
-            with `sqlite+aiosqlite`.
-
-    Raises:
-        ConfigError: it is no address of a SQLite file.
-    """
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        parsed = None
-    if parsed is None or parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
-        # The address itself is not repeated: one of another database may hold a password.
-        message = "the database address must name a file, as in sqlite:////var/lib/botbridge/botbridge.db"
-        raise ConfigError(message)
-    return Path(str(parsed.database))
 
 
 def make_home(home: Path) -> None:

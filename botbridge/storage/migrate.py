@@ -20,7 +20,7 @@ from botbridge.errors import SchemaOutOfDate, StorageUnavailable
 from botbridge.faults import NO_FAULTS, Boundary, Faults
 from botbridge.storage.backup import copy_verified, damage
 from botbridge.storage.failures import translated
-from botbridge.storage.files import database_path, make_private, unusable
+from botbridge.storage.files import make_private, unusable
 
 _REVISIONS = "SELECT version_num FROM alembic_version"
 
@@ -68,7 +68,7 @@ def head_revision() -> str:
 
 
 async def upgrade(
-    url: str,
+    path: Path,
     backup_dir: Path,
     *,
     migrations: Path | None = None,
@@ -82,7 +82,7 @@ async def upgrade(
     `lock.DatabaseLock` held.
 
     Args:
-        url: `sqlite:////path/to/file`.
+        path: The database.
         backup_dir: Created if need be; the copy is named after revision and time.
         migrations: The folder of the migrations; None takes this version's own.
         busy_timeout_s: How long to wait for another process's lock.
@@ -94,17 +94,17 @@ async def upgrade(
             as it is.
     """
     script = _script(migrations or migrations_dir())
-    return await asyncio.to_thread(_upgrade, database_path(url), backup_dir, script, busy_timeout_s, faults)
+    return await asyncio.to_thread(_upgrade, path, backup_dir, script, busy_timeout_s, faults)
 
 
-async def require_newest(url: str) -> None:
+async def require_newest(path: Path) -> None:
     """Refuse a database that is not of this version's schema; nothing is written.
 
     Raises:
         StorageUnavailable: there is no such file, or it cannot be read.
         SchemaOutOfDate: another version wrote it, or another program.
     """
-    path, head = database_path(url), head_revision()
+    head = head_revision()
     _require_file(path)
 
     def look() -> str | None:
@@ -119,14 +119,14 @@ async def require_newest(url: str) -> None:
         raise SchemaOutOfDate(message)
 
 
-async def check(url: str, *, migrations: Path | None = None) -> Checkup:
+async def check(path: Path, *, migrations: Path | None = None) -> Checkup:
     """Look whether a database is sound and of which revision.
 
     Raises:
         StorageUnavailable: there is no such file, or it cannot be read at all.
         SchemaOutOfDate: another program wrote it.
     """
-    return await asyncio.to_thread(checkup, database_path(url), migrations)
+    return await asyncio.to_thread(checkup, path, migrations)
 
 
 def checkup(path: Path, migrations: Path | None = None) -> Checkup:

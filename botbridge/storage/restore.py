@@ -15,7 +15,7 @@ from pathlib import Path
 
 from botbridge.errors import StorageError
 from botbridge.storage.backup import copy_verified, flush
-from botbridge.storage.files import database_path, restoring_path, unusable
+from botbridge.storage.files import restoring_path, unusable
 from botbridge.storage.migrate import known_revision
 
 
@@ -32,14 +32,14 @@ class Restored:
     kept: Path | None
 
 
-async def restore(url: str, source: Path) -> Restored:
+async def restore(path: Path, source: Path) -> Restored:
     """Put a verified copy of `source` in the place of the database.
 
     The old one is kept beside it. Call it with `lock.DatabaseLock` held; after
     a crash call it again.
 
     Args:
-        url: `sqlite:////path/to/file`.
+        path: The database.
         source: What `backup` made, or any database of botbridge; it is left as it is.
 
     Raises:
@@ -48,7 +48,7 @@ async def restore(url: str, source: Path) -> Restored:
             cannot be written; the database is as it was.
         SchemaOutOfDate: a newer version wrote the source, or another program.
     """
-    return await asyncio.to_thread(_restore, database_path(url), source)
+    return await asyncio.to_thread(_restore, path, source)
 
 
 def _restore(path: Path, source: Path) -> Restored:

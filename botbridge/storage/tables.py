@@ -66,7 +66,7 @@ class UtcTime(TypeDecorator[datetime]):
 
 
 class StorableText(TypeDecorator[str]):
-    """Text of which every database takes each character."""
+    """Text of which SQLite takes and keeps each character."""
 
     impl = Text()
     cache_ok = True
@@ -162,7 +162,7 @@ turn = Table(
     Column("engine", String),
     Column("engine_version", String),
     Column("adapter", String),
-    # As text: seeds are unsigned 64-bit numbers, the integers of SQLite and PostgreSQL are signed.
+    # As text: seeds are unsigned 64-bit numbers, the integers of SQLite are signed.
     Column("seed", String),
     Column("sampling", JSON),
     Column("prompt_hash", String),

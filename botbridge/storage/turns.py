@@ -13,7 +13,6 @@ from botbridge.answers import FinishReason, Provenance, Role, Sampling, Turn
 from botbridge.errors import TurnNotFound
 from botbridge.storage.engines import reader_engine
 from botbridge.storage.failures import translated
-from botbridge.storage.files import database_path
 from botbridge.storage.history import newest_pairs
 from botbridge.storage.migrate import require_newest
 from botbridge.storage.tables import system_text, turn
@@ -39,11 +38,11 @@ class StoredAnswer:
     provenance: Provenance
 
 
-async def read_answer(url: str, turn_id: int | None) -> StoredAnswer:
+async def read_answer(path: Path, turn_id: int | None) -> StoredAnswer:
     """Return an answer; nothing is written, and no lock is held when this returns.
 
     Args:
-        url: `sqlite:////path/to/file`.
+        path: The database.
         turn_id: The id of the assistant's turn; None is the newest answer of all.
 
     Raises:
@@ -51,8 +50,8 @@ async def read_answer(url: str, turn_id: int | None) -> StoredAnswer:
         SchemaOutOfDate: The database has to be upgraded first.
         StorageUnavailable: It cannot be read.
     """
-    await require_newest(url)
-    return await asyncio.to_thread(_read, database_path(url), turn_id)
+    await require_newest(path)
+    return await asyncio.to_thread(_read, path, turn_id)
 
 
 def _read(path: Path, turn_id: int | None) -> StoredAnswer:

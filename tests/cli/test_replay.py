@@ -52,8 +52,7 @@ class Home:
             assert files is not None
             return files
 
-        url = f"sqlite:///{self.path}/botbridge.db"
-        await upgrade(url, self.path)
+        await upgrade(self.path / "botbridge.db", self.path)
         options = EngineOptions(engine="echo" if files is None else "transformers", dtype="float32", threads=1)
         said: list[str] = []
         async with (

@@ -91,7 +91,7 @@ async def memory_storage(_blank: Path, _directory: Path) -> AsyncIterator[Storag
 def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a database without rows, to be copied."""
     directory = tmp_path_factory.mktemp("blank")
-    asyncio.run(upgrade(f"sqlite:///{directory}/blank.db", directory))
+    asyncio.run(upgrade(directory / "blank.db", directory))
     return directory / "blank.db"
 
 

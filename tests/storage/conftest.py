@@ -13,16 +13,11 @@ from botbridge.storage.database import Database
 from botbridge.storage.migrate import upgrade
 
 
-def url(path: Path) -> str:
-    """Return the address of a database file."""
-    return f"sqlite:///{path}"
-
-
 @pytest.fixture(scope="session")
 def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a database without rows, to be copied: migrating one for each test would take most of the time."""
     directory = tmp_path_factory.mktemp("blank")
-    asyncio.run(upgrade(url(directory / "botbridge.db"), directory))
+    asyncio.run(upgrade(directory / "botbridge.db", directory))
     return directory / "botbridge.db"
 
 

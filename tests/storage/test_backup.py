@@ -15,7 +15,6 @@ from botbridge.storage.database import Database
 from botbridge.storage.inbox import SqlInbox
 from botbridge.storage.migrate import Checkup, check
 from tests.contracts.examples import AISHA_ALONE, message
-from tests.storage.conftest import url
 
 
 async def test_a_backup_holds_what_was_committed_and_is_one_private_file(database: Database, tmp_path: Path) -> None:
@@ -26,7 +25,7 @@ async def test_a_backup_holds_what_was_committed_and_is_one_private_file(databas
     await backup(database, copy)
     assert [file.name for file in copy.parent.iterdir()] == ["monday.db"]
     assert copy.stat().st_mode & 0o777 == 0o600
-    assert await check(url(copy)) == Checkup(None, "0004", "0004")
+    assert await check(copy) == Checkup(None, "0004", "0004")
     async with Database(copy) as restored:
         assert await SqlInbox(restored).unfinished() == [row]
 

@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, event, insert, select, update
 
-from botbridge.errors import ConfigError, StorageError, StorageUnavailable
+from botbridge.errors import StorageError, StorageUnavailable
 from botbridge.faults import Boundary
 from botbridge.messages import AuditEntry, MessageId, Part, PartState
 from botbridge.storage.audit import SqlAudit
 from botbridge.storage.database import Database
 from botbridge.storage.engines import sqlite_note
-from botbridge.storage.files import database_path
 from botbridge.storage.inbox import SqlInbox
 from botbridge.storage.outbox import SqlOutbox
 from botbridge.storage.state import SqlState
@@ -266,18 +265,6 @@ async def test_a_database_that_did_not_open_leaves_no_thread_and_no_task(path: P
     for thread in set(threading.enumerate()) - threads:
         thread.join(timeout=5)
         assert not thread.is_alive()
-
-
-@pytest.mark.parametrize("url", ["sqlite:////var/b.db", "sqlite+aiosqlite:////var/b.db"])
-def test_an_address_names_a_file(url: str) -> None:
-    assert database_path(url) == Path("/var/b.db")
-
-
-@pytest.mark.parametrize("url", ["", "b.db", "sqlite://", "sqlite:///:memory:", "postgresql://me:secret@host/b"])
-def test_an_address_that_names_no_sqlite_file_is_refused_without_repeating_it(url: str) -> None:
-    with pytest.raises(ConfigError, match="must name a file") as caught:
-        database_path(url)
-    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -27,13 +27,12 @@ from botbridge.storage.inbox import SqlInbox
 from botbridge.storage.migrate import Checkup, Upgrade, check, migrations_dir, upgrade
 from botbridge.storage.tables import inbox, metadata
 from tests.contracts.examples import AISHA_ALONE, answered, message
-from tests.storage.conftest import url
 
 UPGRADE = """
 import asyncio, sys
 from pathlib import Path
 from botbridge.storage.migrate import upgrade
-asyncio.run(upgrade(sys.argv[1], Path(sys.argv[2]), migrations=Path(sys.argv[3]) if len(sys.argv) > 3 else None))
+asyncio.run(upgrade(Path(sys.argv[1]), Path(sys.argv[2]), migrations=Path(sys.argv[3]) if len(sys.argv) > 3 else None))
 """
 
 NOBODY = 65534
@@ -46,7 +45,7 @@ from botbridge.storage.database import Database
 from botbridge.storage.migrate import upgrade
 
 async def use(path):
-    await upgrade(f"sqlite:///{path}", path.parent / "backups", migrations=Path(sys.argv[2]))
+    await upgrade(path, path.parent / "backups", migrations=Path(sys.argv[2]))
     async with Database(path):
         pass
 
@@ -117,7 +116,7 @@ def first_version(directory: Path) -> Path:
 
 def test_the_newest_schema_is_what_the_tables_say(path: Path, tmp_path: Path) -> None:
     """Every table, index and constraint; the triggers and Alembic's own table are in the migrations only."""
-    engine = create_engine(url(tmp_path / "made.db"))
+    engine = create_engine(f"sqlite:///{tmp_path}/made.db")
     metadata.create_all(engine)
     engine.dispose()
     migrated = schema(path)
@@ -127,14 +126,14 @@ def test_the_newest_schema_is_what_the_tables_say(path: Path, tmp_path: Path) ->
 
 
 def test_alembic_finds_no_difference_either(path: Path) -> None:
-    engine = create_engine(url(path))
+    engine = create_engine(f"sqlite:///{path}")
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     engine.dispose()
 
 
 async def test_a_new_database_is_made_without_a_backup(tmp_path: Path) -> None:
-    done = await upgrade(url(tmp_path / "new.db"), tmp_path / "backups")
+    done = await upgrade(tmp_path / "new.db", tmp_path / "backups")
     assert done == Upgrade(None, "0004")
     assert (tmp_path / "new.db").stat().st_mode & 0o777 == 0o600
     assert not (tmp_path / "backups").exists()
@@ -142,7 +141,7 @@ async def test_a_new_database_is_made_without_a_backup(tmp_path: Path) -> None:
 
 async def test_a_database_of_this_version_is_left_alone(path: Path, tmp_path: Path) -> None:
     before = path.read_bytes()
-    assert await upgrade(url(path), tmp_path / "backups") == Upgrade("0004", "0004")
+    assert await upgrade(path, tmp_path / "backups") == Upgrade("0004", "0004")
     assert path.read_bytes() == before
 
 
@@ -150,13 +149,13 @@ async def test_an_older_database_is_backed_up_and_keeps_its_data(path: Path, tmp
     """The rebuilt table is the one that others refer to: with foreign keys on it could not be dropped."""
     async with Database(path) as database:
         row = await SqlInbox(database).accept(message(), AISHA_ALONE)
-    done = await upgrade(url(path), tmp_path / "backups", migrations=next_version(tmp_path))
+    done = await upgrade(path, tmp_path / "backups", migrations=next_version(tmp_path))
     assert (done.before, done.after) == ("0004", "0005")
     assert done.backup is not None
     assert done.backup.parent == tmp_path / "backups"
     assert done.backup.stat().st_mode & 0o777 == 0o600
     assert "colour" in str(schema(path)["inbox"])
-    assert await check(url(done.backup)) == Checkup(None, "0004", "0004")
+    assert await check(done.backup) == Checkup(None, "0004", "0004")
     for file in (path, done.backup):
         async with Database(file) as database:
             assert await SqlInbox(database).unfinished() == [row]
@@ -165,11 +164,11 @@ async def test_an_older_database_is_backed_up_and_keeps_its_data(path: Path, tmp
 async def test_the_first_released_database_keeps_its_answers(tmp_path: Path) -> None:
     """Filled under revision 0001, as its owner left it; which ids were ever given is remembered, too."""
     path = tmp_path / "first.db"
-    await upgrade(url(path), tmp_path / "backups", migrations=first_version(tmp_path))
+    await upgrade(path, tmp_path / "backups", migrations=first_version(tmp_path))
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(FIRST_ANSWERS)
     before = schema(path)
-    assert (await upgrade(url(path), tmp_path / "backups")).before == "0001"
+    assert (await upgrade(path, tmp_path / "backups")).before == "0001"
     assert set(schema(path)) - set(before) == {"system_text"}
     with closing(sqlite3.connect(path)) as connection:
         rows = connection.execute("SELECT id, text, prompt_hash, system_hash, adapter_revision FROM turn").fetchall()
@@ -186,13 +185,13 @@ async def test_a_crash_in_a_migration_leaves_the_old_schema(path: Path, tmp_path
     """The next start takes it up again."""
     before = schema(path)
     crashing = next_version(tmp_path, then="os.kill(os.getpid(), signal.SIGKILL)")
-    arguments = [sys.executable, "-c", UPGRADE, url(path), str(tmp_path / "backups"), str(crashing)]
+    arguments = [sys.executable, "-c", UPGRADE, path, str(tmp_path / "backups"), str(crashing)]
     killed = subprocess.run(arguments, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert schema(path) == before
-    assert await check(url(path)) == Checkup(None, "0004", "0004")
+    assert await check(path) == Checkup(None, "0004", "0004")
     shutil.rmtree(crashing)
-    assert (await upgrade(url(path), tmp_path / "backups", migrations=next_version(tmp_path))).after == "0005"
+    assert (await upgrade(path, tmp_path / "backups", migrations=next_version(tmp_path))).after == "0005"
 
 
 async def test_what_ran_before_claims_had_names_is_put_back(path: Path) -> None:
@@ -209,7 +208,7 @@ async def test_a_migration_that_fails_leaves_the_old_schema(path: Path, tmp_path
     before = schema(path)
     with pytest.raises(StorageUnavailable, match="would break references of inbox; nothing was changed"):
         await upgrade(
-            url(path),
+            path,
             tmp_path / "backups",
             migrations=next_version(
                 tmp_path,
@@ -222,10 +221,10 @@ async def test_a_migration_that_fails_leaves_the_old_schema(path: Path, tmp_path
 
 async def test_a_database_of_a_newer_version_is_refused(path: Path, tmp_path: Path) -> None:
     newer = next_version(tmp_path)
-    await upgrade(url(path), tmp_path / "backups", migrations=newer)
+    await upgrade(path, tmp_path / "backups", migrations=newer)
     before = path.read_bytes()
     with pytest.raises(SchemaOutOfDate, match="has the schema 0005, which this version of botbridge does not know"):
-        await upgrade(url(path), tmp_path / "backups")
+        await upgrade(path, tmp_path / "backups")
     assert path.read_bytes() == before
 
 
@@ -233,12 +232,12 @@ async def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "other.db")) as connection:
         connection.execute("CREATE TABLE song (title)")
     with pytest.raises(SchemaOutOfDate, match="was not written by botbridge"):
-        await upgrade(url(tmp_path / "other.db"), tmp_path / "backups")
+        await upgrade(tmp_path / "other.db", tmp_path / "backups")
 
 
 async def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(StorageUnavailable, match="create .*nowhere"):
-        await upgrade(url(tmp_path / "nowhere" / "b.db"), tmp_path / "backups")
+        await upgrade(tmp_path / "nowhere" / "b.db", tmp_path / "backups")
 
 
 @pytest.mark.parametrize("offset", [0, 4096 * 6], ids=["header", "page"])
@@ -247,7 +246,7 @@ async def test_a_damaged_database_is_refused_and_left_as_it_is(path: Path, tmp_p
     content[offset : offset + 100] = b"\xff" * 100
     path.write_bytes(content)
     with pytest.raises(StorageUnavailable, match=r"botbridge\.db: it is damaged .* puts a backup in its place"):
-        await upgrade(url(path), tmp_path / "backups")
+        await upgrade(path, tmp_path / "backups")
     assert path.read_bytes() == content
     assert not (tmp_path / "backups").exists()
 
@@ -257,20 +256,20 @@ async def test_another_process_holding_the_lock_refuses_the_upgrade(path: Path, 
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StorageUnavailable, match="another process holds its write lock"):
-            await upgrade(url(path), tmp_path / "backups", migrations=newer, busy_timeout_s=0.1)
-    assert (await check(url(path))).revision == "0004"
+            await upgrade(path, tmp_path / "backups", migrations=newer, busy_timeout_s=0.1)
+    assert (await check(path)).revision == "0004"
 
 
 async def test_a_path_with_a_percent_sign_is_no_trouble(tmp_path: Path) -> None:
     directory = tmp_path / "100%(here)s"
     directory.mkdir()
     newer = next_version(directory)
-    assert (await upgrade(url(tmp_path / "b.db"), tmp_path, migrations=newer)).after == "0005"
+    assert (await upgrade(tmp_path / "b.db", tmp_path, migrations=newer)).after == "0005"
 
 
 async def test_a_check_of_a_file_that_is_not_there_creates_none(tmp_path: Path) -> None:
     with pytest.raises(StorageUnavailable, match="no such file"):
-        await check(url(tmp_path / "b.db"))
+        await check(tmp_path / "b.db")
     assert not (tmp_path / "b.db").exists()
 
 
@@ -289,7 +288,7 @@ def test_what_is_read_only_is_refused_with_what_to_do(public_dir: Path, what: st
     """In a process without privileges: an administrator may write everywhere."""
     path = public_dir / "b.db"
     migrations = shutil.copytree(migrations_dir(), public_dir / "migrations")
-    asyncio.run(upgrade(url(path), public_dir))
+    asyncio.run(upgrade(path, public_dir))
     if os.getuid() == 0:
         os.chown(path, NOBODY, NOBODY)
     path.chmod(0o444 if what == "file" else 0o644)

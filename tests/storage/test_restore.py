@@ -22,7 +22,6 @@ from botbridge.storage.migrate import Checkup, check, upgrade
 from botbridge.storage.outbox import SqlOutbox
 from botbridge.storage.restore import restore
 from tests.contracts.examples import AISHA_ALONE, answered, message
-from tests.storage.conftest import url
 
 
 def damage(path: Path) -> None:
@@ -68,16 +67,16 @@ async def test_the_drill_brings_everything_back_that_was_there_at_the_backup(pat
         await load
     damage(path)
     with pytest.raises(StorageUnavailable, match="botbridge db restore"):
-        await upgrade(url(path), tmp_path)
+        await upgrade(path, tmp_path)
     damaged = path.read_bytes()
 
     with DatabaseLock(path):
-        done = await restore(url(path), copied)
+        done = await restore(path, copied)
 
     assert done.kept is not None
     assert done.kept.read_bytes() == damaged
     assert path.stat().st_mode & 0o777 == 0o600
-    assert (await check(url(path))).damage is None
+    assert (await check(path)).damage is None
     async with Database(path) as database:
         ended = await database.read(
             lambda connection: connection.exec_driver_sql("SELECT id FROM inbox WHERE state = 'answered'")
@@ -93,7 +92,7 @@ async def test_the_drill_brings_everything_back_that_was_there_at_the_backup(pat
 async def test_a_database_that_is_in_use_is_not_replaced(path: Path, copy: Path) -> None:
     before = path.read_bytes()
     with DatabaseLock(path), pytest.raises(DatabaseInUse, match="is in use by process"), DatabaseLock(path):
-        await restore(url(path), copy)
+        await restore(path, copy)
     assert path.read_bytes() == before
 
 
@@ -127,14 +126,14 @@ async def test_what_is_no_backup_is_refused_and_the_database_stays(
             with closing(sqlite3.connect(copy)) as connection, connection:
                 connection.execute(change)
     with pytest.raises((StorageError, SchemaOutOfDate), match=reason):
-        await restore(url(path), copy)
+        await restore(path, copy)
     assert copy.exists() is (fault != "missing")
     assert (path.read_bytes(), files(path.parent)) == (before, there)
 
 
 async def test_a_backup_is_left_as_it_is_and_can_be_restored_twice(path: Path, copy: Path) -> None:
     before = copy.read_bytes()
-    first, second = await restore(url(path), copy), await restore(url(path), copy)
+    first, second = await restore(path, copy), await restore(path, copy)
     assert copy.read_bytes() == before
     assert first.kept != second.kept
     assert files(copy.parent) == {"copy.db"}
@@ -149,7 +148,7 @@ async def test_the_log_of_the_old_database_goes_with_it(path: Path, copy: Path, 
         for file in tmp_path.glob("botbridge.db*"):
             shutil.copy(file, crashed)
     crash = crashed / "botbridge.db"
-    done = await restore(url(crash), copy)
+    done = await restore(crash, copy)
     assert done.kept is not None
     assert files(crashed) == {"botbridge.db", done.kept.name, f"{done.kept.name}-wal"}
     async with Database(crash) as restored:
@@ -160,8 +159,8 @@ async def test_the_log_of_the_old_database_goes_with_it(path: Path, copy: Path, 
 
 async def test_a_missing_database_is_restored_too(path: Path, copy: Path) -> None:
     path.unlink()
-    assert (await restore(url(path), copy)).kept is None
-    assert await check(url(path)) == Checkup(None, "0004", "0004")
+    assert (await restore(path, copy)).kept is None
+    assert await check(path) == Checkup(None, "0004", "0004")
 
 
 @pytest.mark.parametrize("with_log", [True, False], ids=["log still there", "log set aside"])
@@ -173,12 +172,12 @@ async def test_a_restore_that_was_cut_short_begins_no_blank_database(
     path.unlink()
     if with_log:
         (tmp_path / "botbridge.db-wal").write_bytes(b"frames")
-    for opening in (upgrade(url(path), tmp_path), Database(path).__aenter__()):
+    for opening in (upgrade(path, tmp_path), Database(path).__aenter__()):
         with pytest.raises(StorageUnavailable, match="a restore was cut short|its log botbridge.db-wal is not"):
             await opening
     assert not path.exists()
-    await restore(url(path), copy)
-    assert (await check(url(path))).damage is None
+    await restore(path, copy)
+    assert (await check(path)).damage is None
     assert not restoring_path(path).exists()
 
 
@@ -192,8 +191,8 @@ async def test_a_restore_that_was_cut_short_before_the_database_was_touched_chan
 
 async def test_half_a_copy_of_an_earlier_try_is_in_nobodys_way(path: Path, copy: Path) -> None:
     path.with_name(f"{path.name}.restored").write_bytes(b"half")
-    await restore(url(path), copy)
-    assert (await check(url(path))).damage is None
+    await restore(path, copy)
+    assert (await check(path)).damage is None
 
 
 async def test_a_source_that_cannot_be_used_leaves_a_cut_short_restore_refused(path: Path, copy: Path) -> None:
@@ -202,6 +201,6 @@ async def test_a_source_that_cannot_be_used_leaves_a_cut_short_restore_refused(p
     path.unlink()
     damage(copy)
     with suppress(StorageError):
-        await restore(url(path), copy)
+        await restore(path, copy)
     with pytest.raises(StorageUnavailable, match="a restore was cut short"):
-        await upgrade(url(path), path.parent)
+        await upgrade(path, path.parent)

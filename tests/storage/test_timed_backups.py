@@ -25,7 +25,6 @@ from botbridge.storage.people import SqlPeople
 from botbridge.storage.timed_backups import RETRY_S, START_PAUSE_S, TimedBackups, first_pause_s, want_of_room
 from botbridge.stores import sql_storage
 from tests.contracts.examples import AISHA, PRIVATE
-from tests.storage.conftest import url
 from tests.storage.test_forgetting import CANARY, fill
 
 DAY_S = 86_400.0
@@ -96,7 +95,7 @@ async def test_the_first_is_made_soon_and_then_one_a_day_of_which_the_newest_are
     assert days.told == [BackupHealth(None, limit_s), *[BackupHealth(0.0, limit_s)] * 5]
     for name in days.names():
         assert (days.folder / name).stat().st_mode & 0o777 == 0o600
-        assert await check(url(days.folder / name)) == Checkup(None, "0004", "0004")
+        assert await check(days.folder / name) == Checkup(None, "0004", "0004")
 
 
 async def test_a_restart_waits_for_what_is_left_of_the_day(path: Path) -> None:
@@ -264,7 +263,7 @@ async def test_who_is_forgotten_is_in_no_timed_backup_any_more(database: Databas
         assert CANARY.encode() not in file.read_bytes()
         assert b"kept" in file.read_bytes()
         assert file.stat().st_mode & 0o777 == 0o600
-        assert await check(url(file)) == Checkup(None, "0004", "0004")
+        assert await check(file) == Checkup(None, "0004", "0004")
     restarted = Days(database.path, wall_s=LONG_AGO_S + 3600)
     await restarted.pass_by()
     assert restarted.pauses_s == [DAY_S - 3600]

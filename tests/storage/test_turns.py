@@ -21,7 +21,6 @@ from botbridge.storage.people import SqlPeople
 from botbridge.storage.tables import system_text, turn
 from botbridge.storage.turns import read_answer
 from tests.contracts.examples import AISHA, AISHA_ALONE, BILAL, GROUP, PRIVATE, PROVENANCE, SHARED, message
-from tests.storage.conftest import url
 
 SYSTEM = "Be brief."
 
@@ -52,7 +51,7 @@ def talk(*texts: str) -> tuple[Turn, ...]:
 async def test_an_answer_comes_with_everything_it_was_computed_from(database: Database) -> None:
     """While the database is open elsewhere, as it is beside a running service."""
     await answer(database, 1)
-    found = await read_answer(url(database.path), 2)
+    found = await read_answer(database.path, 2)
     assert (found.id, found.text, found.finish_reason, found.system) == (2, "a1", FinishReason.LENGTH, SYSTEM)
     assert found.turns == talk("q1")
     assert found.provenance == replace(PROVENANCE, adapter="poet", adapter_revision="f00")
@@ -66,7 +65,7 @@ async def test_the_prompt_held_so_many_of_the_newest_turns(
     for number in (1, 2, 3):
         await answer(database, number, used_turns=used_turns if number == 3 else 1)
     await answer(database, 4, key=SHARED, address=GROUP)
-    assert (await read_answer(url(database.path), 6)).turns == talk(*kept)
+    assert (await read_answer(database.path, 6)).turns == talk(*kept)
 
 
 async def test_turns_of_other_conversations_epochs_and_later_ones_are_left_out(database: Database) -> None:
@@ -76,30 +75,30 @@ async def test_turns_of_other_conversations_epochs_and_later_ones_are_left_out(d
     await answer(database, 3, key=SHARED, address=GROUP)
     await answer(database, 4, used_turns=3)
     await answer(database, 5)
-    assert (await read_answer(url(database.path), 8)).turns == talk("q2", "a2", "q4")
+    assert (await read_answer(database.path, 8)).turns == talk("q2", "a2", "q4")
 
 
 async def test_a_long_prompt_is_read_page_by_page(database: Database) -> None:
     for number in range(80):
         await answer(database, number, used_turns=2 * number + 1)
-    found = await read_answer(url(database.path), 160)
+    found = await read_answer(database.path, 160)
     assert found.turns == talk(*(text for n in range(79) for text in (f"q{n}", f"a{n}")), "q79")
 
 
 async def test_without_an_id_it_is_the_newest_answer_of_all(database: Database) -> None:
     with pytest.raises(TurnNotFound, match="there is no answer yet"):
-        await read_answer(url(database.path), None)
+        await read_answer(database.path, None)
     await answer(database, 1)
     await answer(database, 2, key=SHARED, address=GROUP)
-    assert (await read_answer(url(database.path), None)).text == "a2"
+    assert (await read_answer(database.path, None)).text == "a2"
 
 
 async def test_what_is_no_answer_is_named(database: Database) -> None:
     await answer(database, 1)
     with pytest.raises(TurnNotFound, match="turn 1 is a question; its answer is turn 2"):
-        await read_answer(url(database.path), 1)
+        await read_answer(database.path, 1)
     with pytest.raises(TurnNotFound, match="there is no turn 99"):
-        await read_answer(url(database.path), 99)
+        await read_answer(database.path, 99)
 
 
 async def test_turns_that_were_erased_are_missed(database: Database) -> None:
@@ -108,15 +107,15 @@ async def test_turns_that_were_erased_are_missed(database: Database) -> None:
     await answer(database, 2, key=SHARED, address=GROUP, sender=BILAL, used_turns=3)
     await SqlPeople(database).forget(PRIVATE.platform, AISHA.user_id)
     with pytest.raises(TurnNotFound, match="of the 3 turns that turn 4 was computed from only 1 are kept"):
-        await read_answer(url(database.path), 4)
+        await read_answer(database.path, 4)
 
 
 async def test_a_system_text_is_stored_once_however_many_answers_it_has(database: Database) -> None:
     for number in range(4):
         await answer(database, number, system=SYSTEM if number % 2 else "Be long.")
     assert await database.read(lambda c: c.scalar(select(func.count()).select_from(system_text))) == 2
-    assert (await read_answer(url(database.path), 2)).system == "Be long."
-    assert (await read_answer(url(database.path), 4)).system == SYSTEM
+    assert (await read_answer(database.path, 2)).system == "Be long."
+    assert (await read_answer(database.path, 4)).system == SYSTEM
 
 
 async def test_an_answer_from_before_system_texts_were_kept_has_none(database: Database) -> None:
@@ -124,7 +123,7 @@ async def test_an_answer_from_before_system_texts_were_kept_has_none(database: D
     await database.write(
         lambda connection: connection.execute(update(turn).values(system_hash=None)), at=Boundary.STATE
     )
-    assert (await read_answer(url(database.path), 2)).system is None
+    assert (await read_answer(database.path, 2)).system is None
 
 
 async def test_the_ids_that_replay_takes_are_exported_and_the_operators_system_text_is_not(database: Database) -> None:
@@ -137,10 +136,10 @@ async def test_the_ids_that_replay_takes_are_exported_and_the_operators_system_t
 async def test_nothing_is_written_and_no_file_is_made(path: Path, tmp_path: Path) -> None:
     before = path.read_bytes()
     with pytest.raises(TurnNotFound):
-        await read_answer(url(path), 1)
+        await read_answer(path, 1)
     assert path.read_bytes() == before
     with pytest.raises(StorageUnavailable, match="no such file"):
-        await read_answer(url(tmp_path / "nowhere.db"), 1)
+        await read_answer(tmp_path / "nowhere.db", 1)
     assert not (tmp_path / "nowhere.db").exists()
 
 
@@ -148,6 +147,6 @@ async def test_an_older_database_is_refused_with_the_command_that_upgrades_it(tm
     first = shutil.copytree(
         migrations_dir(), tmp_path / "first", ignore=shutil.ignore_patterns("000[234]*", "__pycache__")
     )
-    await upgrade(url(tmp_path / "b.db"), tmp_path, migrations=first)
+    await upgrade(tmp_path / "b.db", tmp_path, migrations=first)
     with pytest.raises(SchemaOutOfDate, match="has the schema 0001, this version of botbridge reads 0004.*db upgrade"):
-        await read_answer(url(tmp_path / "b.db"), 1)
+        await read_answer(tmp_path / "b.db", 1)
