@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import mmap
 import struct
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -113,11 +112,6 @@ class GgufHeader:
 
     facts: Mapping[str, int | float | bool | str]
     tensors: Mapping[str, TensorPlace]
-
-    @property
-    def tensor_types(self) -> Mapping[str, int]:
-        """How often each type of weights occurs, by name."""
-        return Counter(tensor.kind for tensor in self.tensors.values())
 
 
 def read_gguf_header(path: Path) -> GgufHeader:

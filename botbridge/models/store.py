@@ -79,18 +79,6 @@ class ModelStore:
         """Return the model's files with every adapter in this store; errors as of `find`."""
         return replace(self.find(named), adapters=self.every_adapter())
 
-    def find_adapter(self, named: NamedModel, *, thorough: bool = False) -> AdapterFiles:
-        """Return the adapter's files, checked as those of a model are.
-
-        Raises:
-            ModelNotFound: It is not here, with the command that pulls it; or it is a model.
-            ModelDamaged: A file differs from what was pulled; it is named.
-        """
-        found = self.find_any(named, thorough=thorough)
-        if isinstance(found, ModelFiles):
-            raise ModelNotFound(f"{named.name} is a model, not an adapter")
-        return found
-
     def find_any(self, named: NamedModel, *, thorough: bool = False) -> ModelFiles | AdapterFiles:
         """Return what is here under a name, model or adapter; errors as of `find`."""
         with _readable(self._root):

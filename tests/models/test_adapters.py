@@ -49,25 +49,22 @@ def test_an_adapter_is_pulled_with_its_base_in_its_manifest(hub: FakeHub, store:
     assert files.base == AdapterBase("org/tiny", "v1")
     manifest = json.loads((files.directory / MANIFEST_NAME).read_text())
     assert (manifest["kind"], manifest["base"]) == ("adapter", {"model": "org/tiny", "revision": "v1"})
-    assert store.find_adapter(parse_name("org/pirate")) == files
+    assert store.find_any(parse_name("org/pirate")) == files
     assert pulled(hub, store, revision="v1") == files
     assert len(hub.downloads("adapter_config.json")) == 1
 
 
-def test_an_adapter_is_no_model_and_a_model_no_adapter(hub: FakeHub, store: ModelStore) -> None:
+def test_an_adapter_is_no_model(hub: FakeHub, store: ModelStore) -> None:
     pulled(hub, store)
-    pull(parse_name("org/tiny"), store, Hub(hub.endpoint), RecordedProgress())
     with pytest.raises(ModelNotFound, match="org/pirate is an adapter for org/tiny, not a model"):
         store.find(parse_name("org/pirate"))
-    with pytest.raises(ModelNotFound, match="org/tiny is a model, not an adapter"):
-        store.find_adapter(parse_name("org/tiny"))
 
 
 def test_a_damaged_adapter_is_named(hub: FakeHub, store: ModelStore) -> None:
     files = pulled(hub, store)
     (files.directory / "adapter_model.safetensors").write_bytes(b"")
     with pytest.raises(ModelDamaged, match=r"adapter_model\.safetensors.*botbridge models pull org/pirate"):
-        store.find_adapter(parse_name("org/pirate"))
+        store.find_any(parse_name("org/pirate"))
 
 
 def test_the_adapters_of_a_model_are_those_that_fit(hub: FakeHub, store: ModelStore) -> None:
@@ -104,13 +101,14 @@ def test_a_directory_of_the_operator_may_hold_an_adapter(tmp_path: Path, store: 
     directory.mkdir()
     for name, content in adapter_files().items():
         (directory / name).write_bytes(content)
-    adapter = store.find_adapter(parse_name(str(directory)))
+    adapter = store.find_any(parse_name(str(directory)))
+    assert isinstance(adapter, AdapterFiles)
     assert (adapter.adapter, adapter.base.model) == (str(directory), "org/tiny")
     with pytest.raises(ModelNotFound, match="is an adapter for org/tiny, not a model"):
         store.find(parse_name(str(directory)))
     (directory / "adapter_model.safetensors").unlink()
     with pytest.raises(ModelNotFound, match=r"no adapter_model\.safetensors"):
-        store.find_adapter(parse_name(str(directory)))
+        store.find_any(parse_name(str(directory)))
 
 
 @pytest.mark.parametrize("base", ["HuggingFaceTB/SmolLM2-135M-Instruct", "huggingfacetb/smollm2-135m-instruct"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -141,22 +140,3 @@ def describe(error: BaseException) -> str:
     """
     text = " ".join(str(error).split()) or ("out of memory" if isinstance(error, MemoryError) else "")
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
-
-
-def advance_each(
-    request_ids: Iterable[RequestId],
-    advance: Callable[[RequestId], TokenEvent | None],
-    let_go: Callable[[TokenEvent], None],
-) -> list[TokenEvent]:
-    """Advance requests one by one; one that raises ends with its failure and the others go on."""
-    events = []
-    for request_id in request_ids:
-        try:
-            event = advance(request_id)
-        except Exception as error:  # noqa: BLE001 - whatever a model does wrong must end one request only
-            event = TokenEvent(request_id, failure=describe(error))
-        if event is not None:
-            events.append(event)
-            if event.is_last:
-                let_go(event)
-    return events

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import botbridge
 from botbridge.answers import FinishReason, RequestId, Sampling, Turn
 from botbridge.errors import PromptTooLong
-from botbridge.inference.engines.base import EngineInfo, EnginePrompt, EngineStats, TokenEvent, advance_each
+from botbridge.inference.engines.base import EngineInfo, EnginePrompt, EngineStats, TokenEvent, describe
 from botbridge.inference.options import EngineOptions
 from botbridge.models.files import ModelFiles
 
@@ -71,8 +71,12 @@ class EchoEngine:
         return 0
 
     def step(self) -> list[TokenEvent]:
-        """Say the next word of every answer."""
-        return advance_each(list(self._answers), self.advance, self._let_go)
+        """Say the next word of every answer; one that raises ends with its failure, and the others go on."""
+        events = [self._advanced(request_id) for request_id in self._answers]
+        for event in events:
+            if event.is_last:
+                del self._answers[event.request_id]
+        return events
 
     def cancel(self, request_id: RequestId) -> tuple[int, ...]:
         """Let go of a request; the places of the words that were said."""
@@ -102,5 +106,8 @@ class EchoEngine:
             request_id, text, answer.said, tuple(range(answer.said)) if reason is not None else (), finish_reason=reason
         )
 
-    def _let_go(self, event: TokenEvent) -> None:
-        del self._answers[event.request_id]
+    def _advanced(self, request_id: RequestId) -> TokenEvent:
+        try:
+            return self.advance(request_id)
+        except Exception as error:  # noqa: BLE001 - one that goes wrong, as in echo_faults, must end its own request only
+            return TokenEvent(request_id, failure=describe(error))
