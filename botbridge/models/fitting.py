@@ -49,7 +49,7 @@ CONVERSATION_TOKENS: Final = 2048
 """So long every answer may be however little memory is set. Source: inference/engines/llamacpp_loading.py,
 LEAST_CONTEXT_TOKENS; longer ones live from INFERENCE__CACHE_BYTES."""
 
-LEAST_SHARE: Final = 4
+LEAST_SHARE: Final = 0.25
 """With llama.cpp a quarter at least is for who is not being answered. Source: inference/engines/prefix.py."""
 
 BFLOAT16_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
@@ -170,7 +170,7 @@ class MemoryNeed:
             return None
         if self.engine != "llamacpp" or self.cache_bytes is None:
             return spare_bytes
-        return min(spare_bytes + self.cache_bytes, LEAST_SHARE * spare_bytes)
+        return min(spare_bytes + self.cache_bytes, int(spare_bytes / LEAST_SHARE))
 
     @property
     def needed_bytes(self) -> int | None:
@@ -327,7 +327,7 @@ def _kept_bytes(engine: str, kept_bytes: int, cache_bytes: int | None) -> int:
     """
     if engine != "llamacpp" or cache_bytes is None:
         return kept_bytes
-    return max(kept_bytes - cache_bytes, kept_bytes // LEAST_SHARE)
+    return max(kept_bytes - cache_bytes, int(LEAST_SHARE * kept_bytes))
 
 
 def first_that_fits(needs: Sequence[MemoryNeed], has_bytes: int | None) -> MemoryNeed | None:

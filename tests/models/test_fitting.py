@@ -162,7 +162,7 @@ def test_what_may_be_kept_where_it_does_not_fit_is_as_much_as_fits(
         assert least_bytes(0) > has_bytes
     else:
         assert least_bytes(setting) <= has_bytes
-        assert fetching_bytes or least_bytes(setting + LEAST_SHARE) > has_bytes
+        assert fetching_bytes or least_bytes(setting + int(1 / LEAST_SHARE)) > has_bytes
 
 
 def test_on_a_gpu_keeping_less_frees_nothing_of_the_machines_memory() -> None:

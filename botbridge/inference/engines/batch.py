@@ -32,7 +32,7 @@ from botbridge.models.files import ModelFiles
 BESIDE_ANSWERS = 4
 """While answers are in the making, a step reads this many times less of the prompts: the pause between words."""
 
-OLDEST_SHARE = 4
+OLDEST_SHARE = 0.25
 """The prompt that has waited longest gets a quarter of what a step reads, however many shorter ones come."""
 
 # Not structlog: nobody sets it up in the worker, and as it is it would print to stdout, where answers stand.
@@ -235,7 +235,7 @@ def share_out(needs: dict[RequestId, int], budget: int) -> dict[RequestId, int]:
         return {}
     oldest = next(iter(needs))
     given = dict.fromkeys(needs, 0)
-    given[oldest] = min(needs[oldest], max(budget // OLDEST_SHARE, 1))
+    given[oldest] = min(needs[oldest], max(int(OLDEST_SHARE * budget), 1))
     left = budget - given[oldest]
     for request_id in sorted(needs, key=needs.__getitem__):
         more = min(needs[request_id] - given[request_id], left)

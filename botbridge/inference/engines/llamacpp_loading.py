@@ -33,7 +33,7 @@ FIRST_CELLS = 1024
 LEAST_CONTEXT_TOKENS = 2048
 """So much context every answer has, however little memory is set: system text, a few turns and an answer."""
 
-STREAMS_SHARE = 1 - 1 / LEAST_SHARE
+STREAMS_SHARE = 1 - LEAST_SHARE
 """So much of the memory for conversations streams may take: the rest is for those who are not being answered."""
 
 MOVED_PER_READ = 16

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from botbridge.inference.engines.base import EnginePrompt, describe
 from botbridge.inference.engines.step import SequenceId, StepModel, Streams
 
-LEAST_SHARE = 4
+LEAST_SHARE = 0.25
 """A quarter of the memory is for those who are not being answered, however much streams take."""
 
 # Not structlog: nobody sets it up in the worker, and as it is it would print to stdout, where answers stand.
@@ -157,7 +157,7 @@ class PrefixCache:
         if self._streams is None:
             return self._limit_tokens
         streams_tokens = self._streams.count * self._streams.room_tokens(self._longest_tokens)
-        return max(self._limit_tokens - streams_tokens, self._limit_tokens // LEAST_SHARE)
+        return max(self._limit_tokens - streams_tokens, int(LEAST_SHARE * self._limit_tokens))
 
     def _drop(self, key: str | SharedKey) -> None:
         kept = self._kept.pop(key, None)

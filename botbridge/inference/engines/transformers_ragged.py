@@ -32,7 +32,7 @@ from botbridge.inference.sampling import Logits
 BLOCK_TOKENS = 16
 """Room is given in multiples of this."""
 
-SPARE_SHARE = 8
+SPARE_SHARE = 0.125
 """A sequence that needs more room gets an eighth more than it needs: it is copied seldom, and little lies empty."""
 
 
@@ -57,7 +57,7 @@ class CacheShape:
     def token_bytes(self) -> int:
         """What a token of a sequence occupies at most, with its share of the spare room; see `room_tokens`."""
         used = self.layers * self.heads * (self.key_size + self.value_size) * self.dtype.itemsize
-        return used + used // SPARE_SHARE
+        return used + int(SPARE_SHARE * used)
 
     def empty(self, capacity: int) -> tuple[Tensor, Tensor]:
         """Make room for keys and values: (L, G, capacity, D) and (L, G, capacity, E)."""
@@ -115,7 +115,7 @@ def room_tokens(length: int) -> int:
     (0, 32, 112, 1120)
     """
     full_blocks = -(-length // BLOCK_TOKENS)
-    return max(full_blocks, (length + length // SPARE_SHARE) // BLOCK_TOKENS) * BLOCK_TOKENS
+    return max(full_blocks, (length + int(SPARE_SHARE * length)) // BLOCK_TOKENS) * BLOCK_TOKENS
 
 
 class RaggedModel:
