@@ -49,6 +49,8 @@ LAST_SENDS_S = 8.0
 """How long the parts in hand may take when the service stops; less than what container and init systems grant."""
 
 Chat = tuple[PlatformName, ChatId]
+Again = tuple[OutboxPart, float]
+"""A part as it is to be tried again, and the seconds to wait before (0: the usual ones)."""
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +80,7 @@ class Delivery:
         """Chats that had parts due while others of theirs were being sent."""
         self._has_all = False
         """Whether every part that was due is in a lane; if not, an older one may lie before a new one of its chat."""
-        self._in_hand: set[asyncio.Task[float | None]] = set()
+        self._in_hand: set[asyncio.Task[Again | None]] = set()
         self._holding = Tasks()
         self._held: Counter[Chat] = Counter()
         """For how many things on their way to a chat its parts have to wait."""
@@ -185,21 +187,22 @@ class Delivery:
             self.wake()
 
     async def _send_all(self, parts: Sequence[OutboxPart]) -> None:
-        for part in parts:
-            pause_s, is_repeated = FIRST_PAUSE_S, part.attempts > 0
-            while (wait_s := await self._in_one_go(self._try(part, is_repeated=is_repeated))) is not None:
+        for due in parts:
+            part, pause_s, is_repeated = due, FIRST_PAUSE_S, due.attempts > 0
+            while (again := await self._in_one_go(self._try(part, is_repeated=is_repeated))) is not None:
+                part, wait_s = again
                 await asyncio.sleep(wait_s or pause_s)
                 pause_s, is_repeated = min(2 * pause_s, LONGEST_PAUSE_S), True
 
-    async def _in_one_go(self, sending: Coroutine[Any, Any, float | None]) -> float | None:
+    async def _in_one_go(self, sending: Coroutine[Any, Any, Again | None]) -> Again | None:
         """Send without being interrupted: between the bytes and the note of what became of them nobody may stop."""
         task = asyncio.ensure_future(sending)
         self._in_hand.add(task)
         task.add_done_callback(self._in_hand.discard)
         return await asyncio.shield(task)
 
-    async def _try(self, part: OutboxPart, *, is_repeated: bool) -> float | None:
-        """Send once: None when the part is done with, else the seconds to wait (0: the usual ones)."""
+    async def _try(self, part: OutboxPart, *, is_repeated: bool) -> Again | None:
+        """Send once: None when the part is done with."""
         platform = self._platforms[part.address.platform]
         if is_repeated and platform.repeats_safely(part):
             # Where the platform looks for what an earlier try left, an equal text may be another part's.
@@ -213,14 +216,15 @@ class Delivery:
                 except MessageGone:
                     # An edit may be repeated after a crash, what is sent now may not: so the row has to know it first.
                     await until_stored(partial(self._outbox.send_anew, part.id), part_id=part.id)
-                    message_id = await platform.send(replace(part, edits=None))
+                    part = replace(part, edits=None)
+                    message_id = await platform.send(part)
         except RateLimited as error:
             await self._note(part, PartState.FAILED_RETRYABLE, str(error))
-            return error.retry_after_s
+            return part, error.retry_after_s
         except (PlatformUnavailable, BadToken) as error:
             log.warning("reply not delivered yet", part_id=part.id, error=str(error))
             await self._note(part, PartState.FAILED_RETRYABLE, str(error))
-            return LONGEST_PAUSE_S if isinstance(error, BadToken) else 0.0
+            return part, LONGEST_PAUSE_S if isinstance(error, BadToken) else 0.0
         except DeliveryUnknown as error:
             await self._lose_sight(part, str(error))
         except (ReplyRejected, MessageGone) as error:

@@ -350,6 +350,16 @@ async def test_a_reply_whose_status_message_was_deleted_is_sent_anew() -> None:
         await post.platform.until(lambda: post.platform.texts("1") == ["a"])
 
 
+async def test_what_was_found_gone_is_not_edited_again_when_what_takes_its_place_has_to_wait() -> None:
+    """Each try costs the chat one of its messages: an edit first would leave none for the send, for ever."""
+    post = Post()
+    post.platform.faults.extend([MessageGone("deleted"), RateLimited(0.01), PlatformUnavailable("no route")])
+    async with post.running():
+        await post.ended("a", edits="77")
+        await post.platform.until(lambda: post.platform.texts("1") == ["a"])
+    assert [part.edits for part in post.platform.tries] == ["77", None, None, None]
+
+
 async def test_a_send_that_a_crash_cut_short_is_not_repeated_blindly() -> None:
     """A4, A5: Telegram has no way to send a thing only once; its person is told."""
     post = Post()
