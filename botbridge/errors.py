@@ -199,7 +199,7 @@ class ChatClosed(ReplyRejected):
 
 
 class MessageGone(PlatformError):
-    """The message that should be edited was deleted."""
+    """The message that should be edited was deleted, or can be edited no more."""
 
 
 class BadToken(PlatformError):

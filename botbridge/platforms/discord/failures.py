@@ -14,7 +14,11 @@ import structlog
 
 from botbridge.errors import ChatClosed, MessageGone, PlatformError, PlatformUnavailable, RateLimited, ReplyRejected
 
-UNKNOWN_MESSAGE = 10008
+GONE = frozenset({10008, 50083})
+"""Unknown message; thread is archived, whose messages cannot be edited, while a send brings the thread back.
+
+Source: discord/discord-api-docs#2855"""
+
 INVALID_WEBHOOK_TOKEN = 50027
 CLOSED = frozenset({10003, 50001, 50007, 50013})
 """Unknown channel, no access to it, private messages refused, no permission. A 403 with none of Discord's codes says
@@ -43,7 +47,7 @@ async def translated(timeout_s: float) -> AsyncIterator[None]:
     Raises:
         RateLimited: Discord wants a pause that is too long to be waited out inside.
         PlatformUnavailable: Discord, the network or our login is not there now.
-        MessageGone: the message to edit was deleted.
+        MessageGone: the message to edit was deleted or stands in an archived thread, which may be locked besides.
         ChatClosed: Discord will take nothing in this channel.
         ReplyRejected: Discord will never take this.
     """
@@ -88,7 +92,7 @@ def meaning_of(error: BaseException) -> PlatformError:
             return RateLimited(error.retry_after)
         case discord.HTTPException(status=429):
             return RateLimited(_told_pause_s(error))
-        case discord.HTTPException(code=code) if code == UNKNOWN_MESSAGE:
+        case discord.HTTPException(code=code) if code in GONE:
             return MessageGone(detail)
         case discord.HTTPException(code=code) if code in CLOSED:
             return ChatClosed(detail)

@@ -139,6 +139,10 @@ class FakeDiscord:
         """Take a message away."""
         await self._call("POST", "delete", {"message_id": message_id})
 
+    async def archive(self, thread_id: str, *, locked: bool = False) -> None:
+        """Put a thread aside."""
+        await self._call("POST", "archive", {"thread_id": thread_id, "locked": locked})
+
     async def dispatch(self, event: str, data: Any) -> None:
         """Send a gateway event as it is given."""
         await self._call("POST", "dispatch", {"event": event, "data": data})

@@ -35,6 +35,7 @@ class Control:
             web.post("/control/say", self._say),
             web.post("/control/slash", self._slash),
             web.post("/control/delete", self._delete),
+            web.post("/control/archive", self._archive),
             web.post("/control/dispatch", self._dispatch),
             web.post("/control/faults", self._plan),
             web.post("/control/gateway", self._upset),
@@ -123,6 +124,14 @@ class Control:
         if posted.channel.guild_id is not None:
             event["guild_id"] = posted.channel.guild_id
         await self._gateway.dispatch("MESSAGE_DELETE", event)
+        return web.json_response({})
+
+    async def _archive(self, request: web.Request) -> web.Response:
+        """Put a thread aside, as its age or a moderator does."""
+        wanted = await request.json()
+        thread = self._world.channels[str(wanted["thread_id"])]
+        thread.archived, thread.locked = True, bool(wanted["locked"])
+        await self._gateway.dispatch("THREAD_UPDATE", payloads.channel(thread))
         return web.json_response({})
 
     async def _dispatch(self, request: web.Request) -> web.Response:

@@ -89,10 +89,10 @@ def channel(place: Channel) -> Json:
             "member_count": 1,
             "total_message_sent": 0,
             "thread_metadata": {
-                "archived": False,
+                "archived": place.archived,
                 "auto_archive_duration": 1440,
                 "archive_timestamp": iso_now(),
-                "locked": False,
+                "locked": place.locked,
                 "create_timestamp": iso_now(),
             },
         }
@@ -143,7 +143,7 @@ def guild_create(server: Guild, world: World) -> Json:
         "member_count": len(server.members),
         "members": [member(server, world.bot)],
         "channels": [channel(place) for place in places if place.type != PUBLIC_THREAD],
-        "threads": [channel(place) for place in places if place.type == PUBLIC_THREAD],
+        "threads": [channel(place) for place in places if place.type == PUBLIC_THREAD and not place.archived],
         "voice_states": [],
         "presences": [],
         "stage_instances": [],

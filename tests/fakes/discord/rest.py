@@ -155,6 +155,8 @@ class Rest:
 
     async def _send(self, request: web.Request) -> web.Response:
         place, body = self._place(request), await request.json()
+        if place.locked:
+            raise _thread_archived()
         headers = self._count(f"send:{place.id}")
         content, nonce = check_content(body.get("content")), body.get("nonce")
         if nonce is not None and len(str(nonce)) > NONCE_LIMIT:
@@ -164,6 +166,9 @@ class Rest:
             return web.json_response(payloads.message(known, nonce=str(nonce)), headers=headers)
         replied = self._replied(place, body.get("message_reference"))
         posted = self._world.post(place, self._world.bot, content, reply_to=replied, flags=int(body.get("flags", 0)))
+        if place.archived:
+            place.archived = False
+            await self._gateway.dispatch("THREAD_UPDATE", payloads.channel(place))
         if nonce is not None:
             self._nonces[(place.id, str(nonce))] = (self._world.clock.now_s(), posted)
         self._ledger.add(
@@ -185,6 +190,8 @@ class Rest:
 
     async def _edit(self, request: web.Request) -> web.Response:
         posted, body = self._posted(request), await request.json()
+        if posted.channel.archived:
+            raise _thread_archived()
         headers = self._count(f"edit:{posted.channel.id}")
         if posted.author.id != self._world.bot.id:
             raise ApiError(403, 50005, "Cannot edit a message authored by another user")
@@ -276,6 +283,10 @@ class Rest:
             guild = self._world.guilds[posted.channel.guild_id]
             payload |= {"guild_id": guild.id, "member": payloads.member(guild, posted.author, with_user=False)}
         await self._gateway.dispatch(event, payload)
+
+
+def _thread_archived() -> ApiError:
+    return ApiError(400, 50083, "Thread is archived")
 
 
 def rate_headers(bucket: str, remaining: int, reset_after_s: float) -> dict[str, str]:

@@ -52,7 +52,12 @@ class User:
 
 @dataclass
 class Channel:
-    """A channel, a thread (with a parent) or a direct conversation (with a recipient)."""
+    """A channel, a thread (with a parent) or a direct conversation (with a recipient).
+
+    A thread that is archived takes no edits, and comes back with the next message, unless it is locked.
+    Source: https://discord.com/developers/docs/topics/threads#active--archived-threads and
+    discord/discord-api-docs#2855 (only a send brings one back).
+    """
 
     id: str
     type: int
@@ -60,6 +65,8 @@ class Channel:
     guild_id: str | None = None
     parent_id: str | None = None
     recipient: User | None = None
+    archived: bool = False
+    locked: bool = False
 
 
 @dataclass

@@ -296,6 +296,34 @@ async def test_an_edit_of_a_deleted_message_says_so(server: FakeDiscord, bot: Bo
         await bot.answer(incoming, "hello", edits=status_id)
 
 
+async def test_what_stands_in_an_archived_thread_is_gone_and_a_message_of_its_own_arrives(
+    server: FakeDiscord, bot: Bot
+) -> None:
+    """A thread is put aside when nobody has written in it for long, or by hand; only a send brings it back."""
+    await server.say("hello", thread="boats")
+    incoming = await bot.next()
+    status_id = await bot.answer(incoming, "Writing…")
+    await server.archive(incoming.address.thread_id)
+    with pytest.raises(MessageGone):
+        await bot.platform.edit(incoming.address, status_id, "half")
+    with pytest.raises(MessageGone):
+        await bot.answer(incoming, "the answer", edits=status_id)
+    answer_id = await bot.answer(incoming, "the answer")
+    assert answer_id != status_id
+    assert await bot.answer(incoming, "more", edits=answer_id) == answer_id
+
+
+async def test_a_locked_thread_takes_neither_edits_nor_messages(server: FakeDiscord, bot: Bot) -> None:
+    await server.say("hello", thread="boats")
+    incoming = await bot.next()
+    status_id = await bot.answer(incoming, "Writing…")
+    await server.archive(incoming.address.thread_id, locked=True)
+    for edits in (status_id, None):
+        with pytest.raises(MessageGone):
+            await bot.answer(incoming, "the answer", edits=edits)
+    assert len(await server.ledger("sent")) == 1
+
+
 async def test_typing_is_shown_and_a_failure_of_it_is_not_told(server: FakeDiscord, bot: Bot) -> None:
     """A bare 403 is none of the channel: so Discord switched typing off for everybody once."""
     await server.say("hello", thread="boats")
