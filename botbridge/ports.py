@@ -193,6 +193,13 @@ class Outbox(Protocol):
         """
         ...
 
+    async def refused(self, part_id: PartId, notice: Part, *, detail: str = "") -> None:
+        """Settle a part as `undeliverable` and owe its chat a notice, as `lose_sight` does.
+
+        The notice takes the place of the message that the part was to replace.
+        """
+        ...
+
 
 class People(Protocol):
     """Who was seen, and what is kept of them."""

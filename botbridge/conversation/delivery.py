@@ -8,7 +8,8 @@ Not covered: the platforms' rate rules (their adapters keep them) and parts of
 platforms that are switched off: those stay pending until they are back.
 
 Of a part that may have been delivered, its person is told once for the whole
-reply, in a message of its own.
+reply, in a message of its own; so of one whose text the platform refuses, where
+the message that it was to replace can tell it.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from typing import Any
 
 import structlog
 
-from botbridge.conversation.notices import lost_sight
+from botbridge.conversation.notices import lost_sight, refused
 from botbridge.conversation.stored import until_stored
-from botbridge.conversation.texts import Texts
+from botbridge.conversation.texts import Language, Texts
 from botbridge.errors import (
     BadToken,
+    ChatClosed,
     DeliveryUnknown,
     MessageGone,
     PlatformUnavailable,
@@ -228,8 +230,7 @@ class Delivery:
         except DeliveryUnknown as error:
             await self._lose_sight(part, str(error))
         except (ReplyRejected, MessageGone) as error:
-            log.warning("reply refused by the platform", part_id=part.id, error=str(error))
-            await self._note(part, PartState.UNDELIVERABLE, str(error))
+            await self._accept_refusal(part, error)
         except Exception as error:
             log.exception("unforeseen failure while sending", part_id=part.id, exc_info=error)
             await self._lose_sight(part, f"unforeseen failure: {type(error).__name__}")
@@ -237,13 +238,26 @@ class Delivery:
             await self._note(part, PartState.SENT, message_id=message_id)
         return None
 
+    async def _accept_refusal(self, part: OutboxPart, error: ReplyRejected | MessageGone) -> None:
+        """Give up a part that is not taken, and owe its person a word about it where the chat takes others."""
+        log.warning("reply refused by the platform", part_id=part.id, error=str(error))
+        if isinstance(error, ChatClosed | MessageGone):
+            await self._note(part, PartState.UNDELIVERABLE, str(error))
+        else:
+            await self._give_up(part, self._outbox.refused, refused, str(error))
+
     async def _lose_sight(self, part: OutboxPart, detail: str) -> None:
         """Give up a part that may have been delivered, and owe its person a word about it."""
         log.warning("nobody knows whether a reply was delivered", part_id=part.id, inbox_id=part.inbox_id, why=detail)
-        told = lost_sight(self._texts.language(part.language))
+        await self._give_up(part, self._outbox.lose_sight, lost_sight, detail)
+
+    async def _give_up(
+        self, part: OutboxPart, settle: Callable[..., Awaitable[None]], words: Callable[[Language], str], detail: str
+    ) -> None:
+        told = words(self._texts.language(part.language))
         platform = self._platforms.get(part.address.platform)
         notice = Part(told) if platform is None else platform.render(told)[0]
-        await until_stored(partial(self._outbox.lose_sight, part.id, notice, detail=detail), part_id=part.id)
+        await until_stored(partial(settle, part.id, notice, detail=detail), part_id=part.id)
         self._passed_over.add(chat_of(part))  # the notice came for it meanwhile
 
     async def _note(

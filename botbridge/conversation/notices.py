@@ -97,6 +97,14 @@ def lost_sight(language: Language) -> str:
     )
 
 
+def refused(language: Language) -> str:
+    """What is said when the platform refuses the text of a reply, or of a part of it."""
+    return language.say(
+        "This platform refused my last message, or a part of it, so you do not have all of it. "
+        "Please put your question another way, or send /again and I answer your last question again."
+    )
+
+
 def nothing_to_repeat(language: Language) -> str:
     """Why `/again` answers nothing: there was no question, or its words are gone."""
     return language.say(

@@ -275,14 +275,20 @@ class InMemoryOutbox:
 
     async def lose_sight(self, part_id: PartId, notice: Part, *, detail: str = "") -> None:
         """Settle a part as `delivery_unknown` and owe its chat a notice, unless it has one or the part is one."""
+        if await self.mark(part_id, PartState.DELIVERY_UNKNOWN, detail=detail):
+            self._owe_notice(part_id, notice, edits=None)
+
+    async def refused(self, part_id: PartId, notice: Part, *, detail: str = "") -> None:
+        """Settle a part as `undeliverable` and owe its chat a notice, unless it has one or the part is one."""
+        if await self.mark(part_id, PartState.UNDELIVERABLE, detail=detail):
+            self._owe_notice(part_id, notice, edits=self._store.parts[part_id].part.edits)
+
+    def _owe_notice(self, part_id: PartId, notice: Part, edits: MessageId | None) -> None:
         part = self._store.parts[part_id].part
-        if not await self.mark(part_id, PartState.DELIVERY_UNKNOWN, detail=detail):
-            return
         if any(owed.part.is_notice for owed in self._store.parts.values() if owed.part.inbox_id == part.inbox_id):
             return
-        self._store.owe(
-            replace(part, part=notice, state=PartState.PENDING, edits=None, attempts=0, is_status=False, is_notice=True)
-        )
+        new = replace(part, part=notice, state=PartState.PENDING, edits=edits, attempts=0)
+        self._store.owe(replace(new, is_status=False, is_notice=True))
 
 
 class InMemoryAudit:

@@ -17,7 +17,7 @@ from botbridge.storage.tables import inbox, outbox, utc_now
 _NEW_STATUS = insert(outbox).returning(outbox.c.id)
 _MOVE = update(outbox).where(outbox.c.id == bindparam("of_id"), outbox.c.settled_at.is_(None))
 _ATTEMPT = _MOVE.values(attempts=outbox.c.attempts + 1)
-_LOSE_SIGHT = _MOVE.returning(outbox.c.inbox_id, outbox.c.address)
+_GIVE_UP = _MOVE.returning(outbox.c.inbox_id, outbox.c.address, outbox.c.edits)
 
 _STATUS = outbox.alias()
 _FIRST_OF_REPLY = (
@@ -124,11 +124,18 @@ class SqlOutbox:
 
     async def lose_sight(self, part_id: PartId, notice: Part, *, detail: str = "") -> None:
         """Settle a part as `delivery_unknown` and owe its chat a notice, unless it has one or the part is one."""
-        settled = _changes(part_id, PartState.DELIVERY_UNKNOWN, detail)
+        await self._give_up(part_id, PartState.DELIVERY_UNKNOWN, notice, detail)
+
+    async def refused(self, part_id: PartId, notice: Part, *, detail: str = "") -> None:
+        """Settle a part as `undeliverable` and owe its chat a notice, unless it has one or the part is one."""
+        await self._give_up(part_id, PartState.UNDELIVERABLE, notice, detail)
+
+    async def _give_up(self, part_id: PartId, state: PartState, notice: Part, detail: str) -> None:
+        settled = _changes(part_id, state, detail)
 
         def work(connection: Connection) -> None:
-            part = connection.execute(_LOSE_SIGHT, settled).one_or_none()
-            # A notice that is lost sight of is found here, too, so it brings forth no other.
+            part = connection.execute(_GIVE_UP, settled).one_or_none()
+            # A notice that is given up is found here, too, so it brings forth no other.
             if part is None or connection.scalar(_has_notice(part.inbox_id)):
                 return
             connection.execute(
@@ -140,10 +147,12 @@ class SqlOutbox:
                     text=notice.text,
                     markup=notice.markup,
                     state=PartState.PENDING,
+                    # A message that may show what was lost sight of stays as it is.
+                    edits=part.edits if state is PartState.UNDELIVERABLE else None,
                 )
             )
 
-        await self._database.write(work, at=Boundary.LOSE_SIGHT)
+        await self._database.write(work, at=_MARKS[state])
 
 
 def _changes(part_id: PartId, state: PartState, detail: str) -> dict[str, object]:

@@ -208,6 +208,23 @@ async def test_a_notice_that_is_lost_sight_of_brings_forth_no_other(storage: Sto
     assert await storage.outbox.interrupted() == []
 
 
+async def test_of_a_refused_part_there_is_one_notice_that_takes_the_place_it_was_to_take(storage: Storage) -> None:
+    """However many parts of it are refused, and the notice itself."""
+    row = await accepted(storage)
+    outcome = Outcome(InboxState.ANSWERED, (Part("one"), Part("two")), edits=MessageId("7"))
+    await storage.inbox.finish(row.id, outcome)
+    one, two = await storage.outbox.due()
+    for part in (one, two, one):
+        await storage.outbox.mark(part.id, PartState.SENDING)
+        await storage.outbox.refused(part.id, Part("refused!"), detail="AutoMod")
+    (notice,) = await storage.outbox.due()
+    assert (notice.id > two.id, notice.part, notice.edits) == (True, Part("refused!"), MessageId("7"))
+    assert notice.is_notice
+    await storage.outbox.refused(notice.id, Part("refused again!"))
+    assert await storage.outbox.due() == []
+    assert await storage.outbox.interrupted() == []
+
+
 async def test_what_is_settled_is_not_lost_sight_of(storage: Storage) -> None:
     (part,) = await owed(storage, "one")
     await storage.outbox.mark(part.id, PartState.SENT, message_id=MessageId("8"))

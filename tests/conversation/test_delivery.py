@@ -11,7 +11,15 @@ from dataclasses import replace
 from botbridge.conversation.delivery import Delivery
 from botbridge.conversation.scope import key_for
 from botbridge.conversation.texts import load_texts
-from botbridge.errors import BadToken, DeliveryUnknown, MessageGone, PlatformUnavailable, RateLimited, ReplyRejected
+from botbridge.errors import (
+    BadToken,
+    ChatClosed,
+    DeliveryUnknown,
+    MessageGone,
+    PlatformUnavailable,
+    RateLimited,
+    ReplyRejected,
+)
 from botbridge.messages import InboxRow, InboxState, MessageId, OutboxPart, Outcome, Part, PartId, PartState
 from botbridge.storage.memory import InMemoryInbox, InMemoryOutbox
 from botbridge.storage.memory_store import InMemoryStore
@@ -335,11 +343,44 @@ async def test_a_notice_that_was_lost_sight_of_itself_is_the_last_one() -> None:
 
 async def test_a_refused_part_is_not_tried_again() -> None:
     post = Post()
-    post.platform.faults.append(ReplyRejected("blocked"))
+    post.platform.faults.append(ChatClosed("blocked"))
     async with post.running():
         await post.ended("a")
         await post.outbox.settled()
     assert post.states == [PartState.UNDELIVERABLE]
+
+
+async def test_of_a_text_that_the_platform_refuses_its_person_is_told_once_where_it_was_to_stand() -> None:
+    """The chat takes others: silence, or half an answer, would look like all that there is."""
+    post = Post()
+    row = await post.accepted(language="ar-EG")
+    status = await post.outbox.open_status(row.id, row.incoming.address, Part("Writing…"))
+    message_id = await post.platform.send(status)
+    await post.outbox.status_sent(status.id, message_id)
+    post.platform.faults.extend([ReplyRejected("AutoMod"), ReplyRejected("AutoMod")])
+    async with post.running():
+        await post.inbox.finish(
+            row.id, Outcome(InboxState.ANSWERED, (Part("a"), Part("b"), Part("c")), edits=message_id)
+        )
+        post.delivery.wake()
+        await post.platform.until(lambda: any("/again" in text for text in post.platform.texts("1")))
+        await post.outbox.settled()
+    notice, rest = post.platform.texts("1")
+    assert "رفضت" in notice
+    assert rest == "c"
+    refused = [PartState.UNDELIVERABLE, PartState.UNDELIVERABLE]
+    assert post.states == [PartState.SENT, *refused, PartState.SENT, PartState.SENT]
+
+
+async def test_a_notice_that_the_platform_refuses_too_is_the_last_one() -> None:
+    post = Post()
+    post.platform.faults.extend([ReplyRejected("AutoMod"), ReplyRejected("AutoMod")])
+    async with post.running():
+        await post.ended("a")
+        await post.platform.until(lambda: not post.platform.faults)
+        await post.outbox.settled()
+    assert post.platform.texts("1") == []
+    assert post.states == [PartState.UNDELIVERABLE, PartState.UNDELIVERABLE]
 
 
 async def test_a_reply_whose_status_message_was_deleted_is_sent_anew() -> None:
