@@ -137,14 +137,18 @@ class Desk:
         target = await choose_target(row, command.words, self._people)
         if isinstance(target, Unclear):
             return Obeyed(InboxState.REFUSED, target.answer(language))
+        is_beyond = isinstance(target, Everyone) or (
+            isinstance(target, WholeChat) and target.chat_id != row.key.chat_id
+        )
+        if is_beyond and not powers.operator:
+            # Before it is looked up: a private chat's id may be its person's, and others shall not learn who is here.
+            return await self._deny(row, target, language)
         keys = await self._keys(row, target, operator=powers.operator)
         allowed = {key: right for key in keys if (right := right_to_reset(key, row.incoming, powers)) is not None}
-        if len(allowed) < len(keys) or (isinstance(target, Everyone) and not powers.operator):
-            return await self._deny(row, target, language)
-        if not allowed:
-            # Whether there would be something to reset is told only to those who might reset it.
-            if target is not None and (powers.operator or powers.chat_admin) and not keys:
-                return Obeyed(InboxState.ANSWERED, language.say("There is nothing to reset."))
+        # Whether there would be something to reset is told only to those who might reset it.
+        if not keys and target is not None and (powers.operator or powers.chat_admin):
+            return Obeyed(InboxState.ANSWERED, language.say("There is nothing to reset."))
+        if not allowed or len(allowed) < len(keys):
             return await self._deny(row, target, language)
         if isinstance(target, Everyone) and not target.confirmed:
             ask = language.count(

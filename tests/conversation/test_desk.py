@@ -103,6 +103,24 @@ async def test_an_admin_of_another_chat_is_refused(world: World) -> None:
     await told(world, "-6", "may not reset")
 
 
+async def test_an_admin_does_not_learn_who_talks_to_the_bot_elsewhere(world: World) -> None:
+    """A private chat's id is on Telegram its person's."""
+    world.platform.admins.add((ChatId("-6"), UserId("2")))
+    await world.start()
+    await talked(world, "private", user="1")
+    for chat in ("1", "12345"):
+        await world.say(f"/reset chat {chat}", user="2", chat="-6")
+    await world.until(lambda: len(world.platform.texts("-6")) == 2)
+    assert set(world.platform.texts("-6")) == {"You may not reset that. Your own conversation you may: /reset"}
+
+
+async def test_an_operator_resets_another_chat(world: World) -> None:
+    await world.start()
+    await talked(world, "one", user="1", chat="-5")
+    await world.say("/reset chat -5", user=OPERATOR, chat="-6")
+    await told(world, "-6", "1 conversation was reset")
+
+
 async def test_an_admins_right_ends_with_the_private_chat(world: World) -> None:
     """A private chat has no administrators, whatever the platform says of its only member."""
     world.platform.admins.add((ChatId("2"), UserId("2")))
