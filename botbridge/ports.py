@@ -17,6 +17,7 @@ from botbridge.health import PlatformHealth, WorkerHealth
 from botbridge.messages import (
     Address,
     AuditEntry,
+    BotId,
     ChatId,
     ConversationKey,
     InboxId,
@@ -100,6 +101,7 @@ class History(Protocol):
         self,
         *,
         platform: PlatformName | None = None,
+        bot_id: BotId | None = None,
         chat_id: ChatId | None = None,
         user_id: UserId | None = None,
     ) -> Sequence[ConversationKey]:

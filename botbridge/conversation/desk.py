@@ -196,17 +196,21 @@ class Desk:
         self, row: InboxRow, target: Everyone | WholeChat | Somebody | None, *, operator: bool
     ) -> Sequence[ConversationKey]:
         platform, chat_id = row.key.platform, row.key.chat_id
+        # Only operators act beyond the chat they speak in, and on what an earlier bot of this database left.
+        bot_id = None if operator else row.key.bot_id
         match target:
             case None:
                 return [row.key]
             case Everyone():
                 return await self._history.matching()
             case WholeChat():
-                return await self._history.matching(platform=platform, chat_id=target.chat_id)
+                return await self._history.matching(platform=platform, bot_id=bot_id, chat_id=target.chat_id)
             case Somebody():
-                # Only operators act beyond the chat they speak in.
                 return await self._history.matching(
-                    platform=platform, chat_id=None if operator else chat_id, user_id=target.user_id
+                    platform=platform,
+                    bot_id=bot_id,
+                    chat_id=None if operator else chat_id,
+                    user_id=target.user_id,
                 )
 
     async def _powers(self, row: InboxRow) -> Powers:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, bindparam, func, select, update
 from botbridge.answers import Recent, Role
 from botbridge.faults import Boundary
 from botbridge.messages import (
+    BotId,
     ChatId,
     ConversationKey,
     InboxId,
@@ -81,11 +82,17 @@ class SqlHistory:
         self,
         *,
         platform: PlatformName | None = None,
+        bot_id: BotId | None = None,
         chat_id: ChatId | None = None,
         user_id: UserId | None = None,
     ) -> Sequence[ConversationKey]:
         """Return the conversations that fit all that is given; nothing given means all."""
-        wanted = {conversation.c.platform: platform, conversation.c.chat_id: chat_id, conversation.c.user_id: user_id}
+        wanted = {
+            conversation.c.platform: platform,
+            conversation.c.bot_id: bot_id,
+            conversation.c.chat_id: chat_id,
+            conversation.c.user_id: user_id,
+        }
         conditions = [column == value for column, value in wanted.items() if value is not None]
         query = select(*KEY_COLUMNS).where(*conditions).order_by(conversation.c.id)
 

@@ -16,6 +16,7 @@ from botbridge.characters import storable
 from botbridge.messages import (
     Address,
     AuditEntry,
+    BotId,
     ChatId,
     ConversationKey,
     InboxId,
@@ -143,6 +144,7 @@ class InMemoryHistory:
         self,
         *,
         platform: PlatformName | None = None,
+        bot_id: BotId | None = None,
         chat_id: ChatId | None = None,
         user_id: UserId | None = None,
     ) -> Sequence[ConversationKey]:
@@ -150,7 +152,10 @@ class InMemoryHistory:
         return [
             key
             for key in self._store.epochs
-            if platform in (None, key.platform) and chat_id in (None, key.chat_id) and user_id in (None, key.user_id)
+            if platform in (None, key.platform)
+            and bot_id in (None, key.bot_id)
+            and chat_id in (None, key.chat_id)
+            and user_id in (None, key.user_id)
         ]
 
     async def reset(

@@ -104,12 +104,14 @@ async def test_conversations_never_meet(storage: Storage) -> None:
         assert texts((await storage.history.recent(key, 1000)).turns) == [key.text, "answer"]
 
 
-async def test_conversations_are_found_by_platform_chat_and_person(storage: Storage) -> None:
-    for key in (AISHA_ALONE, SHARED, BILAL_IN_TOPIC):
+async def test_conversations_are_found_by_platform_bot_chat_and_person(storage: Storage) -> None:
+    former = replace(SHARED, bot_id="8")
+    for key in (AISHA_ALONE, SHARED, BILAL_IN_TOPIC, former):
         await remember(storage, key, ("q", "a"))
     matching = storage.history.matching
-    assert set(await matching()) == {AISHA_ALONE, SHARED, BILAL_IN_TOPIC}
-    assert set(await matching(platform=GROUP.platform, chat_id=GROUP.chat_id)) == {SHARED, BILAL_IN_TOPIC}
+    assert set(await matching()) == {AISHA_ALONE, SHARED, BILAL_IN_TOPIC, former}
+    assert set(await matching(bot_id=SHARED.bot_id)) == {AISHA_ALONE, SHARED, BILAL_IN_TOPIC}
+    assert set(await matching(platform=GROUP.platform, chat_id=GROUP.chat_id)) == {SHARED, BILAL_IN_TOPIC, former}
     assert set(await matching(user_id=BILAL.user_id)) == {BILAL_IN_TOPIC}
     assert set(await matching(chat_id=GROUP.chat_id, user_id="1")) == set()
     assert set(await matching(platform="discord")) == set()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
-from botbridge.conversation.scope import Scope
-from botbridge.messages import AuditEntry, ChatId, InboxState, PlatformName, UserId
+from botbridge.conversation.scope import Scope, key_for
+from botbridge.messages import AuditEntry, BotId, ChatId, InboxState, PlatformName, UserId
 from tests.conversation.conftest import OPERATOR, World
 
 TELEGRAM = PlatformName("telegram")
@@ -112,6 +113,25 @@ async def test_an_admin_does_not_learn_who_talks_to_the_bot_elsewhere(world: Wor
         await world.say(f"/reset chat {chat}", user="2", chat="-6")
     await world.until(lambda: len(world.platform.texts("-6")) == 2)
     assert set(world.platform.texts("-6")) == {"You may not reset that. Your own conversation you may: /reset"}
+
+
+@pytest.mark.parametrize(("words", "done"), [("chat", "2 conversations were reset"), ("1", "1 conversation was reset")])
+async def test_what_an_earlier_bot_left_in_the_database_stands_in_no_admins_way(
+    world: World, words: str, done: str
+) -> None:
+    """Its conversations stay as they are: what was said to another bot is not theirs to reset."""
+    world.platform.admins.add((ChatId("-6"), UserId("2")))
+    await world.start()
+    said = world.platform.message("to the former bot", user="1", chat="-6")
+    former = replace(said, address=replace(said.address, bot_id=BotId("6")))
+    assert world.service is not None
+    await world.service.receive(former)
+    await told(world, "-6", "to the former bot")
+    await talked(world, "hi", user="1", chat="-6")
+    before = world.store.epochs[key_for(former, {})]
+    await world.say(f"/reset {words}", user="2", chat="-6")
+    await told(world, "-6", done)
+    assert world.store.epochs[key_for(former, {})] == before
 
 
 async def test_an_operator_resets_another_chat(world: World) -> None:
