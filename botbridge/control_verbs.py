@@ -98,7 +98,7 @@ class Verbs:
     health: Callable[[], Awaitable[Json]]
     queue: Callable[[], Awaitable[Json]]
     reset: Callable[[ResetTarget], Awaitable[int]]
-    backup: Callable[[Path], Awaitable[None]]
+    backup: Callable[[Path], Awaitable[Path]]
     export: Callable[[PersonId], Awaitable[Json]]
     forget: Callable[[PersonId], Awaitable[Mapping[str, int]]]
     chat: Callable[[Question], AsyncGenerator[Shown, None]]
@@ -127,8 +127,7 @@ class Verbs:
         return {"conversations": await self.reset(reset_target(request))}
 
     async def _backup(self, request: Json) -> Json:
-        await self.backup(Path(_text(request, "path")))
-        return {}
+        return {"database": str(await self.backup(Path(_text(request, "path"))))}
 
     async def _export(self, request: Json) -> Json:
         return await self.export(PersonId.parse(_text(request, "person")))

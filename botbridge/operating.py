@@ -10,9 +10,10 @@ from typing import Any
 from botbridge.control import SOCKET_NAME, ControlClient
 from botbridge.control_verbs import PersonId, ResetTarget, Verb, reset_target
 from botbridge.conversation.texts import Texts, load_texts
-from botbridge.errors import ControlError, DatabaseInUse
+from botbridge.errors import ControlError, DatabaseInUse, StorageUnavailable
 from botbridge.messages import AuditEntry, ConversationKey, InboxRow, InboxState, Outcome, Part
 from botbridge.settings import Settings
+from botbridge.storage.files import database_path, is_missing
 from botbridge.stores import Storage, sql_storage
 
 ANSWER_PATIENCE_S = 10.0
@@ -32,6 +33,11 @@ async def carry_out(settings: Settings, verb: Verb, **arguments: Any) -> dict[st
         # Asked first, so that a service that hangs is told from one that is busy with a long act.
         await client.ask(Verb.HEALTH, timeout_s=ANSWER_PATIENCE_S)
         return await client.ask(verb, **arguments)
+    database = database_path(settings.database_url)
+    if is_missing(database):
+        # To begin a blank one and report success would be an answer about another bot's data.
+        message = f"database {database}: there is no such file; set BOTBRIDGE_HOME as for the bot"
+        raise StorageUnavailable(message)
     storage = sql_storage(settings)
     try:
         async with storage.opened():
@@ -62,8 +68,7 @@ class Offline:
             case Verb.FORGET:
                 return await self._forget(PersonId.parse(arguments["person"]))
             case Verb.BACKUP:
-                await self.storage.backup(Path(arguments["path"]))
-                return {}
+                return {"database": str(await self.storage.backup(Path(arguments["path"])))}
             case Verb.QUEUE:
                 return {"running": [], "waiting": [_waiting(row) for row in await self.storage.inbox.unfinished()]}
             case _:

@@ -49,7 +49,7 @@ class Operations:
     waits: Waits
     acts: Acts
     terminal: TerminalPlatform
-    backup: Callable[[Path], Awaitable[None]]
+    backup: Callable[[Path], Awaitable[Path]]
     sampling: Sampling
 
     async def queue(self) -> dict[str, object]:

@@ -56,7 +56,7 @@ class Storage:
     audit: Audit
     state: State
     opened: Callable[[], AbstractAsyncContextManager[None]]
-    backup: Callable[[Path], Awaitable[None]]
+    backup: Callable[[Path], Awaitable[Path]]
     probe: Probe
     backup_health: Callable[[], BackupHealth | None]
 
@@ -101,7 +101,7 @@ def in_memory_storage() -> Storage:
     async def nothing_owed(_platforms: Collection[PlatformName]) -> float:
         return 0.0
 
-    async def no_backup(path: Path) -> None:
+    async def no_backup(path: Path) -> Path:
         raise StorageUnavailable(f"there is no database to copy to {path}")
 
     return Storage(

@@ -65,8 +65,8 @@ def backup(path: Annotated[Path, typer.Argument(help="The copy; there must be no
     from botbridge.control_verbs import Verb
     from botbridge.operating import carry_out
 
-    asyncio.run(carry_out(prepare(quiet=True), Verb.BACKUP, path=str(path.absolute())))
-    typer.echo(f"The database was copied to {path}.")
+    done = asyncio.run(carry_out(prepare(quiet=True), Verb.BACKUP, path=str(path.absolute())))
+    typer.echo(f"The database {done['database']} was copied to {path}.")
 
 
 @db_app.command()

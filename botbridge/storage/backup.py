@@ -25,14 +25,18 @@ def _not_told() -> bool:
     return False
 
 
-async def backup(database: Database, path: Path) -> None:
+async def backup(database: Database, path: Path) -> Path:
     """Copy an open database, while it is in use, into one file of its own; verified before it gets its name.
+
+    Returns:
+        What was copied.
 
     Raises:
         StorageError: there is a file of this name already, it is left alone.
         StorageUnavailable: the copy could not be written or is not sound.
     """
     await asyncio.to_thread(copy_verified, database.path, path)
+    return database.path
 
 
 def copy_verified(source: Path, target: Path, is_told_to_stop: Callable[[], bool] = _not_told) -> None:

@@ -31,6 +31,11 @@ def restoring_path(path: Path) -> Path:
     return path.with_name(path.name + ".restoring")
 
 
+def is_missing(path: Path) -> bool:
+    """Tell whether nothing of a database lies there: no file, no log of one, no restore that was cut short."""
+    return not any(each.exists() for each in (path, path.with_name(path.name + "-wal"), restoring_path(path)))
+
+
 def make_private(path: Path) -> None:
     """Create the database file if there is none, and let only its owner read it.
 

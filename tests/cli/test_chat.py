@@ -228,7 +228,8 @@ async def test_the_operator_can_reset_export_back_up_and_forget(bridge: Bridge, 
     assert "my secret" in json.dumps(json.loads(out))
     assert (await bridge.command("people", "export", person, "--json"))[0] == 0
     copy = bridge.home / "copy.db"
-    assert (await bridge.command("db", "backup", str(copy)))[0] == 0
+    copied = f"The database {bridge.database} was copied to {copy}.\n"
+    assert (await bridge.command("db", "backup", str(copy)))[:2] == (0, copied)
     code, _, err = await bridge.command("db", "backup", str(copy))
     assert code == 1
     assert err.count("\n") == 1
@@ -247,7 +248,27 @@ async def test_a_reset_of_everybody_is_confirmed(bridge: Bridge) -> None:
     code, out, err = await bridge.command("admin", "reset", "--everybody")
     assert (code, out) == (2, "")
     assert "--yes" in err
+    await bridge.command("db", "upgrade")
     assert (await bridge.command("admin", "reset", "--everybody", "--yes"))[:2] == (0, "0 conversations were reset.\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["db", "backup", "copy.db"],
+        ["people", "forget", "telegram:42"],
+        ["people", "export", "telegram:42"],
+        ["admin", "reset", "--everybody", "--yes"],
+        ["admin", "queue"],
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+async def test_a_home_without_a_database_is_refused_and_left_as_it_is(bridge: Bridge, words: list[str]) -> None:
+    """It is not the bot's; a blank database would answer that nothing is kept of anybody."""
+    code, out, err = await bridge.command(*words)
+    assert (code, out) == (1, "")
+    assert err == f"botbridge: database {bridge.database}: there is no such file; set BOTBRIDGE_HOME as for the bot\n"
+    assert not bridge.database.exists()
 
 
 @pytest.mark.parametrize(
