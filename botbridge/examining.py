@@ -6,6 +6,7 @@ Covered: no network, no home, a bot that runs at the same time; each ends as a f
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import threading
 from collections.abc import Awaitable, Callable
@@ -20,12 +21,12 @@ from pydantic import SecretStr
 
 from botbridge.accounts import Account, Unanswered
 from botbridge.chosen import named_model
-from botbridge.control import SOCKET_NAME, ControlClient
+from botbridge.control import LONGEST_PATH_BYTES, SOCKET_NAME, ControlClient
 from botbridge.control_verbs import Verb
 from botbridge.errors import BadToken, ControlError, PlatformError, StorageError
 from botbridge.inference.choice import NO_MODEL_HERE
 from botbridge.logs import Redaction
-from botbridge.machine.doctor_facts import DatabaseFacts, Examined, Licence, PortFacts, Status
+from botbridge.machine.doctor_facts import DatabaseFacts, Examined, HomeFacts, Licence, PortFacts, Status
 from botbridge.machine.probe import MachineFacts
 from botbridge.model_at_hand import look_at_model
 from botbridge.models.acceptance import read_acceptance
@@ -72,6 +73,7 @@ async def examine(settings: Settings, machine: MachineFacts, told: Callable[[str
         model=model,
         engines=engines,
         licence=_licence(settings),
+        home=await asyncio.to_thread(look_at_home, settings.home),
         database=database,
         webhook=_port(settings),
         telegram=telegram,
@@ -106,6 +108,19 @@ def _licence(settings: Settings) -> Licence | None:
         reason,
         f"botbridge models licence {entry.id} --use {settings.licence.use or Use.PERSONAL} --accept",
     )
+
+
+def look_at_home(home: Path) -> HomeFacts:
+    """Look whether a start could make the data directory, write to it and listen in it."""
+    if len(os.fsencode(home / SOCKET_NAME)) > LONGEST_PATH_BYTES:
+        longest_bytes = LONGEST_PATH_BYTES - len(f"/{SOCKET_NAME}")
+        return HomeFacts(home, Sentence("its path has more than {limit} bytes", limit=longest_bytes))
+    nearest = next(place for place in (home, *home.parents) if os.path.lexists(place))
+    if not nearest.is_dir():
+        return HomeFacts(home, Sentence("{place} is no directory", place=nearest))
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        return HomeFacts(home, Sentence("this user may not write to {place}", place=nearest))
+    return HomeFacts(home)
 
 
 async def _database(settings: Settings) -> DatabaseFacts:

@@ -13,7 +13,7 @@ from botbridge.conversation.texts import Texts, load_texts
 from botbridge.errors import ControlError, DatabaseInUse, StorageUnavailable
 from botbridge.messages import AuditEntry, ConversationKey, InboxRow, InboxState, Outcome, Part
 from botbridge.settings import Settings
-from botbridge.storage.files import database_path, is_missing
+from botbridge.storage.files import is_missing
 from botbridge.stores import Storage, sql_storage
 
 ANSWER_PATIENCE_S = 10.0
@@ -33,7 +33,7 @@ async def carry_out(settings: Settings, verb: Verb, **arguments: Any) -> dict[st
         # Asked first, so that a service that hangs is told from one that is busy with a long act.
         await client.ask(Verb.HEALTH, timeout_s=ANSWER_PATIENCE_S)
         return await client.ask(verb, **arguments)
-    database = database_path(settings.database_url)
+    database = settings.database_path
     if is_missing(database):
         # To begin a blank one and report success would be an answer about another bot's data.
         message = f"database {database}: there is no such file; set BOTBRIDGE_HOME as for the bot"

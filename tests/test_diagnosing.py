@@ -87,6 +87,23 @@ async def test_a_home_that_is_not_there_yet_is_ready_for_the_default_model_and_n
     assert not home.exists()
 
 
+@pytest.mark.parametrize(("place", "problem"), [("/dev/null/x", "/dev/null is no directory"), ("x" * 100, "bytes")])
+async def test_a_home_in_which_no_start_succeeds_is_not_ready(tmp_path: Path, place: str, problem: str) -> None:
+    home = tmp_path / place
+    found = await doctor(home)
+    assert not found.is_ready
+    assert row("Data directory", found).status is Status.UPGRADE
+    assert problem in row("Data directory", found).found
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+async def test_a_home_that_this_user_may_not_make_is_not_ready(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    found = await doctor(tmp_path / "home")
+    tmp_path.chmod(0o700)
+    assert row("Data directory", found).found == f"{tmp_path / 'home'}: this user may not write to {tmp_path}"
+
+
 async def test_a_model_that_nobody_fetches_unasked_is_named_with_its_command(tmp_path: Path) -> None:
     found = await doctor(tmp_path, INFERENCE__MODEL="org/absent")
     assert not found.is_ready

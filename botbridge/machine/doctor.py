@@ -33,6 +33,7 @@ def judge(examined: Examined) -> tuple[Row, ...]:
         doctor_tools.engine(examined),
         doctor_service.model(examined),
         doctor_service.licence(examined),
+        doctor_service.home(examined),
         doctor_service.database(examined),
         doctor_service.port(examined),
         doctor_service.clock(examined),

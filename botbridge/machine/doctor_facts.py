@@ -136,6 +136,14 @@ class Licence:
 
 
 @dataclass(frozen=True, slots=True)
+class HomeFacts:
+    """The data directory; `obstacle` says why the bot could not start in it, empty when it can."""
+
+    path: Path
+    obstacle: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class DatabaseFacts:
     """The file in which history is kept.
 
@@ -177,6 +185,7 @@ class Examined:
     model: ChosenModel | None = None
     engines: Engines | None = None
     licence: Licence | None = None
+    home: HomeFacts | None = None
     database: DatabaseFacts | None = None
     webhook: PortFacts | None = None
     telegram: Account | Unanswered | None = None

@@ -1,4 +1,4 @@
-"""Judges what the bot keeps and whom it speaks to: model, licence, database, port, clock, Telegram, Discord."""
+"""Judges what the bot keeps and whom it speaks to: model, licence, home, database, port, clock, Telegram, Discord."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ NO_NETWORK: Final = Sentence("try again with a network")
 
 MODEL: Final = Sentence("Model")
 LICENCE: Final = Sentence("Licence")
+HOME: Final = Sentence("Data directory")
 DATABASE: Final = Sentence("Database")
 PORT: Final = Sentence("Port")
 CLOCK: Final = Sentence("Clock")
@@ -74,6 +75,19 @@ def licence(examined: Examined) -> Row:
             return Row(LICENCE, found, needed, Status.UNKNOWN, upgrade, f"botbridge models licence {name}")
         case _:
             return Row(LICENCE, Sentence("not checked"), Sentence("that of whoever runs the model"), Status.UNKNOWN)
+
+
+def home(examined: Examined) -> Row:
+    """Judge the directory of all that is kept: a start makes it, writes to it and listens in it."""
+    facts = examined.home
+    needed = Sentence("one that this user can make and write to, with a path that is not too long for a socket")
+    if facts is None:
+        return Row(HOME, Sentence("not looked at"), needed, Status.UNKNOWN)
+    if not facts.obstacle:
+        return Row(HOME, str(facts.path), needed)
+    found = Sentence("{path}: {problem}", path=facts.path, problem=facts.obstacle)
+    how = Sentence("{command}, and make it this user's", command="echo BOTBRIDGE_HOME=/path/to/directory >> .env")
+    return Row(HOME, found, needed, Status.UPGRADE, Sentence("another directory, or the right to this one"), how)
 
 
 def database(examined: Examined) -> Row:

@@ -15,6 +15,7 @@ from botbridge.machine.doctor_facts import (
     DatabaseFacts,
     Engines,
     Examined,
+    HomeFacts,
     Licence,
     ModelState,
     PortFacts,
@@ -68,6 +69,7 @@ def examined(machine: MachineFacts = SERVER, chosen: ChosenModel | None = SMALL,
         machine,
         chosen,
         ALL_ENGINES,
+        home=HomeFacts(Path("/srv/botbridge")),
         database=SOUND,
         licence=Licence("Apache-2.0: allowed", OK),
         telegram=Account("@bot", reads_everything=False, clock_ahead_s=0.4),
@@ -371,6 +373,12 @@ def test_a_licence_that_nobody_looked_at_is_unknown_and_the_verdict_of_who_did_i
     refused = Licence("OPT-175B: not allowed", UPGRADE, "another model", "botbridge models match --use saas")
     shown = row("Licence", examined(licence=refused))
     assert (shown.found, shown.status, shown.how) == (refused.found, UPGRADE, refused.how)
+
+
+def test_a_data_directory_in_which_no_start_succeeds_is_not_ready() -> None:
+    found = row("Data directory", examined(home=HomeFacts(Path("/srv/x"), "/srv is no directory")))
+    assert (found.status, found.found) == (UPGRADE, "/srv/x: /srv is no directory")
+    assert found.how.startswith("echo BOTBRIDGE_HOME=")
 
 
 def test_a_database_is_new_of_this_version_older_or_unusable() -> None:
