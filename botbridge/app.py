@@ -110,6 +110,7 @@ def build(
         generator=generator,
         access=policy.access,
         texts=texts,
+        is_model_elsewhere=settings.inference.engine == "remote",
     )
     service = ConversationService(
         inbox=storage.inbox,

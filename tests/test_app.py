@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from botbridge.control import Act, ControlServer, Json
 from botbridge.control_verbs import Verb
 from botbridge.conversation.rates import Rates
 from botbridge.machine.figures import EngineFigures, Report, write_report
+from botbridge.platforms.terminal.adapter import local_person
 from botbridge.settings import Settings, load_settings
 from tests.fakes.telegram.client import FakeTelegram
 from tests.journey.test_webhook import PATH, SECRET, bring, free_port
@@ -63,6 +65,22 @@ async def test_what_is_to_be_mended_is_printed_and_the_bot_is_well_all_the_same(
     async with ControlServer(tmp_path / "control.sock", {Verb.HEALTH: Act(answer)}):
         printed = await asyncio.to_thread(CliRunner().invoke, command)
     assert (printed.exit_code, printed.stdout) == (0, "model: ready m\nto mend: backup: none has been made for 49 h\n")
+
+
+@pytest.mark.parametrize(
+    ("engine", "language", "said"),
+    [
+        ("echo", "en", "on my operator's own computer: nothing you write goes to anybody else"),
+        ("remote", "en", "on a server my operator chose: what you write is sent there"),
+        ("remote", "ar", "على خادم اختاره مشغّلي"),
+    ],
+)
+async def test_a_newcomer_is_told_where_the_words_go(tmp_path: Path, engine: str, language: str, said: str) -> None:
+    settings = settings_of(tmp_path, engine, INFERENCE__REMOTE_URL=f"http://127.0.0.1:{free_port()}/v1")
+    async with build(settings, in_memory=True) as app:
+        person = replace(local_person(), language=language)
+        replies = [shown.text async for shown in app.terminal.ask(person, "/start")]
+    assert said in replies[-1]
 
 
 def test_health_takes_no_wait_for_too_long_that_the_operator_allows(tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ class Desk:
         generator: TextGenerator,
         access: Access,
         texts: Texts,
+        is_model_elsewhere: bool = False,
     ) -> None:
         self._generator = generator
         self._history = history
@@ -71,13 +72,14 @@ class Desk:
         self._acts = acts
         self._access = access
         self._texts = texts
+        self._is_model_elsewhere = is_model_elsewhere
 
     async def obey(self, row: InboxRow, command: Command) -> Obeyed | Ask:
         """Carry out a command; an unknown one is answered with the way to the known ones."""
         language = self._texts.of(row.incoming)
         match command.name:
             case "start":
-                return Obeyed(InboxState.ANSWERED, greeting(language))
+                return Obeyed(InboxState.ANSWERED, greeting(language, is_model_elsewhere=self._is_model_elsewhere))
             case "help":
                 return Obeyed(InboxState.ANSWERED, help_text(language))
             case "whoami":
@@ -248,8 +250,14 @@ def actor(row: InboxRow) -> str:
     return ":".join(person_of(row))
 
 
-def greeting(language: Language) -> str:
-    """What a newcomer reads first: what this is, what is kept, what can be done."""
+def greeting(language: Language, *, is_model_elsewhere: bool) -> str:
+    """What a newcomer reads first: what this is, who reads along, what is kept, what can be done."""
+    if is_model_elsewhere:
+        return language.say(
+            "Hello! I answer with a language model that runs on a server my operator chose: what you write is sent "
+            "there. I remember our conversation until you send /reset. Answers are written by a machine and can be "
+            "wrong. Just write to me; /help shows the rest."
+        )
     return language.say(
         "Hello! I answer with a language model that runs on my operator's own computer: nothing you write goes to "
         "anybody else. I remember our conversation until you send /reset. Answers are written by a machine and can "
