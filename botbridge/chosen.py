@@ -41,6 +41,7 @@ def clearance(settings: Settings) -> Clearance | None:
         catalogue=load_catalogue(home=settings.home),
         home=settings.home,
         declared=settings.licence.use,
+        likely=settings.likely_use,
     )
 
 

@@ -33,7 +33,6 @@ from botbridge.models.acceptance import read_acceptance
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.clearance import entry_of, named_licence, refusal, unknown_licence
 from botbridge.models.licences import load_licences
-from botbridge.models.uses import Use
 from botbridge.platforms.discord import inquiry as discord_inquiry
 from botbridge.platforms.telegram import inquiry as telegram_inquiry
 from botbridge.sentences import Sentence
@@ -99,14 +98,15 @@ def _licence(settings: Settings) -> Licence | None:
     licences = load_licences()
     licence, gate = licences.find(entry.licence), licences.gate if entry.gated else None
     found = named_licence(licence)
-    reason = refusal(entry, licence, gate, settings.licence.use, read_acceptance(settings.home, entry.id))
+    declared, accepted = settings.licence.use, read_acceptance(settings.home, entry.id)
+    reason = refusal(entry, licence, gate, declared, accepted, likely=settings.likely_use)
     if reason is None:
         return Licence(found, Status.OK)
     return Licence(
         found,
         Status.UPGRADE,
         reason,
-        f"botbridge models licence {entry.id} --use {settings.licence.use or Use.PERSONAL} --accept",
+        f"botbridge models licence {entry.id} --use {settings.likely_use} --accept",
     )
 
 

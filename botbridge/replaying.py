@@ -116,7 +116,7 @@ def _files(settings: Settings, origin: Provenance) -> ModelFiles:
     """Return the model's files, adapters beside it: of the very revision if that is here, else of the one that is."""
     catalogue, store = load_catalogue(home=settings.home), ModelStore(settings.home)
     named = catalogue.resolve(origin.model)
-    clear(named, catalogue=catalogue, home=settings.home, declared=settings.licence.use)
+    clear(named, catalogue=catalogue, home=settings.home, declared=settings.licence.use, likely=settings.likely_use)
     try:
         return store.find_with_adapters(catalogue.resolve(f"{origin.model}@{origin.revision}"))
     except ModelNotFound:

@@ -31,6 +31,7 @@ from pydantic_settings import (
 )
 
 from botbridge.errors import ConfigError
+from botbridge.models.uses import Use
 from botbridge.setting_groups import (
     TELEGRAM_CLOUD,
     AccessSettings,
@@ -148,6 +149,12 @@ class Settings(BaseSettings):
     def database_path(self) -> Path:
         """The database file."""
         return database_file(self.database.url) if self.database.url else self.home / "botbridge.db"
+
+    @property
+    def likely_use(self) -> Use:
+        """What the model is for, as far as the settings tell it: on a platform, others write to the bot."""
+        has_platform = self.telegram.token is not None or self.discord.token is not None
+        return self.licence.use or (Use.SAAS if has_platform else Use.PERSONAL)
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -104,6 +104,18 @@ async def test_a_home_that_this_user_may_not_make_is_not_ready(tmp_path: Path) -
     assert row("Data directory", found).found == f"{tmp_path / 'home'}: this user may not write to {tmp_path}"
 
 
+async def test_with_a_token_the_licence_is_proposed_for_whoever_writes_to_the_bot(
+    tmp_path: Path, discord: FakeDiscord
+) -> None:
+    found = await doctor(
+        tmp_path,
+        INFERENCE__MODEL="llama-3.2-1b-instruct",
+        DISCORD__TOKEN=discord.token,
+        DISCORD__API_BASE_URL=discord.api_url,
+    )
+    assert row("Licence", found).how == "botbridge models licence llama-3.2-1b-instruct --use saas --accept"
+
+
 async def test_a_model_that_nobody_fetches_unasked_is_named_with_its_command(tmp_path: Path) -> None:
     found = await doctor(tmp_path, INFERENCE__MODEL="org/absent")
     assert not found.is_ready

@@ -54,7 +54,7 @@ def bench(
     settings = prepare({"INFERENCE__MODEL": model}, quiet=True)
     catalogue = load_catalogue(home=settings.home)
     named = catalogue.resolve(settings.inference.model)
-    clear(named, catalogue=catalogue, home=settings.home, declared=settings.licence.use)
+    clear(named, catalogue=catalogue, home=settings.home, declared=settings.licence.use, likely=settings.likely_use)
     files = ModelStore(settings.home).find(named)
     options = engine_options(settings)
     if tokens is not None:

@@ -63,7 +63,9 @@ def pull(
     try:
         catalogue = load_catalogue(home=settings.home)
         named = catalogue.resolve(name)
-        cleared = clear(named, catalogue=catalogue, home=settings.home, declared=settings.licence.use)
+        cleared = clear(
+            named, catalogue=catalogue, home=settings.home, declared=settings.licence.use, likely=settings.likely_use
+        )
         files = pull_model(named, ModelStore(settings.home), hub, progress, notice=cleared.notice)
     except ModelError as error:
         if not as_json:

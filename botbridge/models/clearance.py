@@ -39,7 +39,9 @@ class Clearance:
     notice: str | None = None
 
 
-def clear(named: NamedModel, *, catalogue: Catalogue, home: Path, declared: Use | None) -> Clearance:
+def clear(
+    named: NamedModel, *, catalogue: Catalogue, home: Path, declared: Use | None, likely: Use = Use.PERSONAL
+) -> Clearance:
     """Let a model be fetched or run.
 
     Args:
@@ -47,6 +49,7 @@ def clear(named: NamedModel, *, catalogue: Catalogue, home: Path, declared: Use 
         catalogue: Knows licences and gates.
         home: Where acceptances are kept.
         declared: What the operator says the model is for; None takes what was accepted.
+        likely: What a refusal proposes to accept it for, where nothing was declared or accepted.
 
     Raises:
         ModelNotLicensed: Its licence forbids the use, or was not accepted for it.
@@ -57,7 +60,7 @@ def clear(named: NamedModel, *, catalogue: Catalogue, home: Path, declared: Use 
     licences = load_licences()
     licence = licences.find(entry.licence)
     gate = licences.gate if entry.gated else None
-    reason = refusal(entry, licence, gate, declared, read_acceptance(home, entry.id))
+    reason = refusal(entry, licence, gate, declared, read_acceptance(home, entry.id), likely=likely)
     if reason is not None:
         raise ModelNotLicensed(reason)
     return Clearance(is_known=True, shown=licence.shown, notice=licence.notice)
@@ -85,19 +88,22 @@ def refusal(
     gate: Condition | None,
     declared: Use | None,
     accepted: Acceptance | None,
+    *,
+    likely: Use = Use.PERSONAL,
 ) -> str | None:
     """Say why a model must not be used; None when it may be.
 
     Args:
         declared: What it is for; None takes what was accepted.
         accepted: What was accepted for it so far.
+        likely: What is proposed to accept it for, where nothing was declared or accepted.
     """
     use = declared or (None if accepted is None else accepted.use)
     if use is not None and (verdict := decide(licence, use, gate=gate)).permission is Permission.NOT_ALLOWED:
         return forbidden(entry, verdict)
     if not (licence.needs_acceptance or gate is not None):
         return None
-    command = f"botbridge models licence {entry.id} --use {use or Use.PERSONAL} --accept"
+    command = f"botbridge models licence {entry.id} --use {use or likely} --accept"
     how = Sentence("read it, then accept it with: {command}", command=command)
     if licence.url is not None:
         how = Sentence("read it at {address}, then accept it with: {command}", address=licence.url, command=command)
@@ -107,7 +113,7 @@ def refusal(
             "{model} is under the {licence}, which was not accepted here: {how}", model=entry.id, licence=named, how=how
         )
         others = Sentence("--use saas or embed, if others use it or get it")
-        return reason if use is not None else clauses([reason, others])
+        return clauses([reason, others]) if use is None and likely is Use.PERSONAL else reason
     if not accepted.is_of(licence):
         return Sentence(
             "the licence of {model} was accepted as {accepted} and is now the {licence}: {how}",

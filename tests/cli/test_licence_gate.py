@@ -99,6 +99,12 @@ def test_a_pull_is_refused_then_accepted_and_brings_the_notice(bridge: Bridge, h
     assert models(bridge, "verify").exit_code == 0
 
 
+def test_where_others_write_to_the_bot_the_licence_is_proposed_for_them(bridge: Bridge) -> None:
+    bridge.settings["TELEGRAM__TOKEN"] = "1:token"
+    refused = models(bridge, "pull", LLAMA)
+    assert str(refused.exception).endswith("--use saas --accept")
+
+
 def test_a_refused_pull_tells_programs_which_error_it_is(bridge: Bridge) -> None:
     """`botbridge run` reads this line of the pull that it starts."""
     refused = models(bridge, "pull", GEMMA, "--json")
