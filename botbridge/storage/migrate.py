@@ -19,7 +19,7 @@ from sqlalchemy import URL, Connection, NullPool, create_engine, event
 from botbridge.errors import SchemaOutOfDate, StorageUnavailable
 from botbridge.faults import NO_FAULTS, Boundary, Faults
 from botbridge.storage.backup import copy_verified, damage
-from botbridge.storage.failures import translated
+from botbridge.storage.failures import RESTORE, translated
 from botbridge.storage.files import make_private, unusable
 
 _REVISIONS = "SELECT version_num FROM alembic_version"
@@ -142,15 +142,19 @@ def checkup(path: Path, migrations: Path | None = None) -> Checkup:
         return Checkup(damage(connection), _revision(connection, path), _head(script))
 
 
-def known_revision(path: Path) -> str:
+def known_revision(path: Path, if_damaged: str = RESTORE) -> str:
     """Return the revision of a sound database that this version can use or upgrade; nothing is written.
+
+    Args:
+        path: The file.
+        if_damaged: What the operator is to do when that is damaged.
 
     Raises:
         StorageUnavailable: there is no such file, or it is blank or damaged.
         SchemaOutOfDate: a newer version wrote it, or another program.
     """
     _require_file(path)
-    revision = _sound_revision(path)
+    revision = _sound_revision(path, if_damaged)
     if revision is None:
         message = f"database {path}: it holds nothing"
         raise StorageUnavailable(message)
@@ -164,11 +168,11 @@ def _require_file(path: Path) -> None:
         raise StorageUnavailable(message)
 
 
-def _sound_revision(path: Path, advice: str = "") -> str | None:
+def _sound_revision(path: Path, if_damaged: str) -> str | None:
     """Read the revision; None for an empty file. Damage is refused, with advice for the operator."""
-    with translated(path), closing(_open(path)) as connection:
+    with translated(path, if_damaged), closing(_open(path)) as connection:
         if found := damage(connection):
-            message = f"database {path}: it is damaged ({found}){advice}"
+            message = f"database {path}: it is damaged ({found}); {if_damaged}"
             raise StorageUnavailable(message)
         return _revision(connection, path)
 
@@ -187,8 +191,7 @@ def _upgrade(path: Path, backup_dir: Path, script: ScriptDirectory, busy_timeout
     head = _head(script)
     before = _sound_revision(
         path,
-        "; `botbridge db restore FILE` keeps it for later and puts a backup in its place "
-        f"(backups made before upgrades lie in {backup_dir})",
+        f"{RESTORE} (backups made before upgrades lie in {backup_dir})",
     )
     if before == head:
         return Upgrade(before, head)

@@ -52,7 +52,7 @@ async def restore(path: Path, source: Path) -> Restored:
 
 
 def _restore(path: Path, source: Path) -> Restored:
-    revision = known_revision(source)
+    revision = known_revision(source, if_damaged="name another backup; nothing was changed")
     try:
         if path.exists() and path.samefile(source):
             message = f"{source} is the database itself; name a backup of it"

@@ -99,7 +99,8 @@ async def test_a_database_that_is_in_use_is_not_replaced(path: Path, copy: Path)
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        ("damaged", "it is damaged"),
+        ("damaged", "it is damaged .*; name another backup; nothing was changed"),
+        ("text", "it is damaged or no SQLite database at all; name another backup; nothing was changed"),
         ("blank", "it holds nothing"),
         ("missing", "there is no such file"),
         ("newer", "has the schema 9999"),
@@ -114,6 +115,8 @@ async def test_what_is_no_backup_is_refused_and_the_database_stays(
     match fault:
         case "damaged":
             damage(copy)
+        case "text":
+            copy.write_text("This is no database. " * 100)
         case "blank":
             copy.write_bytes(b"")
         case "missing":
