@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from botbridge.settings import Settings
 
 db_app = typer.Typer(help="Database: upgrade, check, back up, restore.", no_args_is_help=True)
 
@@ -19,13 +24,10 @@ def upgrade(*, as_json: AsJson = False) -> None:
     import asyncio
 
     from botbridge.cli.printing import prepare
-    from botbridge.storage.files import make_home
-    from botbridge.storage.lock import DatabaseLock
     from botbridge.storage.migrate import upgrade as upgrade_database
 
     settings = prepare(quiet=True)
-    make_home(settings.home)
-    with DatabaseLock(settings.database_path):
+    with _held(settings):
         done = asyncio.run(upgrade_database(settings.database_path, settings.home / "backups"))
     backup = None if done.backup is None else str(done.backup)
     if as_json:
@@ -79,13 +81,10 @@ def restore(
     import asyncio
 
     from botbridge.cli.printing import prepare
-    from botbridge.storage.files import make_home
-    from botbridge.storage.lock import DatabaseLock
     from botbridge.storage.restore import restore as restore_database
 
     settings = prepare(quiet=True)
-    make_home(settings.home)
-    with DatabaseLock(settings.database_path):
+    with _held(settings):
         done = asyncio.run(restore_database(settings.database_path, path))
     if as_json:
         kept = None if done.kept is None else str(done.kept)
@@ -94,3 +93,24 @@ def restore(
     typer.echo(f"The database is the one of {path} now; messages that waited when that was made wait again.")
     if done.kept is not None:
         typer.echo(f"The old one is kept at {done.kept}.")
+
+
+@contextmanager
+def _held(settings: Settings) -> Iterator[None]:
+    """Keep the bot away from the database.
+
+    Raises:
+        DatabaseInUse: it has the database; it is to be stopped first.
+        StorageUnavailable: the data directory or the lock's file cannot be made.
+    """
+    from botbridge.errors import DatabaseInUse
+    from botbridge.storage.files import make_home
+    from botbridge.storage.lock import DatabaseLock
+
+    make_home(settings.home)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(DatabaseLock(settings.database_path))
+        except DatabaseInUse as error:
+            raise DatabaseInUse(f"{error}; stop the bot first") from error
+        yield

@@ -16,6 +16,7 @@ import pytest
 from botbridge.control import ControlClient
 from botbridge.models.store import ModelStore
 from botbridge.setting_groups import DEFAULT_MODEL
+from botbridge.storage.lock import DatabaseLock
 from tests.journey.bridge import Bridge, clean_environment
 
 ALONE = {"INFERENCE__ENGINE": "echo"}
@@ -250,6 +251,15 @@ async def test_a_reset_of_everybody_is_confirmed(bridge: Bridge) -> None:
     assert "--yes" in err
     await bridge.command("db", "upgrade")
     assert (await bridge.command("admin", "reset", "--everybody", "--yes"))[:2] == (0, "0 conversations were reset.\n")
+
+
+@pytest.mark.parametrize("words", [["db", "restore", "copy.db"], ["db", "upgrade"]], ids=" ".join)
+async def test_a_database_that_the_bot_holds_is_left_to_it(bridge: Bridge, words: list[str]) -> None:
+    with DatabaseLock(bridge.database):
+        code, out, err = await bridge.command(*words)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"botbridge: database {bridge.database} is in use by process ")
+    assert err.endswith("; stop the bot first\n")
 
 
 @pytest.mark.parametrize(
