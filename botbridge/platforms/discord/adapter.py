@@ -115,8 +115,9 @@ class DiscordPlatform:
         return DISCORD
 
     def health(self) -> PlatformHealth:
-        """Whether the gateway lets events through, and when it last acknowledged a heartbeat."""
-        return PlatformHealth(self._connection.is_on, self._connection.heartbeat_age_s)
+        """Whether the gateway lets events through, why not, and when it last acknowledged a heartbeat."""
+        connection = self._connection
+        return PlatformHealth(connection.is_on, connection.heartbeat_age_s, detail=connection.trouble)
 
     def repeats_safely(self, part: OutboxPart) -> bool:
         """Discord keeps a message's nonce for some minutes, and the first answer to a command has one place to stand.

@@ -23,7 +23,7 @@ from botbridge.platforms.discord.catch_up import catch_up
 from botbridge.platforms.discord.commands import Interaction, SlashCommand, grow, sync_if_changed
 from botbridge.platforms.discord.cursors import WRITE_EVERY_S, Cursors
 from botbridge.platforms.discord.endpoint import point_at
-from botbridge.platforms.discord.failures import FOREIGN
+from botbridge.platforms.discord.failures import FOREIGN, meaning_of
 from botbridge.platforms.discord.ingest import IngestClient
 from botbridge.platforms.discord.reception import Chosen, Ignore, Reception
 from botbridge.ports import Intake, State
@@ -35,6 +35,9 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 LOOKS_PER_TIMEOUT = 4
 LAST_WORDS_S = 5.0
 """How long the messages in hand may take to be committed when we stop."""
+
+TROUBLE_CHARS = 200
+"""Of what Discord or a proxy before it answers, which may be a whole page."""
 
 NO_MESSAGE_CONTENT = (
     "Discord does not let this bot read all messages: switch on the Message Content Intent on the Bot page of "
@@ -84,6 +87,7 @@ class Connection:
         self._client: IngestClient | None = None
         self._latest: IngestClient | None = None
         """The last that was logged in. What it brought is taken in while there is no other."""
+        self._trouble = ""
 
     @property
     def is_on(self) -> bool:
@@ -94,6 +98,11 @@ class Connection:
         gateway = self._client.ws
         is_open = gateway is not None and gateway.open and gateway.session_id is not None
         return is_open and not self._client.is_zombie
+
+    @property
+    def trouble(self) -> str:
+        """Why the gateway lets no events through, for the operator; empty while it does, or where nobody knows."""
+        return "" if self.is_on else self._trouble
 
     @property
     def heartbeat_age_s(self) -> float | None:
@@ -187,6 +196,7 @@ class Connection:
         )
         try:
             await self._log_in(client)
+            self._trouble = "not connected: logged in, but the gateway is not open"
             await client.stay()
         except FINAL as error:
             if not (self._message_content and isinstance(error, discord.PrivilegedIntentsRequired)):
@@ -194,8 +204,10 @@ class Connection:
             log.error(NO_MESSAGE_CONTENT)
             self._message_content = False
         except StorageError as error:
+            self._trouble = f"not connected: it waits for the database ({error})"
             log.error("database not usable, discord waits for it", error=str(error))
         except Exception as error:  # noqa: BLE001 - discord.py lets out whatever a broken answer caused in it
+            self._trouble = f"not connected: {' '.join(str(meaning_of(error)).split())[:TROUBLE_CHARS]}"
             log.warning("discord not reachable, trying again", error=repr(error))
         finally:
             if self._client is not client:

@@ -238,11 +238,15 @@ async def test_a_discord_that_is_not_there_yet_is_waited_for(open_bot: OpenBot) 
     later = FakeDiscord()
     bot = Bot(first)
     running = asyncio.create_task(bot.platform.run(bot.intake))
+    async with asyncio.timeout(10):
+        await until(lambda: f"127.0.0.1:{port}" in bot.platform.health().detail)
+    assert bot.platform.health().detail.startswith("not connected: ClientConnectorError: ")
     await later.start(port)
     try:
         await later.wait_until("ready")
         await later.say("hello")
         assert (await bot.next()).text == "hello"
+        assert bot.platform.health().detail == ""
     finally:
         running.cancel()
         await asyncio.wait([running])
@@ -266,6 +270,7 @@ async def test_a_gateway_that_is_not_there_yet_is_waited_for(server: FakeDiscord
     running = asyncio.create_task(bot.platform.run(bot.intake))
     first = await server.wait_until("logged_in")
     await server.wait_until("logged_in", after=first["number"])
+    assert bot.platform.health().detail.startswith("not connected: ")
     assert not running.done()
     running.cancel()
     await asyncio.wait([running])
