@@ -34,7 +34,7 @@ from botbridge.conversation.waits import Waits
 from botbridge.errors import ConfigError
 from botbridge.faults import NO_FAULTS, Faults
 from botbridge.hooks import telegram_hook, web_server
-from botbridge.inference.choice import NO_MODEL_HERE
+from botbridge.inference.choice import NO_MODEL_HERE, adding
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.remote import RemoteGenerator
 from botbridge.inference.remote_options import RemoteOptions
@@ -209,7 +209,7 @@ def make_generator(settings: Settings, state: State, *, pull_missing: bool) -> O
     inference = settings.inference
     if inference.engine == "remote":
         if find_spec("openai") is None:
-            raise ConfigError("the engine remote is not installed; `pip install 'botbridge[remote]'` adds it")
+            raise ConfigError(f"the engine remote is not installed; `{adding('remote')}` adds it")
         return RemoteGenerator(remote_options(settings), state)
     options = engine_options(settings)
     if options.engine in NO_MODEL_HERE:

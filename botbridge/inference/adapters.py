@@ -13,9 +13,10 @@ from typing import Final
 
 from botbridge.answers import KnownAdapter
 from botbridge.errors import AdapterMismatch, AdapterUnusable
+from botbridge.inference.choice import adding
 from botbridge.models.files import ModelFiles, check_base
 
-ADDED_BY: Final = "pip install 'botbridge[lora]'"
+ADDED_BY: Final = adding("lora")
 
 
 def has_peft() -> bool:

@@ -12,6 +12,12 @@ CUDA: Final = "cuda"
 NEEDED_MODULES: Final = {"transformers": "torch", "llamacpp": "llama_cpp", "openvino": "openvino"}
 """What each engine that computes needs to be installed."""
 
+PIP_INSTALL: Final = ".venv/bin/pip install"
+"""Our own pip: a bare one is another environment's, and refuses on Debian 12 and later.
+
+Source: https://peps.python.org/pep-0668/
+"""
+
 ADDED_BY: Final = {"llamacpp": "make native", "openvino": "make setup"}
 """The command that adds an engine which does not come with the base dependencies."""
 
@@ -30,6 +36,17 @@ Source: benchmarks/engines.py on x86-64 with AVX-512, the embedded model and the
 
 MANY_SLOTS: Final = 8
 """Whoever lets so many be answered side by side expects them, and reads no faster than either engine writes."""
+
+
+def adding(extra: str) -> str:
+    """Return the command that adds an optional part, for the folder in which `make setup` was run.
+
+    From that folder, because the name of it on the index of packages is not ours.
+
+    >>> adding("remote")
+    ".venv/bin/pip install -c constraints.txt -e '.[remote]'"
+    """
+    return f"{PIP_INSTALL} -c constraints.txt -e '.[{extra}]'"
 
 
 def installed_engines() -> frozenset[str]:

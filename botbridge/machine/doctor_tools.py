@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from botbridge.inference.choice import ADDED_BY, CUDA
+from botbridge.inference.choice import ADDED_BY, CUDA, PIP_INSTALL, adding
 from botbridge.inference.unserved import ON_ANY_DEVICE
 from botbridge.machine.doctor_facts import OTHER_MODELS, ChosenModel, Engines, Examined, ModelState, Row, Status
 from botbridge.machine.probe import Tool
@@ -28,8 +28,6 @@ APPLE_TOOLS: Final = "xcode-select --install"
 COMPILERS: Final = Sentence("C/C++ compiler")
 ENGINES: Final = Sentence("Engines")
 NO: Final = Sentence("no")
-
-FETCHES_REMOTE: Final = "pip install 'botbridge[remote]'"
 
 
 def compiler(examined: Examined) -> Row:
@@ -84,7 +82,8 @@ def torch(examined: Examined) -> Row:
     if build.cuda is None or has_gpu:
         return Row("torch", _build_text(build.version, build.cuda), needed)
     found = _without_gpu(_build_text(build.version, build.cuda))
-    how = f"pip install --force-reinstall --no-deps torch=={build.version.partition('+')[0]} --index-url {CPU_INDEX}"
+    version = build.version.partition("+")[0]
+    how = f"{PIP_INSTALL} --force-reinstall --no-deps torch=={version} --index-url {CPU_INDEX}"
     return Row("torch", found, needed, Status.OPTIONAL, Sentence("the build for processors: gigabytes less"), how)
 
 
@@ -100,7 +99,7 @@ def engine(examined: Examined) -> Row:
         if "remote" in engines.installed:
             return Row(ENGINES, found, "remote")
         upgrade = Sentence("the package for servers elsewhere")
-        return Row(ENGINES, found, "remote", Status.UPGRADE, upgrade, FETCHES_REMOTE)
+        return Row(ENGINES, found, "remote", Status.UPGRADE, upgrade, adding("remote"))
     forms = _forms(model)
     needed = Sentence("one that computes {forms}", forms=forms)
     if (why := engines.unserved) is not None:

@@ -1,6 +1,6 @@
 """Draw charts: as PNG or SVG with matplotlib, in the terminal with plotext; neither shows a window or asks the network.
 
-Both come with `pip install 'botbridge[plot]'` and are imported only here, when
+Both come with the extra `plot` and are imported only here, when
 something is drawn.
 """
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from botbridge.errors import NotDrawn
+from botbridge.inference.choice import adding
 from botbridge.machine.charts import Bars, Chart, within
 
 SUFFIXES: Final = (".png", ".svg")
@@ -57,7 +58,7 @@ def require(target: str) -> None:
     """
     package = "plotext" if target == TERMINAL else "matplotlib"
     if find_spec(package) is None:
-        raise NotDrawn(f"{package}, which draws this, is not installed; `pip install 'botbridge[plot]'` adds it")
+        raise NotDrawn(f"{package}, which draws this, is not installed; `{adding('plot')}` adds it")
 
 
 def draw(chart: Chart | Bars, target: str) -> str:

@@ -182,7 +182,9 @@ def test_without_peft_adapters_are_refused_with_the_command_that_adds_it(pulled:
     model = AutoModelForCausalLM.from_pretrained(pulled.directory, dtype=torch.float32)
     adapters = load_adapters(model, pulled, has_peft=False)
     adapters.require(None)
-    with pytest.raises(ValueError, match=r"org/poet needs peft, .*`pip install 'botbridge\[lora\]'` adds it"):
+    with pytest.raises(
+        ValueError, match=r"org/poet needs peft, .*`.venv/bin/pip install -c constraints.txt -e '.\[lora\]'` adds it"
+    ):
         adapters.require("org/poet")
 
 

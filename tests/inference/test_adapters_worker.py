@@ -38,7 +38,8 @@ def test_adapters_of_another_base_or_another_revision_of_it_have_an_obstacle_tha
 def test_without_peft_each_says_what_adds_it() -> None:
     poet, foreign, _ = known_adapters(BESIDE, has_peft=False)
     assert poet.obstacle == (
-        "the adapter org/poet needs peft, which is not installed; `pip install 'botbridge[lora]'` adds it"
+        "the adapter org/poet needs peft, which is not installed; "
+        "`.venv/bin/pip install -c constraints.txt -e '.[lora]'` adds it"
     )
     assert "made for org/large" in foreign.obstacle
 

@@ -172,7 +172,9 @@ def test_the_engine_without_an_address_is_one_clear_sentence_and_wrong_use() -> 
 def test_the_engine_without_its_package_names_the_command_that_adds_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openai", None)
     settings = load_settings({"INFERENCE__ENGINE": "remote", "INFERENCE__REMOTE_URL": URL})
-    with pytest.raises(ConfigError, match=r"is not installed; `pip install 'botbridge\[remote\]'` adds it"):
+    with pytest.raises(
+        ConfigError, match=r"is not installed; `.venv/bin/pip install -c constraints.txt -e '.\[remote\]'` adds it"
+    ):
         build(settings, in_memory=True)
 
 

@@ -153,7 +153,8 @@ def test_without_the_package_that_draws_one_sentence_names_the_command(
         check=False,
         cwd=Path(__file__).parents[2],
     )
-    assert done.stdout == f"{package}, which draws this, is not installed; `pip install 'botbridge[plot]'` adds it\n"
+    command = ".venv/bin/pip install -c constraints.txt -e '.[plot]'"
+    assert done.stdout == f"{package}, which draws this, is not installed; `{command}` adds it\n"
 
 
 HIDDEN = """
