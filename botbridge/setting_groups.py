@@ -230,7 +230,7 @@ class DatabaseSettings(Group):
     """Where messages and history are kept."""
 
     url: Annotated[str | None, AfterValidator(_is_database)] = Field(
-        default=None, description="SQLite file, as sqlite:////path/to/file; unset: botbridge.db in HOME"
+        default=None, description="SQLite file, as sqlite:////path/to/file; unset: botbridge.db in the data directory"
     )
 
 
@@ -367,7 +367,7 @@ class BackupSettings(Group):
         default=24,
         ge=0,
         le=8_760,
-        description="Pause between two verified copies of the database, made into HOME/backups, in hours; 0: none",
+        description="Pause between two verified copies of the database (in the data directory), in hours; 0: none",
     )
     keep: int = Field(
         default=7, ge=1, le=1_000, description="How many of these copies are kept; older ones are removed, in copies"

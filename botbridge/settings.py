@@ -111,7 +111,10 @@ class Settings(BaseSettings):
 
     home: Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())] = Field(
         default_factory=lambda: platformdirs.user_data_path("botbridge"),
-        description="Directory of database, models and control socket",
+        description=(
+            "The data directory (database, models, backups, control socket); unset: ~/.local/share/botbridge, on macOS "
+            "~/Library/Application Support/botbridge"
+        ),
     )
     telegram: TelegramSettings = TelegramSettings()
     discord: DiscordSettings = DiscordSettings()

@@ -202,7 +202,7 @@ def _with_own_source(found: dict[str, Any]) -> dict[str, Any]:
         for group in ("price", "power")
         if isinstance(found.get(group), list)
     }
-    own = {"id": OWN_SOURCE, "title": f"HOME/{OWN_FILE}"}
+    own = {"id": OWN_SOURCE, "title": f"DATA/{OWN_FILE}"}
     sources = found.get("source", [])
     return {**found, **named, "source": [*sources, own] if isinstance(sources, list) else sources}
 

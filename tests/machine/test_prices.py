@@ -45,7 +45,7 @@ def test_the_operators_prices_replace_ours_by_id_and_add_their_own(tmp_path: Pat
     assert [price.id for price in both.prices] == [*(price.id for price in ours.prices), "my-computer"]
     changed = next(price for price in both.prices if price.id == "hetzner-cx23")
     assert changed.month(0.0) == Money("EUR", 6.49, 6.49)
-    assert both.source(changed.source).title == "HOME/prices.toml"
+    assert both.source(changed.source).title == "DATA/prices.toml"
     assert both.powers == ours.powers
 
 
