@@ -49,6 +49,7 @@ from botbridge.faults import NO_FAULTS, Faults
 from botbridge.messages import InboxId, InboxRow, InboxState, IncomingMessage, MessageKind, Outcome, PlatformName
 from botbridge.ports import History, Inbox, Outbox, Platform, TextGenerator
 from botbridge.tasks import Tasks, kept_going
+from botbridge.thoughts import without_thoughts
 
 CRASHES_BEFORE_QUARANTINE = 2
 FIRST_WORDS_AFTER_S = 1.0
@@ -237,7 +238,7 @@ class ConversationService:
             return
         turn.live.typing()
         prompt = await prompt_of(turn, self._history, self._policy, self._generator.status().context_tokens)
-        completion, person = None, person_of(turn.row)
+        said, completion, person = "", None, person_of(turn.row)
         async with aclosing(self._generator.stream(prompt)) as events:
             async for event in events:
                 now_s = self._now_s()
@@ -246,13 +247,15 @@ class ConversationService:
                         turn.progress.begin(prompt, event, self._estimates.prompt_weight(), now_s)
                         self._spent.add(person, turn.progress.computed_tokens, now_s)
                     case Delta():
-                        turn.text += event.text
+                        said += event.text
+                        turn.text = without_thoughts(said, is_whole=False)
                         self._spent.add(person, turn.progress.add(event, self._room.streams, now_s), now_s)
                         self._show_words(turn)
                     case Completion():
                         completion = event
         if completion is None:
             raise GenerationFailed("the answer had no end")
+        turn.text = without_thoughts(said, is_whole=True)
         await self._conclude(turn, completion)
 
     async def _conclude(self, turn: OpenTurn, completion: Completion) -> None:

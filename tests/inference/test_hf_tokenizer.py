@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from botbridge.answers import Role, Turn
-from botbridge.inference.engines.hf_tokenizer import HfTokenizer, ModelTemplate, load_tokenizer
+from botbridge.answers import RequestId, Role, Turn
+from botbridge.inference.engines.dialogue import GrowingAnswer
+from botbridge.inference.engines.hf_tokenizer import HfTokenizer, ModelTemplate, load_dialogue, load_tokenizer
 from botbridge.inference.prompt import PromptBuilder, plain_ids
+from botbridge.inference.sampling import Choice
 from botbridge.models.files import ModelFiles
-from tests.fakes.tiny_models import byte_tokenizer, word_tokenizer
+from tests.fakes.tiny_models import CHAT_TEMPLATE, byte_tokenizer, word_tokenizer
 
 
 def unigram_tokenizer() -> PreTrainedTokenizerFast:
@@ -179,3 +181,49 @@ def test_beside_a_gguf_without_a_tokenizers_file_the_library_looks_for_another_f
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
     (tmp_path / "m.gguf").touch()
     assert HfTokenizer(load_tokenizer(ModelFiles("m", "r", tmp_path))).encode_plain("in") == [257]
+
+
+THINKS_UNLESS_TOLD = (
+    CHAT_TEMPLATE + "{% if add_generation_prompt and enable_thinking is defined and enable_thinking is false %}"
+    "<think>\n\n</think>\n\n{% endif %}"
+)
+"""As Qwen 3's: thoughts that are empty stand before the answer.
+
+Source: https://huggingface.co/Qwen/Qwen3-0.6B, tokenizer_config.json.
+"""
+
+
+@pytest.mark.parametrize("has_gguf", [False, True], ids=["safetensors", "beside a GGUF"])
+def test_a_model_that_thinks_unless_told_is_told(has_gguf: bool, tmp_path: Path) -> None:
+    """Whichever way its tokenizer is read; a template that knows no such word writes what it always wrote."""
+    tokenizer = byte_tokenizer(chat=True)
+    tokenizer.chat_template = THINKS_UNLESS_TOLD
+    tokenizer.save_pretrained(tmp_path)
+    if has_gguf:
+        (tmp_path / "m.gguf").touch()
+    files = ModelFiles("m", "r", tmp_path)
+    ends = []
+    for template in (THINKS_UNLESS_TOLD, CHAT_TEMPLATE):
+        found = load_tokenizer(files)
+        found.chat_template = template
+        dialogue = load_dialogue(found, [], 1000)
+        prompt = dialogue.prompts.build("", [Turn(Role.USER, "hi")], 10)
+        ends.append(found.decode(prompt.ids))
+        assert not dialogue.notes
+        assert not dialogue.opening
+    assert ends == [
+        "<|turn|>user\nhi<|end|>\n<|turn|>assistant\n<think>\n\n</think>\n\n",
+        "<|turn|>user\nhi<|end|>\n<|turn|>assistant\n",
+    ]
+
+
+def test_thoughts_that_the_template_begins_are_told_from_the_answer() -> None:
+    """As DeepSeek R1's does: the model itself writes the closing tag only."""
+    tokenizer = byte_tokenizer(chat=True)
+    tokenizer.chat_template = CHAT_TEMPLATE + "{% if add_generation_prompt %}<think>\n{% endif %}"
+    dialogue = load_dialogue(tokenizer, [], 1000)
+    ids = tokenizer.encode("Hm.</think>Hi", add_special_tokens=False)
+    growing = GrowingAnswer(RequestId("1"), dialogue, len(ids))
+    events = [growing.push(Choice(token_id, 1.0)) for token_id in ids]
+    assert "".join(event.text for event in events) == "<think>Hm.</think>Hi"
+    assert events[-1].completion_ids == tuple(ids)

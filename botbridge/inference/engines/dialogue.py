@@ -21,6 +21,7 @@ class Dialogue:
         stop_ids: Tokens that end an answer.
         stop_strings: Texts that do, where the template has no token for it.
         notes: What the operator should know of the template.
+        opening: What the template has written of every answer; it is told as the answer's.
     """
 
     prompts: PromptBuilder
@@ -28,6 +29,7 @@ class Dialogue:
     stop_ids: frozenset[int]
     stop_strings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    opening: str = ""
 
 
 class GrowingAnswer:
@@ -38,6 +40,7 @@ class GrowingAnswer:
         self._stop_ids = dialogue.stop_ids
         self._max_new_tokens = max_new_tokens
         self._text = AnswerText(dialogue.decode, dialogue.stop_strings)
+        self._opening = dialogue.opening
         self._margins: list[float] = []
         self.ids: list[int] = []
 
@@ -45,11 +48,12 @@ class GrowingAnswer:
         """Say what a token means: more text, the end of the turn, or the end of the room."""
         self.ids.append(choice.token_id)
         self._margins.append(choice.margin)
-        text, reason = "", None
+        text, reason = self._opening, None
+        self._opening = ""
         if choice.token_id in self._stop_ids:
             reason = FinishReason.STOP
         else:
-            text = self._text.push(choice.token_id)
+            text += self._text.push(choice.token_id)
             if self._text.stopped:
                 reason = FinishReason.STOP
             elif len(self.ids) >= self._max_new_tokens:

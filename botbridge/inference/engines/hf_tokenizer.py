@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import jinja2
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from botbridge.answers import Role
 from botbridge.inference.engines.dialogue import Dialogue
 from botbridge.inference.prompt import (
     PLAIN_STOP_STRINGS,
@@ -19,11 +20,13 @@ from botbridge.inference.prompt import (
     PromptBuilder,
     Render,
     TemplateUnfit,
+    cut_at_turns,
     plain_template,
     text_after_answer,
     try_template,
 )
 from botbridge.models.files import TOKENIZER_NAME, ModelFiles
+from botbridge.thoughts import OPENING
 
 
 class HfTokenizer:
@@ -55,11 +58,19 @@ class HfTokenizer:
 
 
 def own_render(tokenizer: PreTrainedTokenizerBase) -> Render:
-    """Return the model's own chat template; what it refuses becomes TemplateUnfit."""
+    """Return the model's own chat template; what it refuses becomes TemplateUnfit.
+
+    Templates that let a model think unless they are told not to (Qwen 3, SmolLM 3)
+    are told; to all others the name means nothing, as a template may be given any.
+    Source: https://huggingface.co/Qwen/Qwen3-0.6B, tokenizer_config.json.
+    """
 
     def render(messages: Sequence[Message]) -> str:
         try:
-            return str(tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True))
+            text = tokenizer.apply_chat_template(
+                list(messages), tokenize=False, add_generation_prompt=True, enable_thinking=False
+            )
+            return str(text)
         except (jinja2.TemplateError, TypeError, ValueError) as error:
             raise TemplateUnfit(f"the chat template refuses the conversation: {error}") from error
 
@@ -74,6 +85,7 @@ class ModelTemplate:
         stop_ids: Tokens that end a turn.
         stop_strings: Texts that do, for templates that use no control token there.
         notes: What the operator should know.
+        opening: The tag of thoughts, where the template writes it before every answer (DeepSeek R1's does).
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, end_ids: Sequence[int]) -> None:
@@ -86,6 +98,7 @@ class ModelTemplate:
         self.stop_ids = frozenset(end_ids)
         self.stop_strings: tuple[str, ...] = ()
         self.notes: tuple[str, ...] = ()
+        self.opening = ""
         try:
             if not tokenizer.chat_template:
                 raise TemplateUnfit("it has none")
@@ -102,6 +115,8 @@ class ModelTemplate:
             self.stop_ids |= {ids[0]}
         elif after.strip():
             self.stop_strings = (after.rstrip(),)
+        if cut_at_turns(self.template.render, (Role.USER, Role.ASSISTANT, Role.USER))[-1].rstrip().endswith(OPENING):
+            self.opening = OPENING
 
 
 def load_tokenizer(files: ModelFiles) -> PreTrainedTokenizerBase:
@@ -138,6 +153,7 @@ def load_dialogue(tokenizer: PreTrainedTokenizerBase, end_ids: Sequence[int], co
         template.stop_ids,
         template.stop_strings,
         template.notes,
+        template.opening,
     )
 
 
