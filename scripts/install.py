@@ -167,8 +167,8 @@ def fingerprint(*, dev: bool) -> str:
 
 
 def is_usable(python: Path) -> bool:
-    """Tell whether an environment's Python still runs and is new enough."""
-    check = "import sys; raise SystemExit(sys.version_info < (3, 11))"
+    """Tell whether an environment's Python still runs and is one that botbridge runs on."""
+    check = "import sys; raise SystemExit(not (3, 11) <= sys.version_info < (3, 15))"
     return python.exists() and subprocess.run([str(python), "-c", check], check=False).returncode == 0
 
 

@@ -144,8 +144,8 @@ def command(folder: Path, name: str, script: str) -> None:
 def test_no_python_at_all_is_said_with_what_to_install(tmp_path: Path) -> None:
     done = find_python(tmp_path)
     assert done.returncode == 1
-    assert "no Python 3.11 or newer with venv and pip" in done.stderr
-    assert "apt install" in done.stderr
+    assert "no Python 3.11 to 3.14 with venv and pip" in done.stderr
+    assert "Ubuntu 22.04: apt install python3.11 python3.11-venv" in done.stderr
 
 
 def test_a_python_that_is_too_old_or_lacks_venv_is_passed_over(tmp_path: Path) -> None:
@@ -153,6 +153,15 @@ def test_a_python_that_is_too_old_or_lacks_venv_is_passed_over(tmp_path: Path) -
     command(tmp_path, "python3.13", 'case "$*" in *ensurepip*) exit 1;; esac')
     command(tmp_path, "python3.12", f'exec {sys.executable} "$@"')
     assert find_python(tmp_path).stdout == "python3.12\n"
+
+
+def test_a_python_that_is_too_new_is_passed_over(tmp_path: Path) -> None:
+    """Its own is asked with the version of a later one."""
+    newer = f"exec {sys.executable} -c 'import sys; sys.version_info = (3, 15, 0); exec(sys.argv[2])' \"$@\""
+    command(tmp_path, "python3", newer)
+    command(tmp_path, "python3.12", f'exec {sys.executable} "$@"')
+    assert find_python(tmp_path).stdout == "python3.12\n"
+    assert "it is newer than 3.14" in find_python(tmp_path, PYTHON="python3").stderr
 
 
 def test_a_named_python_that_will_not_do_is_said_with_the_reason(tmp_path: Path) -> None:
