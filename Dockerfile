@@ -5,12 +5,15 @@ ARG PYTHON_VERSION=3.13
 FROM python:${PYTHON_VERSION}-slim AS build
 # Where torch comes from; empty: as `make setup` decides.
 ARG TORCH_INDEX_URL=""
+# Optional parts, by their names in pyproject.toml: nothing can be added to a container, whose files are read-only.
+ARG EXTRAS="remote,lora"
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY scripts scripts
 COPY migrations migrations
 COPY botbridge botbridge
 RUN TORCH_INDEX_URL="$TORCH_INDEX_URL" PIP_NO_CACHE_DIR=1 python scripts/install.py --venv /opt/botbridge --copy
+RUN test -z "$EXTRAS" || /opt/botbridge/bin/pip install --no-cache-dir -q -c constraints.txt ".[$EXTRAS]"
 
 FROM python:${PYTHON_VERSION}-slim
 LABEL org.opencontainers.image.title="botbridge" org.opencontainers.image.licenses="MIT"

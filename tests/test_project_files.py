@@ -124,6 +124,16 @@ def test_the_container_runs_as_nobody_special_on_a_file_system_that_it_cannot_wr
     assert "STOPSIGNAL SIGTERM" in dockerfile
 
 
+def test_the_image_brings_the_engines_that_nobody_could_add_to_it() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    (by_default,) = re.findall(r'^ARG EXTRAS="(.*)"$', dockerfile, re.MULTILINE)
+    assert {"remote", "lora"} <= set(by_default.split(",")) <= set(extras)
+    assert '".[$EXTRAS]"' in dockerfile
+    build = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["botbridge"]["build"]
+    assert build["args"]["EXTRAS"] == f"${{EXTRAS-{by_default}}}"
+
+
 def test_what_the_image_is_built_from_is_let_through_to_the_build() -> None:
     let_through = re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
