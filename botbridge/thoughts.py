@@ -29,10 +29,10 @@ def without_thoughts(text: str, *, is_whole: bool) -> str:
 
     >>> without_thoughts("<think>\nA greeting.\n</think>\n\nHello!", is_whole=True)
     'Hello!'
-    >>> without_thoughts("<think>A greeting", is_whole=True), without_thoughts("<thi", is_whole=False)
+    >>> without_thoughts("<think>A greeting", is_whole=True), without_thoughts("<thin", is_whole=False)
     ('', '')
-    >>> without_thoughts("<thi", is_whole=True)
-    '<thi'
+    >>> without_thoughts("<thin", is_whole=True)
+    '<thin'
     """
     begun = text.lstrip()
     if begun.startswith(OPENING):

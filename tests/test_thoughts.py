@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from botbridge.thoughts import CLOSING, OPENING, without_thoughts
 
-PARTS = st.sampled_from([OPENING, CLOSING, "<", "<thi", "nk>", "</think", ">", " ", "\n", "a", "ب"])
+PARTS = st.sampled_from([OPENING, CLOSING, "<", "<thin", "k>", "</think", ">", " ", "\n", "a", "ب"])
 WORDS = st.lists(PARTS | st.text(max_size=3), max_size=12).map("".join)
 THOUGHTS = WORDS.filter(lambda text: CLOSING not in text)
 BLANKS = st.text(" \n\t", max_size=3)

@@ -9,7 +9,7 @@ SILENT = "The model had nothing to say to that. Please put it another way."
 
 
 async def test_thoughts_are_neither_shown_nor_remembered(world: World) -> None:
-    world.generator.enqueue(["<th", "ink>\nThe user ", "greets.</thi", "nk>\n\n", "Hello ", "there"])
+    world.generator.enqueue(["<thin", "k>\nThe user ", "greets.</thin", "k>\n\n", "Hello ", "there"])
     await world.start()
     await world.say("hi")
     await world.until(lambda: world.platform.texts("1") == ["Hello there"])
@@ -40,9 +40,9 @@ async def test_what_is_stopped_while_the_model_thinks_shows_nothing_of_it(world:
 
 
 async def test_an_answer_that_only_begins_like_thoughts_comes_whole(world: World) -> None:
-    world.generator.enqueue(["<thi", "s> is a tag"], ["<thi"])
+    world.generator.enqueue(["<th", "e> is a tag"], ["<thin"])
     await world.start()
     await world.say("what is it?")
-    await world.until(lambda: world.platform.texts("1") == ["<this> is a tag"])
+    await world.until(lambda: world.platform.texts("1") == ["<the> is a tag"])
     await world.say("and half of it?")
-    await world.until(lambda: world.platform.texts("1")[1:] == ["<thi"])
+    await world.until(lambda: world.platform.texts("1")[1:] == ["<thin"])
