@@ -262,7 +262,7 @@ class ConversationService:
         row, text, reason = turn.row, turn.text.strip(), completion.finish_reason
         seen = turn.progress.end(completion, self._room.streams, self._now_s())
         is_filtered = reason is FinishReason.FILTERED
-        if reason is FinishReason.LENGTH or (is_filtered and text):
+        if text and (reason is FinishReason.LENGTH or is_filtered):
             text = end_cut_answer(text)
         answer = Answer(
             question=scope.spoken(row.incoming, row.key),

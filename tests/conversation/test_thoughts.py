@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from botbridge.answers import FinishReason
 from botbridge.messages import InboxState
 from tests.conversation.conftest import World
 
@@ -19,8 +22,12 @@ async def test_thoughts_are_neither_shown_nor_remembered(world: World) -> None:
     assert not [text for shown in world.platform.ledger for text in shown.texts if "greets" in text or "<th" in text]
 
 
-async def test_thoughts_alone_are_no_answer(world: World) -> None:
-    world.generator.enqueue(["<think>The user ", "greets"])
+@pytest.mark.parametrize("reason", [FinishReason.STOP, FinishReason.LENGTH])
+@pytest.mark.parametrize("pieces", [[], ["\n "], ["<think>The user ", "greets"]], ids=["nothing", "blanks", "thoughts"])
+async def test_what_has_no_words_is_no_answer(world: World, pieces: list[str], reason: FinishReason) -> None:
+    """The length limit may come before the first word; there is nothing then to mark as cut."""
+    world.generator.finish_reason = reason
+    world.generator.enqueue(pieces)
     await world.start()
     await world.say("hi")
     await world.until(lambda: world.platform.texts("1") == [SILENT])

@@ -77,6 +77,19 @@ async def test_what_a_servers_filter_withheld_is_told_and_the_rest_marked_as_cut
     assert (kept.answer.text, kept.answer.finish_reason) == ("one two […]", FinishReason.FILTERED)
 
 
+async def test_an_answer_of_thoughts_alone_ends_in_a_sentence(town: Town) -> None:
+    """A server that tells thoughts apart sends no text where they have used the answer up."""
+    thought = b'data: {"choices": [{"index": 0, "delta": {"reasoning_content": "Hm"}, "finish_reason": null}]}\n\n'
+    end = b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "length"}]}\n\ndata: [DONE]\n\n'
+    world = await town.start(town.server(Reply(raw=thought + end), Reply(["<think>Hm"], finish_reason="length")))
+    for answers in (1, 2):
+        await world.say("hello")
+        await world.until(
+            lambda answers=answers: sum("nothing to say" in text for text in world.platform.texts("1")) == answers  # type: ignore[misc]
+        )
+    assert not world.store.turns
+
+
 async def test_of_two_servers_with_the_first_dead_everybody_is_answered(town: Town) -> None:
     one, two = town.server(), town.server()
     one.refuse()
