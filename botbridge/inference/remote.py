@@ -9,7 +9,7 @@ shown of the answer; afterwards GenerationFailed tells the conversation to begin
 anew. One answer's failure touches no other. Servers that cannot be reached, load
 their model or ask for a long pause have not failed at a prompt: ModelUnavailable,
 and the status says why until one is back.
-A history that is too long for the server. An end by cancel or deadline, which
+A history that is too long for the server; a field that it does not take. An end by cancel or deadline, which
 closes the connection, at which servers stop computing. Ids of people and chats
 never leave this machine.
 Not covered: what a server makes of the messages. Its own template decides
@@ -17,8 +17,7 @@ whether a person's text can become a control token, its own settings about
 repetition, thinking and logging; `repetition_penalty` is no part of the API and
 is not sent. `forget` reaches what is kept here, not what a server caches. A
 server that ends while nobody asks it is missed at the next question. LoRA
-adapters are refused. Models that want `max_completion_tokens` instead of
-`max_tokens`. Proxies of the environment (`HTTPS_PROXY`) are used, as everywhere.
+adapters are refused. Proxies of the environment (`HTTPS_PROXY`) are used, as everywhere.
 """
 
 from __future__ import annotations

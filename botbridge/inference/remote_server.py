@@ -15,7 +15,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncGenerator, Awaitable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final, TypeVar
@@ -26,16 +26,18 @@ from openai import (
     APIError,
     APIStatusError,
     AsyncOpenAI,
+    AsyncStream,
     Omit,
     OpenAIError,
     omit,
 )
-from openai.types.chat import ChatCompletionMessageParam
+from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
 from pydantic import SecretStr
 
 from botbridge import __version__
 from botbridge.answers import Role, Turn
 from botbridge.inference.remote_answer import Question
+from botbridge.inference.remote_fields import OPTIONAL, refused_field
 from botbridge.inference.remote_options import RemotePatience
 from botbridge.inference.remote_wire import (
     Chunk,
@@ -59,6 +61,12 @@ NO_KEY: Final = "none"
 WRITE_S: Final = 30.0
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+def _if_taken(name: str, value: T, refused: frozenset[str]) -> T | Omit:
+    return omit if name in refused else value
 
 
 def _message(turn: Turn) -> ChatCompletionMessageParam:
@@ -98,6 +106,7 @@ class RemoteServer:
         self._patience = patience
         secret = key.get_secret_value() if key is not None else ""
         self._redact = Redaction([secret])
+        self._refused: frozenset[str] = frozenset()
         self._headers: dict[str, str | Omit] = {"x-stainless-retry-count": omit}
         if not secret:
             self._headers["Authorization"] = omit
@@ -137,16 +146,18 @@ class RemoteServer:
 
     async def try_out(self, model: str) -> None:
         """Have it compute one token; a list of models may be there for everybody, answers are not."""
-        with self._faults():
-            await self._within(
-                self._client.chat.completions.create(
-                    model=model,
-                    messages=[{"role": "user", "content": "Hello"}],
-                    max_tokens=1,
-                    extra_headers=self._headers,
-                ),
-                self._patience.first_token_s,
+
+        async def ask(refused: frozenset[str]) -> object:
+            return await self._client.chat.completions.create(
+                model=model,
+                messages=[{"role": "user", "content": "Hello"}],
+                extra_headers=self._headers,
+                max_tokens=_if_taken("max_tokens", 1, refused),
+                max_completion_tokens=1 if "max_tokens" in refused else omit,
             )
+
+        with self._faults():
+            await self._within(self._without_refused(ask), self._patience.first_token_s)
 
     async def answer(self, question: Question, due_s: float) -> AsyncGenerator[Chunk, None]:
         """Yield the events of an answer as they come.
@@ -157,24 +168,27 @@ class RemoteServer:
 
         Cancellation: closing the generator closes the connection, at which the server stops.
         """
-        with self._faults():
-            stream = await self._next(
-                self._client.chat.completions.create(
-                    model=question.model,
-                    messages=[_message(turn) for turn in question.spoken],
-                    stream=True,
-                    stream_options={"include_usage": True},
-                    max_tokens=omit if question.max_tokens is None else question.max_tokens,
-                    temperature=question.sampling.temperature,
-                    top_p=question.sampling.top_p,
-                    seed=omit if question.sampling.seed is None else question.sampling.seed,
-                    user=question.key,
-                    prompt_cache_key=question.key,
-                    extra_headers=self._headers | {SESSION_HEADER: question.key},
-                ),
-                self._patience.first_token_s,
-                due_s,
+
+        async def ask(refused: frozenset[str]) -> AsyncStream[ChatCompletionChunk]:
+            limit = omit if question.max_tokens is None else question.max_tokens
+            seed = omit if question.sampling.seed is None else question.sampling.seed
+            return await self._client.chat.completions.create(
+                model=question.model,
+                messages=[_message(turn) for turn in question.spoken],
+                stream=True,
+                stream_options=omit if "stream_options" in refused else {"include_usage": True},
+                max_tokens=_if_taken("max_tokens", limit, refused),
+                max_completion_tokens=limit if "max_tokens" in refused else omit,
+                temperature=_if_taken("temperature", question.sampling.temperature, refused),
+                top_p=_if_taken("top_p", question.sampling.top_p, refused),
+                seed=_if_taken("seed", seed, refused),
+                user=_if_taken("user", question.key, refused),
+                prompt_cache_key=_if_taken("prompt_cache_key", question.key, refused),
+                extra_headers=self._headers | {SESSION_HEADER: question.key},
             )
+
+        with self._faults():
+            stream = await self._next(self._without_refused(ask), self._patience.first_token_s, due_s)
             limit_s = self._patience.first_token_s
             try:
                 while True:
@@ -186,6 +200,22 @@ class RemoteServer:
                     limit_s = self._patience.between_tokens_s
             finally:
                 await stream.close()
+
+    async def _without_refused(self, ask: Callable[[frozenset[str]], Awaitable[T]]) -> T:
+        """Ask, and ask again without each field for which the server refuses that; it is not sent any more then."""
+        while True:
+            refused = self._refused
+            try:
+                return await ask(refused)
+            except APIStatusError as error:
+                reason = f"{error.param} {error.body}"
+                name = refused_field(error.status_code, reason, [name for name in OPTIONAL if name not in refused])
+                if name is None:
+                    raise
+                if name not in self._refused:
+                    told = self._told(reason)
+                    log.warning("%s does not take %s, which it is not sent any more: %s", self.url, name, told)
+                self._refused |= {name}
 
     async def _slot_context(self) -> int | None:
         """Ask as llama-server wants to be asked; every other server will not know."""

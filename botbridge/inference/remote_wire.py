@@ -177,7 +177,9 @@ def read_context(found: object) -> int | None:
 
 
 def choose_model(wanted: str, offered: Sequence[str], *, takes_only: bool) -> str:
-    """Return the model to ask for.
+    """Return the model to ask for; a name without a tag is Ollama's for the tag `latest`.
+
+    Source: https://docs.ollama.com/api/introduction, "Model names".
 
     Args:
         wanted: The name in the settings.
@@ -189,9 +191,13 @@ def choose_model(wanted: str, offered: Sequence[str], *, takes_only: bool) -> st
 
     >>> choose_model("a", [], takes_only=False), choose_model("a", ["b"], takes_only=True)
     ('a', 'b')
+    >>> choose_model("llama3.2", ["llama3.2:1b", "llama3.2:latest"], takes_only=False)
+    'llama3.2:latest'
     """
     if not offered or wanted in offered:
         return wanted
+    if (tagged := f"{wanted}:latest") in offered:
+        return tagged
     if takes_only and len(offered) == 1:
         return offered[0]
     raise ValueError(f"has no model {wanted!r} (BOTBRIDGE_INFERENCE__MODEL); it has {', '.join(map(repr, offered))}")

@@ -93,6 +93,7 @@ class OpenAIServer:
         context_tokens: Longer prompts are refused.
         too_long: The body of that refusal.
         not_ready: Everything is answered with 503, as while a model is loaded.
+        unwanted: Fields for which a question is refused, each with status and body of the refusal.
         poison: How each question is answered that says `poison`; None as any other.
     """
 
@@ -108,6 +109,7 @@ class OpenAIServer:
             "code": 400,
         }
         self.not_ready = False
+        self.unwanted: dict[str, tuple[int, Any]] = {}
         self.poison: Reply | None = None
         self.requests: list[Asked] = []
         self._script: deque[Reply] = deque()
@@ -227,6 +229,9 @@ class OpenAIServer:
             await _send(writer, 404, {"error": {"message": "File Not Found", "type": "not_found_error", "code": 404}})
 
     async def _answer(self, asked: Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for name in self.unwanted.keys() & asked.body.keys():
+            await _send(writer, *self.unwanted[name])
+            return
         prompt_tokens = sum(len(text.split()) for text in asked.texts)
         if prompt_tokens + asked.body.get("max_tokens", 1) > self.context_tokens:
             await _send(writer, 400, {"error": self.too_long})
@@ -264,7 +269,7 @@ class OpenAIServer:
         writer: asyncio.StreamWriter,
     ) -> None:
         pieces = reply.pieces if reply.pieces is not None else asked.texts[-1].split(" ")
-        limit = asked.body.get("max_tokens", len(pieces))
+        limit = asked.body.get("max_tokens", asked.body.get("max_completion_tokens", len(pieces)))
         is_cut = reply.pieces is None and len(pieces) > limit
         await _event(writer, choices=[{"index": 0, "delta": {"role": "assistant", "content": None}}])
         for place, piece in enumerate(pieces[:limit] if is_cut else pieces):
@@ -298,9 +303,7 @@ class OpenAIServer:
             self._ledger.notify_all()
 
 
-async def _send(
-    writer: asyncio.StreamWriter, status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
-) -> None:
+async def _send(writer: asyncio.StreamWriter, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
     content = json.dumps(body).encode()
     lines = {"Server": "parrot", "Content-Type": "application/json", "Content-Length": len(content), **(headers or {})}
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())

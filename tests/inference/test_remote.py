@@ -400,6 +400,91 @@ async def test_a_prompt_that_no_server_would_take_is_tried_once(server: OpenAISe
     assert ["hello"] not in [question.texts for question in other.questions]
 
 
+def openai(name: str, advice: str = "") -> tuple[int, object]:
+    """Source: https://github.com/griptape-ai/ComfyUI-Griptape/issues/312."""
+    told = f"Unsupported parameter: '{name}' is not supported with this model.{advice}"
+    error = {"message": told, "type": "invalid_request_error", "param": name, "code": "unsupported_parameter"}
+    return 400, {"error": error}
+
+
+def mistral(*names: str) -> tuple[int, object]:
+    """Source: https://github.com/crewAIInc/crewAI/issues/60."""
+    told = "Extra inputs are not permitted"
+    detail = [{"type": "extra_forbidden", "loc": ["body", name], "msg": told, "input": "c4f"} for name in names]
+    return 422, {"object": "error", "message": {"detail": detail}, "type": "invalid_request_error", "param": None}
+
+
+def google(name: str) -> tuple[int, object]:
+    """Source: https://github.com/liliMozi/openhanako/issues/2494; the list around it: cursor-byok issue 112."""
+    told = f'Invalid JSON payload received. Unknown name "{name}": Cannot find field.'
+    return 400, [{"error": {"code": 400, "message": told, "status": "INVALID_ARGUMENT"}}]
+
+
+REFUSALS = {
+    "OpenAI": {
+        "max_tokens": openai("max_tokens", " Use 'max_completion_tokens' instead."),
+        "temperature": openai("temperature"),
+        "top_p": openai("top_p"),
+    },
+    "Mistral": dict.fromkeys(["user", "prompt_cache_key"], mistral("user", "prompt_cache_key")),
+    "Google": {"prompt_cache_key": google("prompt_cache_key"), "user": google("user"), "seed": google("seed")},
+    "Groq": {
+        "prompt_cache_key": (
+            400,  # Source: https://github.com/eigent-ai/eigent/issues/1827
+            {"error": {"message": "property 'prompt_cache_key' is unsupported", "type": "invalid_request_error"}},
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("make", REFUSALS)
+async def test_a_server_is_not_sent_what_it_refuses_and_that_is_remembered(server: OpenAIServer, make: str) -> None:
+    server.unwanted = REFUSALS[make]
+    async with opened(server) as generator:
+        asked = await ask(generator, prompt_of("one two three", sampling=Sampling(max_new_tokens=2, seed=3)))
+        assert (asked.text, asked.completion.finish_reason) == ("one two", FinishReason.LENGTH)
+        assert len(server.questions) == 1 + len(server.unwanted)
+        await ask(generator, prompt_of("again"))
+    assert len(server.questions) == 2 + len(server.unwanted)
+    assert server.unwanted.keys().isdisjoint(server.questions[-1].body)
+    kept = {"model", "messages", "stream", "stream_options", "temperature", "top_p", "user", "prompt_cache_key"}
+    assert server.questions[-1].body.keys() >= kept - server.unwanted.keys()
+
+
+async def test_questions_that_meet_at_a_refusal_are_all_answered(server: OpenAIServer) -> None:
+    server.unwanted = REFUSALS["Mistral"]
+    async with opened(server, slots=8) as generator:
+        answers = await asyncio.gather(*(ask(generator, prompt_of(f"q{n}", conversation=f"c{n}")) for n in range(8)))
+    assert [asked.text for asked in answers] == [f"q{n}" for n in range(8)]
+
+
+async def test_a_refusal_that_does_not_end_is_no_answer(server: OpenAIServer) -> None:
+    """Of a field that is always sent the server is told by nobody."""
+    server.unwanted = {"messages": openai("max_tokens")}
+    async with opened(server) as generator:
+        with pytest.raises(GenerationFailed, match="not supported"):
+            await ask(generator, prompt_of("hello"))
+    assert len(server.questions) == 2
+
+
+async def test_a_server_that_takes_our_key_again_is_tried_out_with_what_it_takes(server: OpenAIServer) -> None:
+    server.key, server.lists_freely = "right", True
+    server.unwanted = REFUSALS["OpenAI"]
+    async with opened(server, key=SecretStr("wrong")) as generator:
+        with pytest.raises(ModelLoadError):
+            await ask(generator, prompt_of("hello"))
+        server.key = "wrong"
+        await until_state(generator, "ready")
+        assert (await ask(generator, prompt_of("hello"))).text == "hello"
+
+
+async def test_a_name_without_a_tag_is_that_of_the_latest(server: OpenAIServer) -> None:
+    server.models = [{"id": "llama3.2:1b"}, {"id": "llama3.2:latest"}]
+    async with opened(server, model="llama3.2") as generator:
+        await ask(generator, prompt_of("hello"))
+    assert server.questions[0].body["model"] == "llama3.2:latest"
+
+
 async def test_what_was_said_is_not_sent_on_to_where_a_server_points(server: OpenAIServer, other: OpenAIServer) -> None:
     server.enqueue(Reply(status=307, headers={"Location": f"{other.url}/chat/completions"}))
     async with opened(server) as generator:
