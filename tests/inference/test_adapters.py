@@ -213,14 +213,17 @@ def broken(source: AdapterFiles, directory: Path, name: str, config: dict[str, o
 def test_an_adapter_that_cannot_be_loaded_says_why_and_keeps_no_other_from_it(
     pulled: ModelFiles, tmp_path: Path, config: dict[str, object], words: str
 ) -> None:
-    """Nothing of it takes effect: the others still compute what they should."""
+    """Nothing of it takes effect: the others and the bare model still compute what they should."""
     poet, pirate = pulled.adapters
     bad = broken(pirate, tmp_path / "bad", "org/bad", config)
     model = load_transformers(replace(pulled, adapters=(bad, poet)), ON_CPU).model
     with pytest.raises(ValueError, match=f"the adapter org/bad cannot be loaded: .*{words}"):
         model.open("org/bad")
+    bare = peft_logits(pulled, None)[-1]
     rows = model.forward([(model.open("org/poet"), TEXT), (model.open(), TEXT)])
-    assert np.abs(rows - [peft_logits(pulled, poet)[-1], peft_logits(pulled, None)[-1]]).max() < MOST
+    assert np.abs(rows - [peft_logits(pulled, poet)[-1], bare]).max() < MOST
+    without_others = load_transformers(replace(pulled, adapters=(bad,)), ON_CPU).model
+    assert np.abs(without_others.forward([(without_others.open(), TEXT)]) - bare).max() < MOST
 
 
 def test_weights_that_cannot_be_read_are_said(pulled: ModelFiles, tmp_path: Path) -> None:

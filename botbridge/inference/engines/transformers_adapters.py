@@ -67,7 +67,7 @@ class LoraAdapters:
         Args:
             known: All that lie beside the model, with what stands in their way.
             keys: What peft calls those that are loaded, by name.
-            layers: The layers that they change.
+            layers: The layers that they change, and those that one changed which could not be loaded.
         """
         self.known = tuple(known)
         self._keys = dict(keys or {})
@@ -104,19 +104,20 @@ def load_adapters(model: PreTrainedModel, files: ModelFiles, *, has_peft: bool) 
     Call it before the model's layers are packed or quantized. An adapter that
     cannot be loaded gets an obstacle and keeps nobody else from loading.
     """
-    known, keys = [], {}
+    known, keys, was_changed = [], {}, False
     for number, (adapter, source) in enumerate(
         zip(known_adapters(files, has_peft=has_peft), files.adapters, strict=True)
     ):
         key, obstacle = f"adapter_{number}", adapter.obstacle
         if not obstacle:
+            was_changed = True  # one that fails may have got into some layers, where peft lets it count
             try:
                 put_into(model, source.directory, key)
                 keys[adapter.name] = key
             except Exception as error:  # noqa: BLE001 - a library raises anything at all over a bad file
                 obstacle = f"the adapter {adapter.name} cannot be loaded: {describe(error)}"
         known.append(replace(adapter, obstacle=obstacle))
-    return LoraAdapters(known, keys, adapter_layers(model) if keys else ())
+    return LoraAdapters(known, keys, adapter_layers(model) if was_changed else ())
 
 
 def put_into(model: PreTrainedModel, directory: Path, key: str) -> None:
