@@ -16,7 +16,7 @@ import structlog
 
 from botbridge import health
 from botbridge.answers import Sampling
-from botbridge.chosen import clearance, engine_options, measured_rates, named_model
+from botbridge.chosen import clearance, engine_options, measured_rates, named_model, remote_options
 from botbridge.control import SOCKET_NAME, ControlServer
 from botbridge.conversation.access import Access, AccessMode
 from botbridge.conversation.acts import Acts
@@ -37,7 +37,6 @@ from botbridge.hooks import telegram_hook, web_server
 from botbridge.inference.choice import NO_MODEL_HERE, adding
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.remote import RemoteGenerator
-from botbridge.inference.remote_options import RemoteOptions
 from botbridge.menus import discord_menu, telegram_menus
 from botbridge.messages import PlatformName, UserId
 from botbridge.models.ensure import ensure
@@ -224,19 +223,6 @@ def make_generator(settings: Settings, state: State, *, pull_missing: bool) -> O
         environment=child_environment(settings),
     )
     return WorkerClient(prepare, options)
-
-
-def remote_options(settings: Settings) -> RemoteOptions:
-    """Turn settings into which servers are asked for what."""
-    inference = settings.inference
-    return RemoteOptions(
-        urls=inference.remote_url,
-        model=inference.model,
-        takes_only_model=inference.model == DEFAULT_MODEL,
-        key=inference.remote_key,
-        slots=inference.slots,
-        context_tokens=inference.context_tokens,
-    )
 
 
 def make_policy(settings: Settings) -> Policy:

@@ -1,4 +1,4 @@
-"""The model that the settings choose: its name, what its licence asks, and how it is run on this machine."""
+"""The model that the settings choose: its name, what its licence asks, how it is run here or asked for elsewhere."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from botbridge.conversation.rates import Rates
 from botbridge.errors import ConfigError, ModelNotFound
 from botbridge.inference.choice import NO_MODEL_HERE
 from botbridge.inference.options import EngineOptions
+from botbridge.inference.remote_options import RemoteOptions
 from botbridge.machine.figures import Report, read_report
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.clearance import Clearance, clear
 from botbridge.models.names import NamedModel
 from botbridge.sentences import Sentence, clauses
+from botbridge.setting_groups import DEFAULT_MODEL
 from botbridge.settings import Settings
 
 
@@ -58,6 +60,19 @@ def engine_options(settings: Settings) -> EngineOptions:
         context_tokens=inference.context_tokens,
         cache_bytes=inference.cache_bytes,
         fastest_engines=() if measured is None else measured.order_for(inference.slots),
+    )
+
+
+def remote_options(settings: Settings) -> RemoteOptions:
+    """Turn settings into which servers are asked for what."""
+    inference = settings.inference
+    return RemoteOptions(
+        urls=inference.remote_url,
+        model=inference.model,
+        takes_only_model=inference.model == DEFAULT_MODEL,
+        key=inference.remote_key,
+        slots=inference.slots,
+        context_tokens=inference.context_tokens,
     )
 
 

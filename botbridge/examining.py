@@ -9,24 +9,27 @@ import asyncio
 import os
 import socket
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from pydantic import SecretStr
 
 from botbridge.accounts import Account, Unanswered
-from botbridge.chosen import named_model
+from botbridge.chosen import named_model, remote_options
 from botbridge.control import LONGEST_PATH_BYTES, SOCKET_NAME, ControlClient
 from botbridge.control_verbs import Verb
 from botbridge.errors import BadToken, ControlError, PlatformError, StorageError
 from botbridge.inference.choice import NO_MODEL_HERE
+from botbridge.inference.remote_options import RemoteOptions, RemotePatience, base_url
+from botbridge.inference.remote_wire import RemoteFault, choose_model
 from botbridge.logs import Redaction
-from botbridge.machine.doctor_facts import DatabaseFacts, Examined, HomeFacts, Licence, PortFacts, Status
+from botbridge.machine.doctor_facts import DatabaseFacts, Examined, HomeFacts, Licence, PortFacts, ServerFacts, Status
 from botbridge.machine.probe import MachineFacts
 from botbridge.model_at_hand import look_at_model
 from botbridge.models.acceptance import read_acceptance
@@ -39,6 +42,10 @@ from botbridge.sentences import Sentence
 from botbridge.settings import Settings
 from botbridge.storage.engines import sqlite_note
 from botbridge.storage.migrate import check, head_revision, known_revision
+
+if TYPE_CHECKING:
+    # The SDK behind it is loaded where servers are asked.
+    from botbridge.inference.remote_server import RemoteServer
 
 PATIENCE_S: Final = 8.0
 """How long a platform may take to say who the bot is; both are asked at the same time."""
@@ -61,7 +68,8 @@ async def examine(settings: Settings, machine: MachineFacts, told: Callable[[str
         ConfigError: no model can have the name that the settings give.
     """
     model, engines = await asyncio.to_thread(look_at_model, settings, machine, told)
-    database, running, telegram, discord = await asyncio.gather(
+    servers, database, running, telegram, discord = await asyncio.gather(
+        look_at_servers(settings),
         _database(settings),
         _running_model(settings.home),
         ask(settings.telegram.token, settings.telegram.api_base_url, telegram_inquiry.inquire),
@@ -72,6 +80,7 @@ async def examine(settings: Settings, machine: MachineFacts, told: Callable[[str
         model=model,
         engines=engines,
         licence=_licence(settings),
+        servers=servers,
         home=await asyncio.to_thread(look_at_home, settings.home),
         database=database,
         webhook=_port(settings),
@@ -121,6 +130,35 @@ def look_at_home(home: Path) -> HomeFacts:
     if not os.access(nearest, os.W_OK | os.X_OK):
         return HomeFacts(home, Sentence("this user may not write to {place}", place=nearest))
     return HomeFacts(home)
+
+
+async def look_at_servers(settings: Settings) -> Sequence[ServerFacts]:
+    """Ask each server elsewhere once for its models; none where the model runs here, or nothing is here to ask with."""
+    if settings.inference.engine != "remote" or find_spec("openai") is None:
+        return ()
+    from botbridge.inference.remote_server import served_by  # noqa: PLC0415 - loads the SDK, which takes a while
+
+    options = remote_options(settings)
+    patience = RemotePatience(connect_s=NAME_PATIENCE_S, look_s=NAME_PATIENCE_S)
+    servers = served_by(list(dict.fromkeys(map(base_url, options.urls))), options.key, patience)
+    return await asyncio.gather(*(_look_at_server(server, options) for server in servers))
+
+
+async def _look_at_server(server: RemoteServer, options: RemoteOptions) -> ServerFacts:
+    host = urlsplit(server.url).hostname or ""
+    try:
+        if not getproxies() and not await has_address(host, NAME_PATIENCE_S):
+            obstacle = Sentence("{host} is not found: no network, or no name server", host=host)
+            return ServerFacts(server.url, options.model, obstacle)
+        offer = await server.look()
+        model = choose_model(options.model, list(offer.models), takes_only=options.takes_only_model)
+    except RemoteFault as fault:
+        return ServerFacts(server.url, options.model, fault.detail)
+    except ValueError as error:
+        return ServerFacts(server.url, options.model, f"{server.url} {error}")
+    finally:
+        await server.close()
+    return ServerFacts(server.url, model)
 
 
 async def _database(settings: Settings) -> DatabaseFacts:

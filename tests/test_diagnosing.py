@@ -34,6 +34,8 @@ from tests.fakes.discord import FakeDiscord
 from tests.fakes.hub import FakeHub
 from tests.fakes.machines import CONTAINER, FULL_DISK, GB, LAPTOP, MAC, RELIC, SERVER, WINDOWS, FixedProbe
 from tests.fakes.model_sources import RecordedProgress, adapter_files, named_gguf, tiny_files
+from tests.fakes.openai_server import MODEL as SERVED
+from tests.fakes.openai_server import OpenAIServer
 from tests.fakes.schemas import complaints
 from tests.fakes.telegram.client import FakeTelegram
 from tests.journey.bridge import Bridge
@@ -456,6 +458,26 @@ async def test_an_engine_elsewhere_needs_no_model_here(tmp_path: Path) -> None:
     found = await doctor(tmp_path, RELIC, INFERENCE__ENGINE="remote", INFERENCE__REMOTE_URL="http://gpu1:8000/v1")
     assert row("Model", found).found.endswith("at http://gpu1:8000/v1")
     assert row("Memory (RAM)", found).status is Status.OK
+
+
+@pytest.mark.parametrize(
+    ("model", "is_here", "said"),
+    [
+        (SERVED, True, f"has {SERVED}"),
+        ("another", True, f"has no model 'another' (BOTBRIDGE_INFERENCE__MODEL); it has '{SERVED}'"),
+        (SERVED, False, "cannot be reached"),
+    ],
+)
+async def test_an_engine_elsewhere_is_asked_for_the_model(tmp_path: Path, model: str, is_here: bool, said: str) -> None:
+    with OpenAIServer() as server:
+        if not is_here:
+            server.refuse()
+        found = await doctor(
+            tmp_path, INFERENCE__ENGINE="remote", INFERENCE__REMOTE_URL=server.url, INFERENCE__MODEL=model
+        )
+    assert said in row("Model server", found).found
+    assert found.is_ready is (model == SERVED and is_here)
+    assert server.questions == []
 
 
 async def test_nothing_changes_on_the_disk(pulled: Path) -> None:

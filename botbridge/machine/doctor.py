@@ -32,6 +32,7 @@ def judge(examined: Examined) -> tuple[Row, ...]:
         doctor_tools.torch(examined),
         doctor_tools.engine(examined),
         doctor_service.model(examined),
+        *doctor_service.servers(examined),
         doctor_service.licence(examined),
         doctor_service.home(examined),
         doctor_service.database(examined),

@@ -136,6 +136,19 @@ class Licence:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """A server elsewhere that is to compute; `obstacle` says why it cannot be asked, empty when it can.
+
+    Attributes:
+        model: Its name of the model that it would be asked for.
+    """
+
+    url: str
+    model: str
+    obstacle: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class HomeFacts:
     """The data directory; `obstacle` says why the bot could not start in it, empty when it can."""
 
@@ -173,6 +186,7 @@ class Examined:
     """All that was looked at; None stands for what was not.
 
     Attributes:
+        servers: Those elsewhere that are to compute, where they could be asked.
         running_model: What the bot computes with that runs now, holding its port; None for no bot.
         sqlite_note: What is known against this version of SQLite.
         telegram: None where there is no token.
@@ -185,6 +199,7 @@ class Examined:
     model: ChosenModel | None = None
     engines: Engines | None = None
     licence: Licence | None = None
+    servers: Sequence[ServerFacts] = ()
     home: HomeFacts | None = None
     database: DatabaseFacts | None = None
     webhook: PortFacts | None = None

@@ -15,6 +15,7 @@ NO_NETWORK: Final = Sentence("try again with a network")
 
 MODEL: Final = Sentence("Model")
 LICENCE: Final = Sentence("Licence")
+SERVER: Final = Sentence("Model server")
 HOME: Final = Sentence("Data directory")
 DATABASE: Final = Sentence("Database")
 PORT: Final = Sentence("Port")
@@ -62,6 +63,26 @@ def model(examined: Examined) -> Row:
 def _needs_another(examined: Examined) -> bool:
     engines = examined.engines
     return engines is not None and engines.unserved is not None and not engines.unserved.command
+
+
+def servers(examined: Examined) -> list[Row]:
+    """Judge the servers elsewhere; one that can be asked is enough for a start."""
+    needed = Sentence("a server that answers and has the model")
+    lost = Status.OPTIONAL if any(not server.obstacle for server in examined.servers) else Status.UPGRADE
+    rows = []
+    for server in examined.servers:
+        if not server.obstacle:
+            rows.append(Row(SERVER, Sentence("{url} has {model}", url=server.url, model=server.model), needed))
+            continue
+        setting = "BOTBRIDGE_INFERENCE__"
+        how = Sentence(
+            "start it, or correct {url}, {key} or {model} in .env",
+            url=f"{setting}REMOTE_URL",
+            key=f"{setting}REMOTE_KEY",
+            model=f"{setting}MODEL",
+        )
+        rows.append(Row(SERVER, server.obstacle, needed, lost, Sentence("a server that can be asked"), how))
+    return rows
 
 
 def licence(examined: Examined) -> Row:

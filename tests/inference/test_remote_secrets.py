@@ -13,7 +13,8 @@ import pytest
 import structlog
 from pydantic import SecretStr
 
-from botbridge.app import build, remote_options
+from botbridge.app import build
+from botbridge.chosen import remote_options
 from botbridge.errors import ConfigError, GenerationFailed
 from botbridge.inference.remote import RemoteGenerator
 from botbridge.inference.remote_options import RemoteOptions

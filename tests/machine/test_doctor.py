@@ -20,6 +20,7 @@ from botbridge.machine.doctor_facts import (
     ModelState,
     PortFacts,
     Row,
+    ServerFacts,
     Status,
 )
 from botbridge.machine.probe import MachineFacts, TorchBuild
@@ -373,6 +374,14 @@ def test_a_licence_that_nobody_looked_at_is_unknown_and_the_verdict_of_who_did_i
     refused = Licence("OPT-175B: not allowed", UPGRADE, "another model", "botbridge models match --use saas")
     shown = row("Licence", examined(licence=refused))
     assert (shown.found, shown.status, shown.how) == (refused.found, UPGRADE, refused.how)
+
+
+def test_one_model_server_that_can_be_asked_is_enough() -> None:
+    lost, found = ServerFacts("http://a/v1", "m", "http://a/v1 cannot be reached"), ServerFacts("http://b/v1", "m")
+    alone, beside = examined(servers=[lost]), examined(servers=[lost, found])
+    assert (statuses(alone, UPGRADE), statuses(beside, UPGRADE)) == (["Model server"], [])
+    assert statuses(beside, OPTIONAL) == ["Model server"]
+    assert row("Model server", examined(servers=[found])).found == "http://b/v1 has m"
 
 
 def test_a_data_directory_in_which_no_start_succeeds_is_not_ready() -> None:
