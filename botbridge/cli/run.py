@@ -22,6 +22,11 @@ NOBODY = (
     "or set BOTBRIDGE_RUN__WITHOUT_PLATFORMS=true if `botbridge chat` is to be all"
 )
 
+STRANGERS = (
+    "Access: open, so whoever finds the bot may use what computes for it; BOTBRIDGE_ACCESS__MODE=listed leaves it to "
+    "the operators and BOTBRIDGE_ACCESS__ALLOW"
+)
+
 TRACKER_IS_SILENT = "ignore:resource_tracker:UserWarning"
 """Python's resource tracker, a process of its own, removes the semaphores of whoever ends at once and warns of it."""
 
@@ -137,7 +142,7 @@ async def _cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:
 
 
 def _announce(settings: Settings) -> None:
-    """Say which platforms are on, and how to turn on those that are off."""
+    """Say which platforms are on, how to turn on those that are off, and that strangers may come in where they may."""
     from botbridge.cli.printing import note
 
     for name, token, source in (
@@ -148,6 +153,9 @@ def _announce(settings: Settings) -> None:
             note(f"{name}: off, no token ({source}; put it into .env as BOTBRIDGE_{name.upper()}__TOKEN=...)")
         else:
             note(f"{name}: on")
+    has_platform = settings.telegram.token is not None or settings.discord.token is not None
+    if has_platform and settings.access.mode == "open":
+        note(STRANGERS)
     note(f"Model: {settings.inference.model}; data: {settings.home}")
 
 

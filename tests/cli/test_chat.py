@@ -303,6 +303,13 @@ async def test_somebody_without_a_platform_is_wrong_use(bridge: Bridge, words: l
     assert f"'{words[-1]}' is not of the form telegram:" in err
 
 
+@pytest.mark.parametrize(("mode", "is_told"), [("open", True), ("listed", False)])
+async def test_a_start_says_that_strangers_may_come_in(bridge: Bridge, mode: str, is_told: bool) -> None:
+    await bridge.start(TELEGRAM__TOKEN="1:token", TELEGRAM__API_BASE_URL="http://127.0.0.1:9", ACCESS__MODE=mode)
+    await bridge.logged("Model: ")
+    assert ("whoever finds the bot may use what computes for it" in bridge.log) is is_told
+
+
 async def test_a_name_that_is_no_model_is_a_wrong_setting(bridge: Bridge) -> None:
     bridge.settings = {"INFERENCE__MODEL": "typo", "RUN__WITHOUT_PLATFORMS": "true"}
     code, out, err = await bridge.command("run")
