@@ -70,9 +70,9 @@ class Bot:
     async def ignore(self, address: Address, message_id: MessageId, raw: bytes, reason: str) -> None:
         self.ignored.append((address, message_id, raw, reason))
 
-    async def next(self) -> IncomingMessage:
+    async def next(self, wait_s: float = 20.0) -> IncomingMessage:
         """The next message that was handed over."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(wait_s):
             return await self.heard.get()
 
     def part(self, address: Address, text: str, **details: Any) -> OutboxPart:
