@@ -16,7 +16,6 @@ from botbridge.errors import (
     GenerationFailed,
     GenerationTimeout,
     InferenceError,
-    ModelUnavailable,
     PromptTooLong,
     WorkerDied,
 )
@@ -33,6 +32,7 @@ from botbridge.inference.protocol import (
     Generate,
     StartedMessage,
 )
+from botbridge.inference.readiness import until_ready
 from botbridge.inference.supervisor import Prepare, ProtocolBroken, Supervisor
 
 FAILURES: dict[FailureKind, type[InferenceError]] = {
@@ -157,10 +157,7 @@ class WorkerClient:
         due_s = time.monotonic() + deadline_s
         try:
             async with asyncio.timeout(deadline_s):
-                while (status := self.status()).state != "ready":
-                    if status.state == "unavailable":
-                        raise ModelUnavailable(status.detail)
-                    await self.changed()
+                await until_ready(self)
         except TimeoutError as error:
             raise GenerationTimeout("the model was not ready before the deadline") from error
         return due_s - time.monotonic()
