@@ -21,7 +21,7 @@ from typing import TypeVar
 import discord
 import structlog
 
-from botbridge.errors import PlatformError
+from botbridge.errors import ChatClosed, PlatformError
 from botbridge.messages import BotId
 from botbridge.platforms.discord.cursors import Cursor, Cursors
 from botbridge.platforms.discord.failures import asked_until_answered
@@ -150,7 +150,7 @@ async def _look(client: IngestClient, cursor: Cursor, cursors: Cursors, turns: a
             page = await asked_until_answered(read, READ_TIMEOUT_S)
         return Page(cursor.place, _for_the_bot(page, cursor.place, client))
     except (PlatformError, TimeoutError) as error:
-        if isinstance(error.__cause__, discord.Forbidden | discord.NotFound):
+        if isinstance(error, ChatClosed):
             cursors.forget(cursor.place)
         else:
             log.error("missed messages of a discord channel cannot be read", channel_id=channel_id, error=repr(error))

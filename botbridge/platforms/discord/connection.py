@@ -1,6 +1,7 @@
 """Being on Discord: log in, tell the command menu, stay connected.
 
-Covered: a login or connection that fails is tried again with growing pauses;
+Covered: a login or connection that fails is tried again with growing pauses,
+also where a token is refused that has worked in this process;
 only a refusal that no waiting cures ends `run`; what is in hand then is handed
 over before it returns, and sending stays possible until `aclose`; a new session
 begins with what was missed before it.
@@ -199,6 +200,10 @@ class Connection:
             self._trouble = "not connected: logged in, but the gateway is not open"
             await client.stay()
         except FINAL as error:
+            if self._latest is not None and isinstance(error, discord.LoginFailure):
+                # discord.py makes this of any 401; when the token itself is gone, the gateway says so, too.
+                log.error("discord refuses a token that has worked, trying again")
+                return False
             if not (self._message_content and isinstance(error, discord.PrivilegedIntentsRequired)):
                 raise BadToken(last_words(error)) from error
             log.error(NO_MESSAGE_CONTENT)

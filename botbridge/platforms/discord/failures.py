@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from http import HTTPStatus
 from itertools import chain, repeat
 from typing import TypeVar
 
@@ -99,12 +100,23 @@ def meaning_of(error: BaseException) -> PlatformError:
         case discord.HTTPException(status=401, code=code) if code != INVALID_WEBHOOK_TOKEN:
             # The gateway will tell that the token is gone; until then nothing is lost by waiting.
             return PlatformUnavailable(detail)
-        case discord.HTTPException(status=status) if status >= 500:  # noqa: PLR2004 - the HTTP class of server errors
+        case discord.HTTPException() if _is_outage(error):
             return PlatformUnavailable(detail)
         case discord.HTTPException():
             return ReplyRejected(detail)
         case _:
             return PlatformUnavailable(detail)
+
+
+def _is_outage(error: discord.HTTPException) -> bool:
+    """Whether a refusal says nothing of the reply or its chat: a server error, the page of a proxy or of an edge."""
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return True
+    # Of a request whose form is broken Discord itself says no more than 0, and no waiting mends that.
+    is_malformed = (
+        error.status == HTTPStatus.BAD_REQUEST and error.response.headers.get("Content-Type") == "application/json"
+    )
+    return error.code == 0 and not is_malformed
 
 
 def _told_pause_s(error: discord.HTTPException) -> float:

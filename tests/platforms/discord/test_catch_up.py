@@ -184,7 +184,7 @@ async def test_what_became_a_command_by_an_edit_is_no_command(
 async def test_a_channel_that_cannot_be_read_costs_no_other(
     server: FakeDiscord, open_bot: OpenBot, state: InMemoryState
 ) -> None:
-    channels = ("closed", "open", "broken", "gone")
+    channels = ("closed", "open", "broken", "gone", "barred")
     await known(server, open_bot, state, *({"channel": channel} for channel in channels))
     for channel in channels:
         await server.say(channel, channel=channel)
@@ -192,19 +192,22 @@ async def test_a_channel_that_cannot_be_read_costs_no_other(
     await server.fail("refuse", method="GET", path=f"/channels/{asked[0]}/messages", status=403, code=50001)
     await server.fail("refuse", method="GET", path=f"/channels/{asked[2]}/messages", status=400, code=50035)
     await server.fail("refuse", method="GET", path=f"/channels/{asked[3]}/messages", status=404, code=10003)
+    await server.fail("refuse", method="GET", path=f"/channels/{asked[4]}/messages", status=403, code=40333)
     with capture_logs() as logs:
         async with open_bot(server, state=state) as bot:
             await server.say("live")
             assert await heard_until(bot, "live") == ["open", "live"]
     assert any(str(line.get("channel_id")) == asked[2] for line in logs)
     assert [channel for channel in (asked[0], asked[3]) if channel in "".join(state.facts.values())] == []
+    # A refusal that says nothing of the channel (40333: Discord's network) is no reason never to look there again.
+    assert asked[4] in "".join(state.facts.values())
 
 
-@pytest.mark.parametrize("status", [503, 502])
+@pytest.mark.parametrize("status", [503, 502, 403, 404])
 async def test_a_history_that_cannot_be_read_for_a_moment_is_read_again(
     server: FakeDiscord, open_bot: OpenBot, state: InMemoryState, status: int
 ) -> None:
-    """discord.py itself asks again after a 502 and not after a 503."""
+    """discord.py itself asks again after a 502 and not after a 503; a bare 403 or 404 is somebody else's word."""
     await known(server, open_bot, state, {})
     await server.say("missed")
     await server.fail("status", method="GET", path="/messages", status=status)

@@ -197,6 +197,20 @@ async def test_a_wrong_token_is_told_once_and_not_tried_again(server: FakeDiscor
     assert len(await server.ledger("refused")) == 1
 
 
+async def test_a_token_that_worked_is_tried_again_when_it_is_refused(server: FakeDiscord, open_bot: OpenBot) -> None:
+    """Every outage of some length logs in anew, and one refusal of many would be the end until somebody comes."""
+    async with open_bot(server, longest_pause_s=2.0) as bot:
+        await server.fail("refuse", path="/users/@me", status=401, times=2)
+        await server.upset_gateway("go_away")
+        last = 0
+        for _ in range(2):
+            last = (await server.wait_until("refused", after=last, status=401))["number"]
+        await server.upset_gateway("come_back")
+        await server.wait_until("ready", after=last)
+        await server.say("hello")
+        assert (await bot.next()).text == "hello"
+
+
 @pytest.mark.parametrize(("code", "word"), [(4004, "TOKEN"), (4014, "4014"), (4013, "4013")])
 async def test_a_closure_for_good_ends_the_run_with_a_sentence(server: FakeDiscord, code: int, word: str) -> None:
     await server.upset_gateway("close", code=code)

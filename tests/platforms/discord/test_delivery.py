@@ -191,10 +191,12 @@ async def test_server_errors_are_waited_out(server: FakeDiscord, bot: Bot) -> No
     assert len(await server.ledger("sent")) == 1
 
 
-async def test_a_server_that_only_fails_is_unavailable(server: FakeDiscord, bot: Bot) -> None:
+@pytest.mark.parametrize("code", [0, 130000])
+async def test_a_server_that_only_fails_is_unavailable(server: FakeDiscord, bot: Bot, code: int) -> None:
+    """With or without a code of its own (130000: overloaded)."""
     await server.say("hello")
     incoming = await bot.next()
-    await server.fail("status", method="POST", path="/messages", status=503, times=9)
+    await server.fail("refuse", method="POST", path="/messages", status=503, code=code, times=9)
     with pytest.raises(PlatformUnavailable):
         await bot.answer(incoming, "hello")
 
@@ -256,14 +258,25 @@ async def test_a_limit_at_the_edge_is_told(server: FakeDiscord, bot: Bot) -> Non
         await bot.answer(incoming, "hello")
 
 
-@pytest.mark.parametrize(("status", "code"), [(403, 50013), (403, 50007), (404, 10003), (400, 50035)])
+@pytest.mark.parametrize(("status", "code"), [(403, 50013), (403, 50007), (404, 10003), (400, 50035), (400, 0)])
 async def test_a_refusal_is_final(server: FakeDiscord, bot: Bot, status: int, code: int) -> None:
-    """No permission, private messages closed, channel gone, bad content."""
+    """No permission, private messages closed, channel gone, bad content, bad form."""
     await server.say("hello")
     incoming = await bot.next()
     await server.fail("refuse", method="POST", path="/messages", status=status, code=code)
     with pytest.raises(ReplyRejected):
         await bot.answer(incoming, "hello")
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+async def test_what_another_than_discord_says_is_an_outage(server: FakeDiscord, bot: Bot, status: int) -> None:
+    """A page of a proxy, or of Discord's own edge."""
+    await server.say("hello")
+    incoming = await bot.next()
+    await server.fail("status", method="POST", path="/messages", status=status)
+    with pytest.raises(PlatformUnavailable):
+        await bot.answer(incoming, "hello")
+    await bot.answer(incoming, "hello")
 
 
 async def test_a_token_that_is_no_longer_known_keeps_replies_for_later(server: FakeDiscord, bot: Bot) -> None:
