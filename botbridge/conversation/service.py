@@ -19,7 +19,7 @@ from botbridge.answers import Answer, Completion, Delta, FinishReason, Generator
 from botbridge.conversation import scope
 from botbridge.conversation.acts import Acts
 from botbridge.conversation.asking import prompt_of
-from botbridge.conversation.cleaning import cleaned
+from botbridge.conversation.cleaning import cleaned, visible
 from botbridge.conversation.commands import IN_ORDER, Command, parse
 from botbridge.conversation.delivery import Delivery
 from botbridge.conversation.desk import Ask, Desk, Obeyed
@@ -259,7 +259,8 @@ class ConversationService:
         await self._conclude(turn, completion)
 
     async def _conclude(self, turn: OpenTurn, completion: Completion) -> None:
-        row, text, reason = turn.row, turn.text.strip(), completion.finish_reason
+        row, reason = turn.row, completion.finish_reason
+        text = turn.text.strip() if visible(turn.text).strip() else ""
         seen = turn.progress.end(completion, self._room.streams, self._now_s())
         is_filtered = reason is FinishReason.FILTERED
         if text and (reason is FinishReason.LENGTH or is_filtered):

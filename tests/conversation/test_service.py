@@ -213,8 +213,10 @@ async def test_an_answer_that_ran_out_of_room_ends_at_a_sentence(world: World) -
     await world.until(lambda: world.platform.texts("1") == ["One sentence is here."])
 
 
-async def test_an_empty_answer_is_told_and_not_remembered(world: World) -> None:
-    world.generator.enqueue(["  "])
+@pytest.mark.parametrize("nothing", ["  ", "\x07", "\u200b\u200d\n"], ids=["blank", "control", "invisible"])
+async def test_an_empty_answer_is_told_and_not_remembered(world: World, nothing: str) -> None:
+    """Of what shows nothing Discord refuses the message."""
+    world.generator.enqueue([nothing])
     await world.start()
     await world.say("say nothing")
     await world.until(lambda: len(world.platform.texts("1")) == 1)
