@@ -12,6 +12,9 @@ _COMMAND = re.compile(r"/([a-z0-9_]{1,32})(?:\s+(.*))?\s*", re.DOTALL)
 
 ALIASES = {"new": "reset", "stop": "cancel"}
 
+NAMES = frozenset({"start", "help", "whoami", "cancel", "again", "reset", "adapter", *ALIASES})
+"""All that the bot obeys."""
+
 IN_ORDER = frozenset({"reset", "adapter", "again"})
 """What a conversation's next answer is made from is changed by these, or decides what they do.
 

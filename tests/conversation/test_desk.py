@@ -7,7 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from botbridge.conversation.commands import NAMES
+from botbridge.conversation.desk import command_menu
 from botbridge.conversation.scope import Scope, key_for
+from botbridge.conversation.texts import load_texts
 from botbridge.messages import AuditEntry, BotId, ChatId, InboxState, PlatformName, UserId
 from tests.conversation.conftest import OPERATOR, World
 
@@ -276,6 +279,15 @@ async def test_whoami_names_the_id_and_the_rights(world: World) -> None:
     assert "administer this chat" in world.platform.texts("-5")[0]
     await world.say("/whoami", user=OPERATOR)
     await told(world, OPERATOR, "operate this bot")
+
+
+@pytest.mark.parametrize("name", sorted(NAMES | {name for name, _ in command_menu(load_texts().language("en"))}))
+async def test_what_is_called_a_command_of_the_bot_is_obeyed(world: World, name: str) -> None:
+    assert name in NAMES
+    await world.start()
+    await world.say(f"/{name}")
+    await world.until(lambda: bool(world.platform.texts("1")))
+    assert "I do not know" not in world.platform.texts("1")[0]
 
 
 async def test_help_and_start_are_answered_even_while_the_model_is_down(world: World) -> None:

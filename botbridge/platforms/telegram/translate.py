@@ -1,7 +1,7 @@
 """One raw update, told in our own words, if it is meant for the bot.
 
 Covered: private chats; groups where the bot is mentioned, replied to or given a
-command; topics; captions. Rights are never read from here: only the numeric id
+command, by its name or one that it knows; topics; captions. Rights are never read from here: only the numeric id
 of a real person leaves as a sender.
 
 Not covered (silence): channels, other bots, people who write in the name of a
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from botbridge.conversation.commands import NAMES
 from botbridge.messages import (
     Address,
     BotId,
@@ -114,7 +115,7 @@ def to_incoming(update: Json, me: Identity) -> IncomingMessage | None:
     if chat_kind is None or sender is None or mapping(message, "sender_chat") is not None or not _is_human(sender):
         return None
     content = _Text(*_content(message))
-    command = _command(content, me)
+    command = _command(content, me, chat_kind)
     if command is not None and not command.is_ours:
         return None
     if chat_kind is ChatKind.GROUP and not (command or _is_mentioned(content, me) or _is_reply_to(message, me)):
@@ -159,7 +160,7 @@ class _Command:
     is_ours: bool
 
 
-def _command(content: _Text, me: Identity) -> _Command | None:
+def _command(content: _Text, me: Identity, chat_kind: ChatKind) -> _Command | None:
     """The command that a text begins with, a mention of the bot before it not counted."""
     begin = 0
     named = [entity for entity in content.entities if entity.kind in _NAMING]
@@ -169,7 +170,9 @@ def _command(content: _Text, me: Identity) -> _Command | None:
         if entity.kind == "bot_command":
             name, _, bot = content.slice(entity.start, entity.end).partition("@")
             rest = _without_mentions(content, me, entity.end).strip()
-            return _Command(f"{name.lower()} {rest}".strip(), not bot or me.is_named(bot))
+            # Who is handed all that a group says is handed what is typed for its other bots, too.
+            is_known = chat_kind is ChatKind.PRIVATE or begin > 0 or name.lower().removeprefix("/") in NAMES
+            return _Command(f"{name.lower()} {rest}".strip(), me.is_named(bot) if bot else is_known)
         if not _means(entity, content, me):
             return None
         begin = entity.end

@@ -145,6 +145,15 @@ def test_a_command_for_another_bot_is_not_heard(chat: dict[str, Any]) -> None:
     assert to_incoming(message("/reset@otherbot", chat=chat), ME) is None
 
 
+@pytest.mark.parametrize("said", ["/ban", "/ban @OurBot", "/ban@OurBot", "@OurBot /ban"])
+def test_an_unknown_command_is_heard_in_a_group_only_if_the_bot_is_named_as_its_addressee(said: str) -> None:
+    """Another bot may be meant, whose command is about this one."""
+    reply = {"reply_to_message": {"message_id": 4, "from": BOT, "chat": GROUP, "date": 1, "text": "x"}}
+    heard = [to_incoming(message(said, **fields), ME) is not None for fields in ({}, reply)]
+    assert heard == [said in ("/ban@OurBot", "@OurBot /ban")] * 2
+    assert to_incoming(message(said, chat=PRIVATE), ME) is not None
+
+
 def test_a_command_in_bold_is_one() -> None:
     entities = [{"type": "bold", "offset": 0, "length": 6}, {"type": "bot_command", "offset": 0, "length": 6}]
     incoming = to_incoming(message("/reset", entities=entities), ME)
