@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from botbridge.conversation import line as lines
 from botbridge.conversation.line import Line
@@ -24,7 +24,7 @@ class OpenTurn:
         started_at_s: When its present attempt began; None while it waits.
         crashes: How many attempts failed for which it is to blame.
         had_company: Others were answered at some time of the present attempt.
-        task: Answers it; None while it waits.
+        task: Answers it, or gives it up; None while it waits.
         progress: What the present attempt took so far.
         told_wait: The first wait that was told, in seconds, and when; None before.
     """
@@ -83,8 +83,10 @@ class Room:
         return turn
 
     def next(self, slots: int) -> OpenTurn | None:
-        """Take the message that is to be answered now out of the waiting ones."""
-        entry = lines.next_entry(lines.without_followers(self._line, [order.row for order in self._orders]), slots)
+        """Take the message that is to be answered now out of the waiting ones; none that is being given up."""
+        entry = lines.next_entry(
+            lines.without_followers(self._to_serve(), [order.row for order in self._orders]), slots
+        )
         if entry is None:
             return None
         self._line = lines.start(self._line, entry)
@@ -121,14 +123,21 @@ class Room:
         return self._turns.get(inbox_id)
 
     def forecast(self, slots: int, tokens_s: Callable[[int], float]) -> Sequence[tuple[OpenTurn, float]]:
-        """The turns that wait, next one first, each with the seconds until it is thought to begin.
+        """The turns that wait for an answer, next one first, each with the seconds until it is thought to begin.
 
         Args:
             slots: How many answers run side by side.
             tokens_s: How many tokens a second a number of running answers have together.
         """
         spent = {entry.row.id: self._turns[entry.row.id].progress.spent for entry in self._line.running}
-        return [(self._turns[row.id], wait_s) for row, wait_s in lines.forecast(self._line, slots, spent, tokens_s)]
+        return [
+            (self._turns[row.id], wait_s) for row, wait_s in lines.forecast(self._to_serve(), slots, spent, tokens_s)
+        ]
+
+    def _to_serve(self) -> Line:
+        """The line without those that wait for nothing but their end to be stored and told."""
+        waiting = tuple(entry for entry in self._line.waiting if self._turns[entry.row.id].task is None)
+        return replace(self._line, waiting=waiting)
 
     def waited_s(self, turn: OpenTurn) -> float:
         """How long ago a turn joined the line, in seconds."""

@@ -346,12 +346,10 @@ class ConversationService:
         status = self._generator.status()
         forecast = self._room.forecast(status.slots, self._estimates.rates.together_tokens_s)
         for place, (turn, wait_s) in enumerate(forecast, start=1):
-            if turn.task is not None:  # it is being given up
-                continue
             language = self._texts.of(turn.row.incoming)
             if self._room.waited_s(turn) > self._policy.limits.wait_s:
                 expired = language.say("I did not get to your message in time, so I gave it up. Please send it again.")
-                turn.task = self._tasks.begin(self._end(turn.row, InboxState.EXPIRED, expired))
+                turn.task = self._tasks.begin(self._visibly(turn.row, self._end(turn.row, InboxState.EXPIRED, expired)))
             elif self._room.waited_s(turn) < PLACE_AFTER_S:
                 continue
             elif status.state is not GeneratorState.READY:

@@ -80,6 +80,7 @@ class World:
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     service: ConversationService | None = None
     acts: Acts | None = None
+    room: Room | None = None
 
     async def start(self, **policy: object) -> None:
         """Open the service over what the store holds."""
@@ -89,7 +90,7 @@ class World:
         inbox = Locked(self.inbox or InMemoryInbox(self.store), self.locked)
         history = Locked(self.history or InMemoryHistory(self.store), self.locked)
         outbox = Locked(InMemoryOutbox(self.store), self.locked)
-        room = Room(self.clock.now_s)
+        self.room = room = Room(self.clock.now_s)
         delivery = Delivery(outbox, platforms, texts)
         people = InMemoryPeople(self.store)
         self.acts = Acts(

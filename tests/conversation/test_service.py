@@ -314,6 +314,28 @@ async def test_a_message_that_waited_too_long_is_given_up_with_a_word(world: Wor
     assert [prompt.turns[-1].text for prompt in world.generator.prompts] == ["again"]
 
 
+async def test_what_is_given_up_is_not_begun_though_the_platform_keeps_its_last_word_waiting(world: World) -> None:
+    world.generator.hold()
+    await world.start(limits=Limits(wait_s=60))
+    await world.say("running", user="1")
+    await world.until(lambda: world.platform.texts("1") == ["echo: running"])
+    world.platform.takes.clear()
+    world.platform.sending.clear()
+    await world.say("too late", user="2")
+    await world.platform.sending.wait()  # its place in the line is on its way to the chat, for ever
+    world.clock.ahead_s = 61
+    assert world.room is not None
+    _, late = world.room.open_turns()
+    await world.until_stored(lambda: late.task is not None)  # it is being given up
+    await world.say("in time", user="3")
+    world.generator.release()
+    await world.until_stored(lambda: len(world.generator.prompts) == 2)
+    world.platform.takes.set()
+    await world.until(lambda: "in time" in "".join(world.platform.texts("2")))
+    await world.until(lambda: world.platform.texts("3") == ["echo: in time"])
+    assert [prompt.turns[-1].text for prompt in world.generator.prompts] == ["running", "in time"]
+
+
 async def test_what_a_stopped_process_left_unfinished_is_answered_by_the_next(world: World) -> None:
     world.generator.become("unavailable")
     await world.start()
