@@ -115,14 +115,14 @@ def put_back(line: Line, inbox_id: InboxId, *, alone: bool = False) -> Line:
     """The line after an attempt failed: the message waits again as if it had never been begun.
 
     Args:
-        alone: Its next attempt is to be the only one of that time.
+        alone: From its next attempt on it is to be the only one of its time; that stays, whatever fails then.
     """
     for entry in line.running:
         if entry.row.id == inbox_id:
             running = tuple(other for other in line.running if other is not entry)
             tags = {**line.tags, entry.person: line.tags[entry.person] - entry.cost}
             return _with_waiting(
-                replace(line, running=running, tags=tags), replace(entry, alone=alone, is_computed=False)
+                replace(line, running=running, tags=tags), replace(entry, alone=alone or entry.alone, is_computed=False)
             )
     return line
 

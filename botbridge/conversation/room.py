@@ -103,7 +103,7 @@ class Room:
 
         Args:
             turn: Whose message.
-            alone: Nobody else is to be answered during its next attempt.
+            alone: Nobody else is to be answered during its attempts from now on.
         """
         turn.task, turn.started_at_s = None, None
         self._line = lines.put_back(self._line, turn.row.id, alone=alone)

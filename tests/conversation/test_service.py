@@ -13,7 +13,7 @@ from botbridge.conversation.estimates import SAVED_EVERY_ANSWERS, STATE_NAME
 from botbridge.conversation.limits import Limits
 from botbridge.conversation.rates import Rates, decode_rates, encode_rates
 from botbridge.conversation.scope import Scope, key_for
-from botbridge.errors import GenerationFailed, GenerationTimeout, PromptTooLong, WorkerDied
+from botbridge.errors import GenerationFailed, GenerationTimeout, ModelUnavailable, PromptTooLong, WorkerDied
 from botbridge.messages import ChatId, InboxState, MessageKind, PlatformName, UserId
 from botbridge.storage.memory import InMemoryInbox
 from tests.conversation.conftest import OPERATOR, World
@@ -279,6 +279,19 @@ async def test_a_poisonous_message_is_found_out_alone_and_costs_nobody_else_an_a
     assert generator.deaths == 3
     asked = [prompt.turns[-1].text for prompt in generator.prompts]
     assert {text: asked.count(text) for text in asked} == {"one": 2, "poison": 3, "three": 2}
+
+
+async def test_a_suspect_stays_alone_though_something_else_fails_before_it_is_answered(world: World) -> None:
+    world.generator = ScriptedGenerator(slots=2)
+    world.generator.enqueue(WorkerDied("x"), ModelUnavailable("x"))
+    world.generator.hold()
+    await world.start()
+    await world.say("suspect", user="1")
+    await world.until(lambda: world.platform.texts("1") == ["echo: suspect"])
+    await world.say("innocent", user="2")
+    await world.until(lambda: "number 1" in "".join(world.platform.texts("2")))
+    world.generator.release()
+    await world.until(lambda: world.platform.texts("2") == ["echo: innocent"])
 
 
 async def test_failures_that_no_retry_mends_are_told_at_once(world: World) -> None:
