@@ -201,9 +201,15 @@ class ConversationService:
             await until_stored(partial(self._inbox.queued, row.id, text=reworded), inbox_id=row.id)
 
     async def _refuse(self, row: InboxRow, limit: Reason) -> None:
-        """End a message of somebody who may not write, or not so often; each of them is told once a minute."""
+        """End a message of somebody who may not write, or not so often; each of them is told once a minute.
+
+        A command that a platform gave us outside of the chat's messages (Discord) is answered each time: it shows
+        that the bot is thinking until then, and to nobody but its sender.
+        """
         told = refusal(self._texts.of(row.incoming), row.incoming, limit, self._policy.limits)
-        await self._end(row, InboxState.REFUSED, told if self._rate.should_tell(person_of(row), self._now_s()) else "")
+        is_due = self._rate.should_tell(person_of(row), self._now_s())
+        is_awaited = row.incoming.address.interaction is not None
+        await self._end(row, InboxState.REFUSED, told if is_due or is_awaited else "")
 
     async def _visibly(self, row: InboxRow, work: Awaitable[None]) -> None:
         """Do something for a message; a bug of ours ends it with a sentence, and keeps no place in the line."""

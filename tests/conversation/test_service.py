@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
@@ -395,6 +396,21 @@ async def test_a_flood_is_refused_with_one_notice_a_minute(world: World) -> None
     assert sum("too fast" in text for text in world.platform.texts("1")) == 1
     assert len(world.platform.texts("1")) == 2
     assert await world.unfinished() == {}
+
+
+async def test_a_command_of_a_platforms_menu_is_answered_each_time_it_is_refused(world: World) -> None:
+    """Else its sender would see for ever that the bot is thinking."""
+    await world.start(access=Access(mode=AccessMode.LISTED))
+    assert world.service is not None
+    for number in range(3):
+        typed = world.platform.message("/help", chat="-5")
+        address = replace(typed.address, interaction=f"token {number}")
+        await world.service.receive(replace(typed, address=address))
+    await world.say("/help", chat="-5")
+    await world.until_stored(lambda: world.states() == [InboxState.REFUSED] * 4)
+    await world.until(lambda: len(world.platform.texts("-5")) == 3)
+    told = [part.address.interaction for part in world.platform.tries]
+    assert sorted(filter(None, told)) == ["token 0", "token 1", "token 2"]
 
 
 async def test_an_operator_writes_as_fast_as_they_like(world: World) -> None:
