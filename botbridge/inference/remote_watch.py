@@ -8,13 +8,12 @@ that asks for a long pause, as for a quota that is used up, is left alone so lon
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
-
-import structlog
 
 from botbridge.answers import GeneratorState, GeneratorStatus
 from botbridge.inference.remote_answer import ENGINE
@@ -35,7 +34,7 @@ LONGEST_PAUSE_S: Final = 86_400.0
 MIN_PAUSE_S: Final = 0.01
 """A pause of nothing would let a busy server and us turn in a circle."""
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 
 class ServerWatch:
@@ -113,7 +112,7 @@ class ServerWatch:
                 self._failures += 1
                 pause_s = max(self._pause_s() if fault.pause_s is None else fault.pause_s, MIN_PAUSE_S)
                 self.rests_until_s = time.monotonic() + pause_s
-                log.warning("remote server left alone", server=self.url, pause_s=round(pause_s, 1), error=fault.detail)
+                log.warning("Remote server left alone for %.1f s: %s", pause_s, fault.detail)
             case Fault.TOO_LONG | Fault.REJECTED:  # not the server's failure
                 pass
 
@@ -131,7 +130,7 @@ class ServerWatch:
     def _take(self, offer: Offer, model: str) -> None:
         self.model, self.version, self.context_tokens = model, offer.version, offer.models.get(model)
         self.rests_until_s = 0.0
-        log.info("remote server is ready", server=self.url, model=model)
+        log.info("Remote server %s is ready with the model %s.", self.url, model)
         self._become(GeneratorState.READY, "")
 
     def _lose(self, fault: RemoteFault) -> None:
@@ -151,7 +150,7 @@ class ServerWatch:
         if (state, detail) == (self.state, self.detail):
             return
         if detail:
-            log.warning("remote server not usable", server=self.url, error=detail)
+            log.warning("Remote server not usable: %s", detail)
         self.state, self.detail = state, detail
         self._changed()
 

@@ -11,13 +11,12 @@ Not covered: which request was to blame (the caller sees what each death failed)
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-
-import structlog
 
 from botbridge.answers import GeneratorState, GeneratorStatus
 from botbridge.errors import ModelError
@@ -35,7 +34,7 @@ from botbridge.tasks import kept_going
 
 FAILURES_UNTIL_UNAVAILABLE = 3
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 Prepare = Callable[[], Awaitable[ModelFiles]]
 
@@ -125,11 +124,11 @@ class Supervisor:
             try:
                 await self._run_generation(await self._prepare() if self._prepare is not None else None)
             except ModelError as error:
-                log.warning("model cannot be had", error=str(error))
+                log.warning("The model cannot be had: %s", error)
                 self._miss(str(error))
             except Exception as error:
                 detail = describe(error)
-                log.exception("worker cannot be started", error=detail)
+                log.exception("The worker cannot be started: %s", detail)
                 self._miss(detail)
             await asyncio.sleep(retry_pause_s(self._failures, self._patience, random.random()))  # noqa: S311
 
@@ -153,7 +152,7 @@ class Supervisor:
         number = self._number
         generation = Generation(assignment, lambda message: self._receive(number, message))
         self._generation = generation
-        log.info("worker started", worker=number, pid=generation.pid)
+        log.info("Worker %d started with process id %s.", number, generation.pid)
         witness = MemoryWitness(generation.pid, self._root)
         look = partial(self._watch, witness)
         watch = asyncio.create_task(kept_going(look, "worker watch", again_s=self._patience.heartbeat_s))
@@ -170,7 +169,7 @@ class Supervisor:
 
     def _after(self, exit_code: int, memory: MemoryFacts) -> None:
         reason = f"worker {self._number} {self._verdict or explain_exit(exit_code, memory)}"
-        log.error("worker ended", reason=reason)
+        log.error("The %s.", reason)
         if self._loading and (self._verdict or not killed_by_somebody(exit_code, memory)):
             self._fatal_engines[self._loading] = reason
         self._failures += 1
@@ -245,7 +244,7 @@ class Supervisor:
                     )
                 )
                 for obstacle in (adapter.obstacle for adapter in message.adapters if adapter.obstacle):
-                    log.info("adapter cannot be used", obstacle=obstacle)
+                    log.info("An adapter is here that cannot be used: %s.", obstacle)
             case LoadFailed(detail=detail):
                 # Nothing is left to try: the next worker begins with all engines, for memory may have become free.
                 self._loading = ""

@@ -31,7 +31,7 @@ STOPPED_SHARE, FROZEN_SHARE = 0.15, 0.1
 ORPHAN_S = 5.0
 """So long a worker may outlive its parent."""
 
-READY = "worker started"
+READY = "Worker 1 started"
 IN_A_SEND_S = 4.0
 
 PLAIN: tuple[str, ...] = (SERVE, "--fault-words")

@@ -48,7 +48,7 @@ async def bridge(new_bridge: NewBridge, clock: SetClock) -> Bridge:
     """A service on Telegram by that clock, which answers one person at a time."""
     bridge = new_bridge(DISCORD__TOKEN="", INFERENCE__SLOTS="1")
     await bridge.start(command_prefix=clock.prefix, program=PLAIN)
-    await bridge.logged("worker started")  # by then there are tables
+    await bridge.logged("Worker 1 started")  # by then there are tables
     return bridge
 
 

@@ -37,7 +37,7 @@ async def test_ten_times_what_the_line_holds_is_refused_visibly_and_not_remember
     limits = {"LIMITS__QUEUE": str(PLACES), "LIMITS__MESSAGE_CHARS": str(2 * len(LONG))}
     bridge = new_bridge(DISCORD__TOKEN="", INFERENCE__SLOTS="1", **limits)
     await bridge.start(program=(SERVE, "--fault-words"))
-    await bridge.logged("worker started", timeout_s=120)
+    await bridge.logged("Worker 1 started", timeout_s=120)
     slow = Person(1)
     await telegram.say(slow, ENDLESS)
     await telegram.wait_for_reply(slow, until=lambda sent: "w w" in sent.text)

@@ -36,7 +36,7 @@ def reads(database: Path, pid: int) -> int:
 async def test_no_read_stands_open_while_an_answer_is_computed(new_bridge: NewBridge, telegram: FakeTelegram) -> None:
     bridge = new_bridge(DISCORD__TOKEN="", INFERENCE__SLOTS="2")
     await bridge.start(program=(SERVE, "--fault-words"))
-    await bridge.logged("worker started", timeout_s=120)
+    await bridge.logged("Worker 1 started", timeout_s=120)
     with closing(sqlite3.connect(bridge.database, isolation_level=None)) as ours:
         ours.execute("BEGIN")
         ours.execute("SELECT count(*) FROM inbox").fetchone()

@@ -23,7 +23,7 @@ async def with_one_slot(new_bridge: NewBridge) -> Bridge:
     """A service that computes one answer at a time."""
     bridge = new_bridge(INFERENCE__SLOTS="1")
     await bridge.start(program=(SERVE, "--fault-words"))
-    await bridge.logged("worker started", timeout_s=120)
+    await bridge.logged("Worker 1 started", timeout_s=120)
     return bridge
 
 

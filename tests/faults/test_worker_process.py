@@ -48,12 +48,12 @@ async def test_a_worker_that_is_killed_while_it_reads_a_prompt_costs_an_attempt_
     )
     await bridge.start()
     await telegram.say(ANA, " ".join(["I"] * WORDS))
-    await bridge.logged("worker started", READ_S)
+    await bridge.logged("Worker 1 started", READ_S)
     await bridge.until(lambda: begun(bridge), READ_S)
     assert 0 < await tokens_read(bridge) < WORDS
     worker = bridge.worker()
     worker.kill()
-    await bridge.logged("worker 1 was ended by SIGKILL")
+    await bridge.logged("The worker 1 was ended by SIGKILL")
     await bridge.until(lambda: nothing_open(bridge), READ_S)
     assert bridge.worker().pid != worker.pid
     assert bridge.rows("SELECT state, attempts FROM inbox") == [{"state": "answered", "attempts": 2}]

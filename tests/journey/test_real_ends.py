@@ -75,7 +75,7 @@ async def test_sigterm_while_the_model_is_loaded_leaves_no_process_and_the_next_
     await telegram.say(SARA, "Say hello.")
     await bridge.start()
     await telegram.wait_until(lambda record: record.unconfirmed == ())
-    await bridge.logged("worker started")
+    await bridge.logged("Worker 1 started")
     assert await bridge.terminate() == 0
     assert bridge.processes() == []
     assert [row["state"] for row in bridge.rows("SELECT state FROM inbox")] == ["queued"]
@@ -88,7 +88,7 @@ async def test_the_worker_leaves_when_the_service_alone_is_killed_while_the_mode
 ) -> None:
     bridge = new_bridge(models=model_home / "models", **MODEL)
     await bridge.start()
-    await bridge.logged("worker started")
+    await bridge.logged("Worker 1 started")
     worker = bridge.worker()
     psutil.Process(bridge.pid).kill()
     assert worker.wait(timeout=10) is None or not worker.is_running()

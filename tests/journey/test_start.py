@@ -56,7 +56,7 @@ async def test_without_its_model_it_stays_up_says_so_and_keeps_the_message(
     """When the model is there after all, the same message is answered, in the place of what was said before."""
     bridge = new_bridge(INFERENCE__ENGINE="auto", INFERENCE__MODEL="nobody/not-pulled")
     await bridge.start()
-    assert "models pull nobody/not-pulled" in await bridge.logged("model cannot be had")
+    assert "models pull nobody/not-pulled" in await bridge.logged("The model cannot be had")
     said = await telegram.say(SARA, "are you there?")
     told = await telegram.wait_for_reply(SARA, after=said.message_id, until=lambda sent: "cannot run" in sent.text)
     code, out, _ = await bridge.command("health")
@@ -75,7 +75,7 @@ async def test_a_model_that_is_damaged_on_the_disk_is_named_and_the_message_wait
     bridge = new_bridge(INFERENCE__ENGINE="auto", INFERENCE__MODEL=DEFAULT_MODEL)
     damage_model(bridge.home)
     await bridge.start()
-    line = await bridge.logged("model cannot be had")
+    line = await bridge.logged("The model cannot be had")
     assert "model.safetensors" in line
     assert f"models pull {DEFAULT_MODEL}" in line
     said = await telegram.say(SARA, "are you there?")

@@ -35,7 +35,6 @@ BESIDE_ANSWERS = 4
 OLDEST_SHARE = 0.25
 """The prompt that has waited longest gets a quarter of what a step reads, however many shorter ones come."""
 
-# Not structlog: nobody sets it up in the worker, and as it is it would print to stdout, where answers stand.
 log = logging.getLogger(__name__)
 
 

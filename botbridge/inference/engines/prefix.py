@@ -23,7 +23,6 @@ from botbridge.inference.engines.step import SequenceId, StepModel, Streams
 LEAST_SHARE = 0.25
 """A quarter of the memory is for those who are not being answered, however much streams take."""
 
-# Not structlog: nobody sets it up in the worker, and as it is it would print to stdout, where answers stand.
 log = logging.getLogger(__name__)
 
 
