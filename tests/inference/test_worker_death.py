@@ -337,10 +337,7 @@ def test_a_parent_that_is_killed_takes_its_worker_along(moment: str) -> None:
 import asyncio, os, signal, threading
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.options import EngineOptions, Patience
-from botbridge.logs import configure
 from tests.fakes.asking import ask, prompt_of, until_state
-
-configure()  # else the log would stand on stdout, beside the worker's number
 
 async def main():
     async with WorkerClient(None, EngineOptions(engine="echo-faults")) as client:
