@@ -119,8 +119,8 @@ class Live:
         """Stop showing; the id of the status message, None when there is none."""
         self.stop()
         if self._typist is not None:
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._typist
+            # To await it would raise its own cancel, and to suppress that could hide one that is meant for us.
+            await asyncio.wait([self._typist])
         if self._shower is not None:
             # Never cancelled: between a send and the note of its id lies the only moment that could orphan it.
             await asyncio.shield(self._shower)

@@ -59,6 +59,19 @@ async def test_one_that_takes_longer_is() -> None:
     await live.close()
 
 
+async def test_who_is_cancelled_while_the_sign_of_typing_ends_is_cancelled() -> None:
+    """As the service is at its end: whoever went on would begin what nobody stops any more."""
+    live = await live_of(InMemoryPlatform())
+    live.typing()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    closing = asyncio.create_task(live.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+
+
 async def test_of_a_status_message_that_may_have_arrived_no_other_is_sent() -> None:
     platform, store = InMemoryPlatform(), InMemoryStore()
     platform.faults.append(DeliveryUnknown("timed out"))
