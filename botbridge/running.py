@@ -182,8 +182,9 @@ class App:
 
     async def drain(self, grace_s: float) -> None:
         """Take nothing more in, and let what is being answered come to its end, for so long at most, in seconds."""
-        for task in self._intake:
-            await _end(task)
+        # First: an intake may take seconds to end, and an answer that was begun then would be cut.
+        self.service.begin_no_more()
+        await asyncio.gather(*(_end(task) for task in self._intake))
         await self.service.drain(grace_s)
 
     async def wait_ready(self) -> None:

@@ -18,7 +18,9 @@ from botbridge.control_verbs import Verb
 from botbridge.conversation.rates import Rates
 from botbridge.machine.figures import EngineFigures, Report, write_report
 from botbridge.platforms.terminal.adapter import local_person
+from botbridge.ports import Intake
 from botbridge.settings import Settings, load_settings
+from tests.fakes.in_memory_platform import InMemoryPlatform
 from tests.fakes.telegram.client import FakeTelegram
 from tests.journey.test_webhook import PATH, SECRET, bring, free_port
 
@@ -87,6 +89,35 @@ def test_health_takes_no_wait_for_too_long_that_the_operator_allows(tmp_path: Pa
     """A message that may wait for an hour is given up after that, and is no complaint before."""
     app = build(settings_of(tmp_path, LIMITS__WAIT_S="3600"), in_memory=True)
     assert 3600 < app.healthy.waiting_s < 3700
+
+
+class SlowToLeave(InMemoryPlatform):
+    """Brings one more message when it is told to leave, and has left when all of them are about to."""
+
+    def __init__(self, name: str, leaving: asyncio.Barrier) -> None:
+        super().__init__(name)
+        self._leaving = leaving
+
+    async def run(self, intake: Intake) -> None:
+        try:
+            await super().run(intake)
+        finally:
+            await intake(self.message("late"))
+            for _ in range(100):  # the service would have begun with it
+                await asyncio.sleep(0)
+            await self._leaving.wait()
+
+
+async def test_platforms_leave_side_by_side_and_what_they_bring_meanwhile_is_not_begun(tmp_path: Path) -> None:
+    """A11."""
+    app, leaving = build(settings_of(tmp_path), in_memory=True), asyncio.Barrier(2)
+    app.platforms |= {name: SlowToLeave(name, leaving) for name in ("telegram", "discord")}  # type: ignore[operator]
+    async with app:
+        await app.wait_ready()
+        async with asyncio.timeout(10):
+            await app.drain(0)
+        health = await app.health()
+    assert (health["running"], len(health["waiting"])) == ([], 2)  # type: ignore[arg-type]
 
 
 async def test_a_drained_service_takes_nothing_more_in(tmp_path: Path) -> None:

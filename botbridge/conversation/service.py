@@ -146,9 +146,13 @@ class ConversationService:
         finally:
             await self._tasks.stop()
 
+    def begin_no_more(self) -> None:
+        """Keep what waits, and what still comes, for the next start."""
+        self._is_draining = True
+
     async def drain(self, grace_s: float) -> None:
         """Begin no more answers, and let those in the making come to their end and be sent, for so long at most."""
-        self._is_draining = True
+        self.begin_no_more()
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
                 if answers := [turn.task for turn in self._room.open_turns() if turn.task is not None]:
