@@ -129,6 +129,7 @@ class IncomingMessage:
         sent_at: The platform's clock, UTC; for display only.
         sampling: How this one answer is sampled; only the terminal and the
             Python API set it, None takes the operator's settings.
+        has_attachment: Whether a photo, file or the like came with the text; nobody reads it.
     """
 
     address: Address
@@ -139,6 +140,7 @@ class IncomingMessage:
     sent_at: datetime
     target: Person | None = None
     sampling: Sampling | None = None
+    has_attachment: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,12 @@ def unsupported(language: Language) -> str:
     )
 
 
+def beside_attachment(language: Language, told: str) -> str:
+    """What is shown as the answer to a text with which something came that the model was not shown."""
+    note = language.say("I have read only the text of your message: I cannot see what is attached to it.")
+    return f"{told}\n\n{note}"
+
+
 def withheld(language: Language, text: str) -> str:
     """What is shown of an answer of which a filter withheld the rest, or all.
 

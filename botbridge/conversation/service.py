@@ -28,7 +28,15 @@ from botbridge.conversation.estimates import Estimates
 from botbridge.conversation.limits import RATE_WINDOW_S, MessageRate, TokensSpent, excess
 from botbridge.conversation.line import person_of
 from botbridge.conversation.live import Live
-from botbridge.conversation.notices import Reason, not_ready, place_in_line, refusal, unsupported, withheld
+from botbridge.conversation.notices import (
+    Reason,
+    beside_attachment,
+    not_ready,
+    place_in_line,
+    refusal,
+    unsupported,
+    withheld,
+)
 from botbridge.conversation.policy import Policy
 from botbridge.conversation.room import OpenTurn, Room
 from botbridge.conversation.stored import STORAGE_PAUSE_S, until_stored
@@ -285,6 +293,8 @@ class ConversationService:
         language = self._texts.of(row.incoming)
         silent = language.say("The model had nothing to say to that. Please put it another way.")
         told = withheld(language, text) if is_filtered else text or silent
+        if row.incoming.has_attachment:
+            told = beside_attachment(language, told)
         await self._end(row, InboxState.ANSWERED, told, answer=answer if text else None)
         await self._estimates.learn(person_of(row), seen)
 

@@ -79,6 +79,7 @@ def decode_message(encoded: str) -> IncomingMessage:
         sent_at=datetime.fromisoformat(fields["sent_at"]),
         target=None if fields["target"] is None else _person(fields["target"]),
         sampling=None if fields["sampling"] is None else Sampling(**fields["sampling"]),
+        has_attachment=fields.get("has_attachment", False),  # older rows do not say
     )
 
 

@@ -85,6 +85,7 @@ class InMemoryPlatform:
         message_id: str | None = None,
         language: str = "en",
         target: str | None = None,
+        has_attachment: bool = False,
     ) -> IncomingMessage:
         """What a person says here; without a chat it is their private one."""
         message_id = message_id or str(next(self._ids))
@@ -103,6 +104,7 @@ class InMemoryPlatform:
             text=text,
             sent_at=datetime(2026, 1, 1, tzinfo=UTC),
             target=None if target is None else Person(UserId(target)),
+            has_attachment=has_attachment,
         )
 
     def texts(self, chat: str) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from datetime import UTC
 
 from hypothesis import given
@@ -39,12 +41,20 @@ messages = st.builds(
     st.datetimes(timezones=st.just(UTC)),
     st.none() | people,
     st.none() | st.builds(Sampling, seed=st.none() | st.integers(0, 2**64 - 1)),
+    st.booleans(),
 )
 
 
 @given(messages)
 def test_a_message_survives_the_round_trip(incoming: IncomingMessage) -> None:
     assert decode_message(encode_message(incoming)) == incoming
+
+
+@given(messages)
+def test_a_message_that_was_stored_before_attachments_were_noticed_is_read(incoming: IncomingMessage) -> None:
+    stored = json.loads(encode_message(incoming))
+    del stored["has_attachment"]
+    assert decode_message(json.dumps(stored)) == replace(incoming, has_attachment=False)
 
 
 @given(addresses)

@@ -258,4 +258,5 @@ def facts_of(message: discord.Message, place: Place) -> MessageFacts:
         mentioned=tuple(person_of(user) for user in message.mentions),
         reply_author=person_of(replied.author) if isinstance(replied, discord.Message) else None,
         was_edited=message.edited_at is not None,
+        has_attachment=bool(message.attachments or message.stickers),
     )

@@ -49,6 +49,7 @@ class MessageFacts:
         mentioned: Everybody whom it mentions; a reply mentions its receiver unless the ping was off.
         reply_author: Who wrote the message that it replies to.
         was_edited: It once said something else. Only a message that is found late can be.
+        has_attachment: A file or a sticker came with it.
     """
 
     message_id: MessageId
@@ -61,6 +62,7 @@ class MessageFacts:
     mentioned: tuple[Person, ...] = ()
     reply_author: Person | None = None
     was_edited: bool = False
+    has_attachment: bool = False
 
 
 def channel_of(place: Place | Address) -> str:
@@ -110,6 +112,7 @@ def to_incoming(facts: MessageFacts, bot_id: BotId) -> IncomingMessage | None:
         text=text,
         sent_at=facts.sent_at,
         target=target,
+        has_attachment=facts.has_attachment,
     )
 
 

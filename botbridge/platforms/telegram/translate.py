@@ -139,6 +139,7 @@ def to_incoming(update: Json, me: Identity) -> IncomingMessage | None:
         text=words,
         sent_at=_time(message),
         target=_target(message, content, me) if command else None,
+        has_attachment=any(name in message for name in _CONTENTS),
     )
 
 

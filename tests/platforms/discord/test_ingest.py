@@ -49,6 +49,15 @@ async def test_a_mention_in_a_channel_is_heard_without_the_mention(server: FakeD
     assert (heard.sender.username, heard.sender.display_name) == ("ana", "Ana")
 
 
+async def test_a_file_beside_a_text_is_noticed(server: FakeDiscord, bot: Bot) -> None:
+    await server.say("what is this?", attachments=1)
+    await server.say("and that?")
+    assert [(heard.text, heard.has_attachment) for heard in (await bot.next(), await bot.next())] == [
+        ("what is this?", True),
+        ("and that?", False),
+    ]
+
+
 async def test_a_thread_is_told_apart_from_its_channel(server: FakeDiscord, bot: Bot) -> None:
     await server.say("in the channel")
     await server.say("in the thread", thread="boats")

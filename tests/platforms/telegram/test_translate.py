@@ -260,6 +260,13 @@ def test_a_caption_counts_as_text() -> None:
     incoming = to_incoming(message(photo=[{}], **caption), ME)
     assert incoming is not None
     assert (incoming.kind, incoming.text) == (MessageKind.TEXT, "what is this?")
+    assert incoming.has_attachment
+
+
+def test_a_text_has_nothing_attached_though_it_replies_to_a_photo() -> None:
+    incoming = to_incoming(message("@OurBot hi", reply_to_message={"from": OMAR, "photo": [{}]}), ME)
+    assert incoming is not None
+    assert not incoming.has_attachment
 
 
 @pytest.mark.parametrize("said", ["@OurBot", " @OurBot \n"])
