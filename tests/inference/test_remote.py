@@ -475,6 +475,7 @@ async def test_a_server_that_takes_our_key_again_is_tried_out_with_what_it_takes
             await ask(generator, prompt_of("hello"))
         server.key = "wrong"
         await until_state(generator, "ready")
+        assert server.questions[-1].body["max_completion_tokens"] == 1
         assert (await ask(generator, prompt_of("hello"))).text == "hello"
 
 

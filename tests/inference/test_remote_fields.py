@@ -29,6 +29,7 @@ from botbridge.inference.remote_fields import OPTIONAL, refused_field
 )
 def test_a_refusal_names_a_field_or_is_about_something_else(message: str, name: str | None) -> None:
     assert refused_field(400, message, OPTIONAL) == refused_field(422, message, OPTIONAL) == name
+    assert refused_field(500, message, OPTIONAL) is None
 
 
 @given(
