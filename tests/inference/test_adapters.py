@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from botbridge.inference.engines.step import LoadedModel, StepModel
@@ -224,6 +225,39 @@ def test_an_adapter_that_cannot_be_loaded_says_why_and_keeps_no_other_from_it(
     assert np.abs(rows - [peft_logits(pulled, poet)[-1], bare]).max() < MOST
     without_others = load_transformers(replace(pulled, adapters=(bad,)), ON_CPU).model
     assert np.abs(without_others.forward([(without_others.open(), TEXT)]) - bare).max() < MOST
+
+
+def with_weights(source: AdapterFiles, directory: Path, more: Mapping[str, torch.Tensor]) -> AdapterFiles:
+    """A copy of an adapter with more in its file."""
+    copy = broken(source, directory, source.adapter, {})
+    path = directory / "adapter_model.safetensors"
+    save_file({**load_file(path), **more}, path)
+    return copy
+
+
+@pytest.mark.parametrize("name", ["model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"])
+def test_an_adapter_that_brings_weights_of_the_base_is_refused_and_the_base_is_as_it_was(
+    pulled: ModelFiles, tmp_path: Path, name: str
+) -> None:
+    """Peft saves embeddings so when it is told to, or when the vocabulary grew; its configuration tells nothing."""
+    base = load_file(pulled.directory / "model.safetensors")[name]
+    more = {f"base_model.model.{name}": base + torch.ones_like(base)}
+    bad = with_weights(pulled.adapters[1], tmp_path / "bad", more)
+    model = load_transformers(replace(pulled, adapters=(bad,)), ON_CPU).model
+    with pytest.raises(ValueError, match=f"it changes weights of its base \\(base_model.model.{name}\\)"):
+        model.open(bad.adapter)
+    assert np.abs(model.forward([(model.open(), TEXT)]) - peft_logits(pulled, None)[-1]).max() < MOST
+
+
+def test_a_copy_of_a_layer_of_the_base_beside_an_adapter_counts_for_nobody(pulled: ModelFiles, tmp_path: Path) -> None:
+    """Peft saves it with every adapter for embeddings."""
+    poet, _ = pulled.adapters
+    name = "base_model.model.lm_head.base_layer.weight"
+    copied = load_file(poet.directory / "adapter_model.safetensors")[name]
+    other = with_weights(poet, tmp_path / "other", {name: copied + torch.ones_like(copied)})
+    model = load_transformers(replace(pulled, adapters=(other,)), ON_CPU).model
+    rows = model.forward([(model.open("org/poet"), TEXT), (model.open(), TEXT)])
+    assert np.abs(rows - [peft_logits(pulled, poet)[-1], peft_logits(pulled, None)[-1]]).max() < MOST
 
 
 def test_weights_that_cannot_be_read_are_said(pulled: ModelFiles, tmp_path: Path) -> None:

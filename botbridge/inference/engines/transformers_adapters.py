@@ -131,7 +131,7 @@ def put_into(model: PreTrainedModel, directory: Path, key: str) -> None:
     from safetensors.torch import load_file  # noqa: PLC0415 - as needless without an adapter
 
     settings = taken_settings(json.loads((directory / CONFIG_NAME).read_text(encoding="utf-8")))
-    weights = load_file(directory / WEIGHTS_NAME)
+    weights = lora_weights(load_file(directory / WEIGHTS_NAME))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of tied weights and the like, which concern training
         config = LoraConfig(**settings, init_lora_weights=True, inference_mode=True)
@@ -161,6 +161,24 @@ def taken_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     if more := [name for name, value in config.items() if value and name not in known]:
         raise ValueError(f"it is more than plain LoRA ({more[0]})")
     return {name: value for name, value in config.items() if name in TAKEN}
+
+
+def lora_weights(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of an adapter's file is its own, without the copies of layers that peft saves beside embeddings.
+
+    Whatever else is in it peft would write over the model's own weights. Source: peft tuners/tuners_utils.py,
+    `BaseTuner._remap_adapter_state_dict_for_load`; utils/save_and_load.py, `save_embedding_layers`.
+
+    >>> lora_weights({"lm_head.lora_A.weight": 1, "lm_head.base_layer.weight": 2})
+    {'lm_head.lora_A.weight': 1}
+
+    Raises:
+        ValueError: It brings weights of the model itself.
+    """
+    own = {name: tensor for name, tensor in weights.items() if ".base_layer." not in name}
+    if foreign := [name for name in own if ".lora_" not in name]:
+        raise ValueError(f"it changes weights of its base ({min(foreign)})")
+    return own
 
 
 def adapter_layers(model: PreTrainedModel) -> list[AdapterLayer]:
