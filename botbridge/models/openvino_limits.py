@@ -19,6 +19,21 @@ UNSCALED: Final = frozenset({"gemma3"})
 """Those that come out right only where nothing scales their positions."""
 
 
+WITHOUT_EFFECT: Final = {
+    "attention.scale": (0,),
+    "embedding_scale": (0, 1),
+    "logit_scale": (0, 1),
+    "residual_scale": (0, 1),
+}
+"""What OpenVINO leaves out, with the values at which it changes nothing.
+
+Compared with llama.cpp, logits of a llama with other ones were off by more than their own spread.
+"""
+
+WINDOWED: Final = frozenset({"gemma3"})
+"""Those whose sliding windows OpenVINO keeps to; the others look back over everything."""
+
+
 def openvino_obstacle(header: GgufHeader) -> str | None:
     """Say why OpenVINO is not to compute a model; None where it may.
 
@@ -32,4 +47,9 @@ def openvino_obstacle(header: GgufHeader) -> str | None:
         return "OpenVINO scales the positions of its windows, too"
     if header.facts.get(f"{architecture}.expert_count", 0):
         return "it has experts, with which OpenVINO was compared with no other engine"
+    for key, harmless in WITHOUT_EFFECT.items():
+        if header.facts.get(f"{architecture}.{key}", harmless[0]) not in harmless:
+            return f"OpenVINO leaves out its {key}"
+    if architecture not in WINDOWED and header.facts.get(f"{architecture}.attention.sliding_window", 0):
+        return "OpenVINO leaves out its sliding window"
     return None

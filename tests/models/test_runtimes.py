@@ -13,6 +13,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.files import ModelFiles
+from botbridge.models.gguf_header import GgufHeader
 from botbridge.models.openvino_limits import COMPARED
 from botbridge.models.runtimes import EVERY_ENGINE, RUNTIMES_FILE, engines_computing, load_known_architectures
 from tests.fakes.model_sources import named_gguf
@@ -80,6 +81,29 @@ def test_a_configuration_does_too(files: ModelFiles, config: object, engines: fr
     (files.directory / "config.json").write_text(json.dumps(config))
     (files.directory / "model.safetensors").touch()
     assert engines_computing(None, files) == engines
+
+
+@pytest.mark.parametrize(
+    ("architecture", "key", "value", "engines"),
+    [
+        ("llama", "attention.scale", 0.5, ALL - {"openvino"}),
+        ("llama", "attention.scale", 1.0, ALL - {"openvino"}),
+        ("llama", "attention.scale", 0.0, ALL),
+        *(("llama", f"{part}_scale", 3.0, ALL - {"openvino"}) for part in ("residual", "embedding", "logit")),
+        *(("llama", f"{part}_scale", 1.0, ALL) for part in ("residual", "embedding", "logit")),
+        ("llama", "attention.sliding_window", 8, ALL - {"openvino"}),
+        ("qwen2", "attention.sliding_window", 8, ALL - {"openvino"}),
+        ("qwen3", "attention.sliding_window", 8, ALL - {"openvino"}),
+        ("qwen3", "attention.sliding_window", 0, ALL),
+        ("gemma3", "attention.sliding_window", 8, ALL),
+    ],
+)
+def test_what_openvino_leaves_out_of_a_gguf_it_is_not_asked_to_compute(
+    architecture: str, key: str, value: float, engines: frozenset[str]
+) -> None:
+    """Where it counts: a neutral value changes nothing."""
+    header = GgufHeader({"general.architecture": architecture, f"{architecture}.{key}": value}, {})
+    assert engines_computing(None, coming=header) == engines
 
 
 def test_each_form_is_judged_by_itself(files: ModelFiles) -> None:
