@@ -132,6 +132,24 @@ def write_recurrent_gguf(path: Path, tokens: Sequence[str]) -> None:
     _finish(writer, weights, biases | bare)
 
 
+def write_long_rope_gguf(path: Path, tokens: Sequence[str], *, context_tokens: int, original_tokens: int) -> None:
+    """Write a LLaMA whose frequencies are others in contexts longer than the original one."""
+    width, inner, head, layers = 32, 64, 8, 2
+    writer = gguf.GGUFWriter(path, "llama")
+    _describe(writer, "tiny-long", width=width, layers=layers, inner=inner)
+    writer.add_context_length(context_tokens)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(2)
+    writer.add_rope_dimension_count(head)
+    writer.add_rope_freq_base(10_000.0)
+    writer.add_rope_scaling_type(gguf.RopeScalingType.LONGROPE)
+    writer.add_rope_scaling_orig_ctx_len(original_tokens)
+    _add_vocabulary(writer, tokens, 1)
+    weights = _random_weights(_llama_shapes(len(tokens), width=width, layers=layers, inner=inner, heads_kv_width=16))
+    factors = {"short": np.ones(head // 2, np.float32), "long": np.array([1, 2, 8, 30], np.float32)}
+    _finish(writer, weights | {f"rope_factors_{name}": values for name, values in factors.items()})
+
+
 def write_gguf_of_architecture(
     path: Path,
     architecture: str,

@@ -24,7 +24,7 @@ from botbridge.inference.sampling import Logits
 from botbridge.models.files import ModelFiles
 from botbridge.resources import usable_cores
 from tests.fakes.scripted_step_model import scripted
-from tests.fakes.tiny_gguf import write_gguf_of, write_recurrent_gguf, write_windowed_gguf
+from tests.fakes.tiny_gguf import write_gguf_of, write_long_rope_gguf, write_recurrent_gguf, write_windowed_gguf
 from tests.fakes.tiny_models import tiny_llama
 
 if TYPE_CHECKING:
@@ -82,6 +82,24 @@ def test_streams_and_what_is_parked_share_the_memory_and_a_quarter_is_for_what_i
     room_bytes = max(cache_bytes - SLOTS * CONTEXT_TOKENS * token_bytes, cache_bytes // 4)
     assert room_bytes - 110 * token_bytes < sum(states) < 1.02 * room_bytes
     assert talk(engine, reversed(range(12 - SLOTS - len(states), 12)), 100) == [99] * (SLOTS + len(states))
+
+
+def test_positions_are_turned_alike_in_streams_that_have_grown(tmp_path: Path) -> None:
+    """LongRoPE turns them in another way beyond the original context: it is not grown over, and that is told."""
+    files = tiny_llama(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    spellings = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    write_long_rope_gguf(tmp_path / "long.gguf", spellings, context_tokens=4096, original_tokens=1600)
+    loaded = loader("llamacpp")(files, options(slots=2))
+    assert loaded.info.context_tokens == 1536
+    assert any("The context is 1536 tokens instead of 4096" in note for note in loaded.info.notes)
+    ids = [(7 * place) % 250 for place in range(400)]
+    expected, grown = loaded.model.open(), loaded.model.open()
+    (alone,) = loaded.model.forward([(expected, ids)])
+    loaded.model.forward([(grown, ids[:390])])
+    loaded.model.forward([(loaded.model.open(), [5] * 1500)])
+    (row,) = loaded.model.forward([(grown, ids[390:])])
+    assert np.linalg.norm(row - alone) < 0.1 * np.linalg.norm(alone - alone.mean())
 
 
 Ids = tuple[int, ...]

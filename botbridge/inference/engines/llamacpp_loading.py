@@ -25,6 +25,7 @@ from botbridge.inference.engines.process_memory import require_room
 from botbridge.inference.engines.step import LoadedModel, Streams
 from botbridge.inference.options import EngineOptions
 from botbridge.models.files import ModelFiles
+from botbridge.models.gguf_header import GgufHeader, read_gguf_header
 from botbridge.resources import usable_cores
 
 FIRST_CELLS = 1024
@@ -41,6 +42,9 @@ MOVED_PER_READ = 16
 
 Source: measured, 11 with SmolLM2 135M and 32 with the shape of Llama 3.2 1B.
 """
+
+LONG_FACTORS = "rope_factors_long.weight"
+"""What LongRoPE divides frequencies by in long contexts. Source: gguf, constants.TENSOR_NAMES."""
 
 COMPARED_TOKENS = 1000
 LEAST_ALIKE = 0.9
@@ -66,7 +70,8 @@ def load_llamacpp(files: ModelFiles | None, options: EngineOptions) -> LoadedMod
     weights = Weights(gguf)
     tokenizer = load_tokenizer(files)
     check_vocabulary(weights, tokenizer, gguf.name)
-    asked_tokens = min(weights.trained_tokens, options.context_tokens or weights.trained_tokens)
+    wanted_tokens = min(weights.trained_tokens, options.context_tokens or weights.trained_tokens)
+    asked_tokens = min(wanted_tokens, one_rotation_tokens(read_gguf_header(gguf)) or wanted_tokens)
 
     def make_context(cells: int) -> Context:
         return Context(
@@ -81,7 +86,10 @@ def load_llamacpp(files: ModelFiles | None, options: EngineOptions) -> LoadedMod
     context = make_context(first_cells)
     token_bytes = max(measured_token_bytes(context), 1)
     context_tokens = affordable_context(asked_tokens, options.slots, options.cache_bytes, token_bytes)
-    notes = shortened_note(asked_tokens, context_tokens, options.slots)
+    notes = (
+        *rotation_note(wanted_tokens, asked_tokens),
+        *shortened_note(asked_tokens, context_tokens, options.slots),
+    )
     dialogue = load_dialogue(tokenizer, sorted(weights.end_ids() | end_ids(files.directory)), context_tokens)
     return LoadedModel(
         EngineInfo(
@@ -121,6 +129,38 @@ def check_vocabulary(weights: Weights, tokenizer: PreTrainedTokenizerBase, name:
         raise ValueError(
             f"{name} spells {len(ids) - alike} of {len(ids)} tokens unlike the tokenizer beside it: not one model's"
         )
+
+
+def one_rotation_tokens(header: GgufHeader) -> int | None:
+    """Return how long streams may be while positions are turned as in the shortest ones; None where they always are.
+
+    With LongRoPE llama.cpp takes other factors as soon as streams are longer than the model was made for at first;
+    keys that were turned with the short ones would then lie among those of the long ones. Source:
+    `llama_model::get_rope_factors`, which goes by the cells of a stream.
+
+    >>> from botbridge.models.gguf_header import TensorPlace
+    >>> long_rope = {"rope_factors_long.weight": TensorPlace("F32", 48, 0)}
+    >>> phi = {"general.architecture": "phi3", "phi3.rope.scaling.original_context_length": 4100}
+    >>> one_rotation_tokens(GgufHeader(phi, long_rope)), one_rotation_tokens(GgufHeader(phi, {}))
+    (4096, None)
+    """
+    if LONG_FACTORS not in header.tensors:
+        return None
+    original_tokens = header.facts.get(f"{header.facts['general.architecture']}.rope.scaling.original_context_length")
+    # Below one step even the shortest stream has the long factors, and all have the same.
+    return int(original_tokens or 0) // CELLS_STEP * CELLS_STEP or None
+
+
+def rotation_note(wanted_tokens: int, asked_tokens: int) -> tuple[str, ...]:
+    """Tell the operator when positions make the context shorter.
+
+    >>> rotation_note(131072, 4096)
+    ('The context is 4096 tokens instead of 131072: beyond it this model turns positions in another way.',)
+    """
+    if asked_tokens >= wanted_tokens:
+        return ()
+    told = f"The context is {asked_tokens} tokens instead of {wanted_tokens}"
+    return (f"{told}: beyond it this model turns positions in another way.",)
 
 
 def measured_token_bytes(context: Context) -> int:
