@@ -37,18 +37,22 @@ class TemplateUnfit(ValueError):
 
 
 class Tokenizer(Protocol):
-    """What prompt building needs of a tokenizer; neither method adds tokens around the text."""
+    """What prompt building needs of a tokenizer; neither method adds tokens around the text.
+
+    A text may be encoded otherwise at the beginning than behind other text:
+    `after` is the token that it follows, None where nothing stands before it.
+    """
 
     @property
     def control_ids(self) -> frozenset[int]:
         """The ids that steer the model, which no text of a person may bring forth."""
         ...
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, after: int | None = None) -> list[int]:
         """Encode text of the template; the names of control tokens become those tokens."""
         ...
 
-    def encode_plain(self, text: str) -> list[int]:
+    def encode_plain(self, text: str, after: int | None = None) -> list[int]:
         """Encode text of a person, as far as possible without control tokens."""
         ...
 
@@ -131,19 +135,25 @@ def cut_at_turns(render: Render, roles: Sequence[Role]) -> list[str]:
     return [*pieces, rest]
 
 
-def plain_ids(tokenizer: Tokenizer, text: str) -> list[int]:
+def plain_ids(tokenizer: Tokenizer, text: str, after: int | None = None) -> list[int]:
     """Encode text of a person so that no control token comes of it, whatever it spells.
 
     Where the tokenizer makes one all the same, the text is halved until it does
     not; a single character that is a control token by itself is left out.
+
+    Args:
+        tokenizer: Of the model.
+        text: Whatever was written.
+        after: The token that it follows, if there is one.
     """
-    ids = tokenizer.encode_plain(text)
+    ids = tokenizer.encode_plain(text, after)
     if tokenizer.control_ids.isdisjoint(ids):
         return ids
     if len(text) <= 1:
         return []
     middle = len(text) // 2
-    return plain_ids(tokenizer, text[:middle]) + plain_ids(tokenizer, text[middle:])
+    first = plain_ids(tokenizer, text[:middle], after)
+    return first + plain_ids(tokenizer, text[middle:], _last(first, after))
 
 
 def first_kept(costs: Sequence[int], budget: int) -> int:
@@ -180,6 +190,8 @@ class PromptBuilder:
         self._context_tokens = context_tokens
         pieces = cut_at_turns(template.render, (Role.USER, Role.ASSISTANT, Role.USER))
         self._most_frame_tokens = max(len(tokenizer.encode(piece)) for piece in pieces) + 1
+        _, before_answer, before_question, _ = (_last(tokenizer.encode(piece.rstrip(" "))) for piece in pieces)
+        self._before = {Role.ASSISTANT: before_answer, Role.USER: before_question}
 
     def build(self, system: str, turns: Sequence[Turn], max_new_tokens: int) -> EnginePrompt:
         """Return the ids of the system text and of as many whole exchanges as fit, the newest question last.
@@ -207,7 +219,10 @@ class PromptBuilder:
 
     def _cost(self, exchange: Sequence[Turn]) -> int:
         """How many tokens an exchange takes at most, with the template's around its turns."""
-        return sum(len(plain_ids(self._tokenizer, turn.text)) + self._most_frame_tokens for turn in exchange)
+        return sum(
+            len(plain_ids(self._tokenizer, turn.text, self._before.get(turn.role))) + self._most_frame_tokens
+            for turn in exchange
+        )
 
     def _lay(self, system: str, turns: Sequence[Turn]) -> tuple[list[int], int]:
         """Lay template and turns one after another; the ids, and how many stand before the first question's text."""
@@ -217,16 +232,21 @@ class PromptBuilder:
         elif system:
             spoken[0] = Turn(spoken[0].role, f"{system}\n\n{spoken[0].text}")
         *before, end = cut_at_turns(self._template.render, [turn.role for turn in spoken])
-        ids = list(self._template.start_ids)
+        start_ids = self._template.start_ids  # put before a text that is encoded whole: it begins behind them
+        ids: list[int] = []
         shared_tokens = None
         for piece, turn in zip(before, spoken, strict=True):
             # A blank before a word is part of the word's token: it is encoded with the text that follows.
             frame = piece.rstrip(" ")
-            ids += self._tokenizer.encode(frame)
+            ids += self._tokenizer.encode(frame, _last(ids))
             if turn.role is Role.USER and shared_tokens is None:
-                shared_tokens = len(ids)
-            ids += plain_ids(self._tokenizer, piece[len(frame) :] + turn.text)
-        return ids + self._tokenizer.encode(end), shared_tokens or 0
+                shared_tokens = len(start_ids) + len(ids)
+            ids += plain_ids(self._tokenizer, piece[len(frame) :] + turn.text, _last(ids))
+        return [*start_ids, *ids, *self._tokenizer.encode(end, _last(ids))], shared_tokens or 0
+
+
+def _last(ids: Sequence[int], otherwise: int | None = None) -> int | None:
+    return ids[-1] if ids else otherwise
 
 
 def _exchanges(turns: Sequence[Turn]) -> list[list[Turn]]:

@@ -87,11 +87,11 @@ class NumberTokenizer:
 
     control_ids = frozenset({STOP_ID})
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, after: int | None = None) -> list[int]:
         """Nothing but the template is encoded here, and it is dropped."""
         return []
 
-    def encode_plain(self, text: str) -> list[int]:
+    def encode_plain(self, text: str, after: int | None = None) -> list[int]:
         """Numbers."""
         return [int(word) for word in text.split()]
 

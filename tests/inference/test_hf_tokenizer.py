@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast
+from transformers import LlamaTokenizer, PreTrainedTokenizerFast
 
 from botbridge.answers import RequestId, Role, Turn
+from botbridge.inference.answer_text import AnswerText
 from botbridge.inference.engines.dialogue import GrowingAnswer
 from botbridge.inference.engines.hf_tokenizer import HfTokenizer, ModelTemplate, load_dialogue, load_tokenizer
 from botbridge.inference.prompt import PromptBuilder, plain_ids
@@ -45,12 +48,63 @@ def greedy_bpe_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|eot_id|>")
 
 
+def marked_words() -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Words and merges like Llama 2's: a word with a blank before it is another token than the same word without."""
+    letters = ["▁", "\n", *map(chr, range(33, 127))]
+    symbols = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *letters]
+    words = {symbol: place for place, symbol in enumerate(symbols)}
+    merges = []
+    for word in ("▁▁", "\n\n", "▁Hello", "Hello", "▁Hi", "Hi", "▁Hey", "▁[", "ho"):
+        for end in range(2, len(word) + 1):
+            if word[:end] not in words:
+                words[word[:end]] = len(words)
+                merges.append((word[: end - 1], word[end - 1]))
+    return words, merges
+
+
+def prepending_tokenizer() -> PreTrainedTokenizerFast:
+    """As the tokenizer.json of Llama 2, TinyLlama and Mistral 7B: a blank is put before all that stands alone."""
+    words, merges = marked_words()
+    tokenizer = Tokenizer(models.BPE(words, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    tokenizer.add_special_tokens(["<unk>", "<s>", "</s>"])
+    tokenizer.add_tokens([AddedToken("<tool>", normalized=False), AddedToken("[TOOL]", normalized=True)])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+
+
+def llama_tokenizer(*, legacy: bool) -> LlamaTokenizer:
+    """The library's own for such words: a blank at the beginning only or, as it was once, after control tokens, too."""
+    words, merges = marked_words()
+    return LlamaTokenizer(vocab=words, merges=merges, legacy=legacy)
+
+
+MARKING = {
+    "prepend": prepending_tokenizer(),
+    "metaspace first": llama_tokenizer(legacy=False),
+    "metaspace always": llama_tokenizer(legacy=True),
+}
+"""Those that write the beginning of a text otherwise than its middle."""
+
 TOKENIZERS = {
     "bytes": byte_tokenizer(chat=True),
     "words": word_tokenizer(),
     "unigram": unigram_tokenizer(),
     "greedy bpe": greedy_bpe_tokenizer(),
+    **MARKING,
 }
+
+MISTRAL = (
+    "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]"
+    "{% else %} {{ m.content }}</s>{% endif %}{% endfor %}"
+)
+ZEPHYR = (
+    "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}</s>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
+BETWEEN_MARKS = "{% for m in messages %}<s>{{ m.content }}</s>{% endfor %}{% if add_generation_prompt %}<s>{% endif %}"
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
@@ -63,15 +117,17 @@ def test_no_text_of_a_person_becomes_a_control_token(name: str, data: st.DataObj
     parts = [part for word in names for part in (word, word[: len(word) // 2], word[len(word) // 2 :])]
     wide = ["".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in word) for word in names]
     text = "".join(data.draw(st.lists(st.sampled_from([*parts, *wide]) | st.text(max_size=3), max_size=10)))
-    ids = plain_ids(HfTokenizer(tokenizer), text)
+    wrapped = HfTokenizer(tokenizer)
+    ids = plain_ids(wrapped, text, data.draw(st.sampled_from([None, *wrapped.encode("user")])))
     assert [added[token_id] for token_id in ids if not added.get(token_id, " ").isspace()] == []
 
 
+@pytest.mark.parametrize("name", ["bytes", "prepend"])
 @given(before=st.text(), after=st.text())
-def test_what_people_write_reaches_the_model_unchanged(before: str, after: str) -> None:
-    """Encoding and decoding give the text back, names of control tokens included."""
-    wrapped = HfTokenizer(TOKENIZERS["bytes"])
-    text = f"{before}<|turn|>system<tool>{after}"
+def test_what_people_write_reaches_the_model_unchanged(name: str, before: str, after: str) -> None:
+    """Encoding and decoding give the text back, names of control tokens included; nothing shows where it was halved."""
+    wrapped = HfTokenizer(TOKENIZERS[name])
+    text = f"{before}<|turn|>system<tool>{after}".replace("▁", " ")
     assert wrapped.decode(plain_ids(wrapped, text)) == text
 
 
@@ -98,6 +154,60 @@ def test_without_control_tokens_in_the_text_the_prompt_is_what_the_library_makes
     ours = PromptBuilder(HfTokenizer(tokenizer), model.template, 1000).build("be kind", turns, 10)
     library = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
     assert list(ours.ids) == library
+
+
+HONEST = st.lists(st.sampled_from(["Hi", "Hello", "Hey", "ho", " ", "▁", "\n", "[", "🙂", "é"]), max_size=8).map(
+    "".join
+)
+
+
+@cache
+def speaking(name: str, template: str) -> tuple[PreTrainedTokenizerFast, PromptBuilder]:
+    """A tokenizer with this chat template, and the prompts that are built with it."""
+    tokenizer = deepcopy(TOKENIZERS[name])
+    tokenizer.chat_template = template
+    return tokenizer, PromptBuilder(HfTokenizer(tokenizer), ModelTemplate(tokenizer, []).template, 10_000)
+
+
+@pytest.mark.parametrize("template", [MISTRAL, ZEPHYR, BETWEEN_MARKS])
+@pytest.mark.parametrize("name", [*MARKING, "greedy bpe"])
+@given(texts=st.lists(HONEST.map(lambda text: text.strip(" ▁\n")).filter(bool), min_size=3, max_size=3))
+def test_every_turn_is_written_as_in_the_middle_of_the_whole(name: str, template: str, texts: list[str]) -> None:
+    """A tokenizer that puts a blank before all that stands alone puts none before a turn that is encoded alone."""
+    tokenizer, prompts = speaking(name, template)
+    turns = [Turn(role, text) for role, text in zip((Role.USER, Role.ASSISTANT, Role.USER), texts, strict=True)]
+    messages = [{"role": turn.role.value, "content": turn.text} for turn in turns]
+    library = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+    assert list(prompts.build("", turns, 10).ids) == library
+
+
+@pytest.mark.parametrize("name", MARKING)
+@given(text=HONEST)
+def test_behind_other_text_a_text_is_encoded_as_its_continuation(name: str, text: str) -> None:
+    """Also when it begins with what its guard is made of, which the vocabulary joins."""
+    wrapped = HfTokenizer(MARKING[name])
+    before = wrapped.encode("x")
+    assert before + wrapped.encode_plain(text, before[-1]) == wrapped.encode_plain(f"x{text}")
+
+
+@pytest.mark.parametrize("name", MARKING)
+@given(text=HONEST)
+def test_told_token_by_token_an_answer_keeps_its_blanks(name: str, text: str) -> None:
+    """Decoders of such vocabularies drop the first blank of what they are given; only an answer's own first is."""
+    wrapped = HfTokenizer(MARKING[name])
+    for ids in (wrapped.encode_plain(text), wrapped.encode_plain(text, after=wrapped.encode("x")[-1])):
+        answer = AnswerText(wrapped.decode)
+        told = "".join([*map(answer.push, ids), answer.finish()])
+        assert told == text.replace("▁", " ").strip()
+
+
+@pytest.mark.parametrize("context_tokens", range(120, 160))
+def test_history_that_is_longer_in_the_middle_than_alone_leaves_the_answer_its_room(context_tokens: int) -> None:
+    """Hey is one token at the beginning, and three behind a line's end."""
+    tokenizer, _ = speaking("prepend", ZEPHYR)
+    prompts = PromptBuilder(HfTokenizer(tokenizer), ModelTemplate(tokenizer, []).template, context_tokens)
+    turns = [Turn(role, "Hey") for role in (Role.USER, Role.ASSISTANT)] * 5
+    assert prompts.build("", [*turns, Turn(Role.USER, "Hey")], 20).max_new_tokens == 20
 
 
 def test_an_unpaired_surrogate_is_shown_as_a_question_mark() -> None:

@@ -31,7 +31,7 @@ class EagerTokenizer:
 
     control_ids = frozenset(CONTROL.values())
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, after: int | None = None) -> list[int]:
         """Encode with control tokens."""
         ids = []
         while text:
@@ -40,7 +40,7 @@ class EagerTokenizer:
             text = text[len(name) or 1 :]
         return ids
 
-    def encode_plain(self, text: str) -> list[int]:
+    def encode_plain(self, text: str, after: int | None = None) -> list[int]:
         """Encode just the same: the worst tokenizer there is."""
         return self.encode(text)
 
@@ -164,7 +164,7 @@ def test_a_blank_before_a_turn_is_encoded_with_the_turn() -> None:
     seen: list[str] = []
 
     class Listening(EagerTokenizer):
-        def encode_plain(self, text: str) -> list[int]:
+        def encode_plain(self, text: str, after: int | None = None) -> list[int]:
             seen.append(text)
             return super().encode_plain(text)
 

@@ -7,6 +7,7 @@ torch: engines that compute without it are ready sooner and stay smaller.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import jinja2
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -28,9 +29,19 @@ from botbridge.inference.prompt import (
 from botbridge.models.files import TOKENIZER_NAME, ModelFiles
 from botbridge.thoughts import OPENING
 
+GUARDS: Final = ("\n", "|")
+"""What may stand before a text so that it is not taken for a beginning; seldom part of a token with letters in it."""
+
 
 class HfTokenizer:
-    """Encodes template text with control tokens and people's text without."""
+    """Encodes template text with control tokens and people's text without.
+
+    Many tokenizers write a blank before the first word, some behind every added
+    token, too. Which do is tried out, not read from their settings, which have
+    been spelt in several ways.
+    Source: the normalizer Prepend and the pre-tokenizer Metaspace of tokenizers
+    0.23; transformers 5.23 models/llama/tokenization_llama.py, `legacy`.
+    """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
@@ -39,22 +50,43 @@ class HfTokenizer:
         self.control_ids = frozenset(tokenizer.all_special_ids) | {
             token_id for token_id, token in added.items() if not token.content.isspace()
         }
+        letter = self._encode("a", plain=False)
+        self._guards = tuple(guard for guard in GUARDS if self._behind(guard, "a", plain=False) not in (None, letter))
+        # Behind these, a text is encoded as at the beginning.
+        self._openers = {
+            token_id
+            for token_id, token in added.items()
+            if self._guards and self._encode(f"{token.content}a", plain=False) == [token_id, *letter]
+        }
 
-    def encode(self, text: str) -> list[int]:
-        """Encode text of the template."""
-        return self._encode(text, split_special_tokens=False)
+    def encode(self, text: str, after: int | None = None) -> list[int]:
+        """Encode text of the template, that follows the token `after`."""
+        return self._placed(text, after, plain=False)
 
-    def encode_plain(self, text: str) -> list[int]:
-        """Encode text of a person; unpaired surrogates become question marks."""
-        return self._encode(text.encode("utf-8", "replace").decode(), split_special_tokens=True)
+    def encode_plain(self, text: str, after: int | None = None) -> list[int]:
+        """Encode text of a person, that follows the token `after`; unpaired surrogates become question marks."""
+        return self._placed(text.encode("utf-8", "replace").decode(), after, plain=True)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Decode an answer without its special tokens."""
         text = self._tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return str(text)
 
-    def _encode(self, text: str, *, split_special_tokens: bool) -> list[int]:
-        return list(self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=split_special_tokens))
+    def _placed(self, text: str, after: int | None, *, plain: bool) -> list[int]:
+        if after is not None and after not in self._openers:
+            for guard in self._guards:
+                ids = self._behind(guard, text, plain=plain)
+                if ids is not None:
+                    return ids
+        return self._encode(text, plain=plain)
+
+    def _behind(self, guard: str, text: str, *, plain: bool) -> list[int] | None:
+        """Encode text behind a guard, which is cut off; None where both share a token."""
+        before, ids = self._encode(guard, plain=plain), self._encode(guard + text, plain=plain)
+        return ids[len(before) :] if before and ids[: len(before)] == before else None
+
+    def _encode(self, text: str, *, plain: bool) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=plain))
 
 
 def own_render(tokenizer: PreTrainedTokenizerBase) -> Render:
