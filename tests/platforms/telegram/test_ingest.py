@@ -309,7 +309,7 @@ async def test_menus_are_set_for_each_language_in_chats_and_groups(telegram: Fak
 async def test_order_is_kept_within_a_chat(telegram: FakeTelegram, taken: Taken) -> None:
     group = Chat(-100)
     for number in range(20):
-        await telegram.say(SARA, f"/ask {number}", chat=group)
+        await telegram.say(SARA, f"/help {number}", chat=group)
         await telegram.say(SARA, f"{number}")
     async with platform_on(telegram, taken) as platform, listening(platform, taken):
         await taken.until(lambda taken: len(taken.accepted) == 40)

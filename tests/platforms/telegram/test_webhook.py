@@ -168,7 +168,7 @@ async def test_an_update_that_cannot_be_read_is_put_aside_and_holds_up_nothing(
 async def test_order_is_kept_within_a_chat(telegram: FakeTelegram, taken: Taken) -> None:
     async with reachable(telegram, taken):
         for number in range(10):
-            await telegram.say(SARA, f"/ask {number}", chat=Chat(-100))
+            await telegram.say(SARA, f"/help {number}", chat=Chat(-100))
             await telegram.say(OMAR, f"{number}")
         await taken.until(lambda taken: len(taken.accepted) == 20)
     for chat_id in ("-100", "43"):
