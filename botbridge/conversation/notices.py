@@ -58,28 +58,6 @@ def unsupported(language: Language) -> str:
     )
 
 
-def beside_attachment(language: Language, told: str) -> str:
-    """What is shown as the answer to a text with which something came that the model was not shown."""
-    note = language.say("I have read only the text of your message: I cannot see what is attached to it.")
-    return f"{told}\n\n{note}"
-
-
-def withheld(language: Language, text: str) -> str:
-    """What is shown of an answer of which a filter withheld the rest, or all.
-
-    Args:
-        language: The person's.
-        text: What came before that; may be empty.
-    """
-    if not text:
-        return language.say(
-            "The server that I ask for answers withheld this one, because its filter objected. "
-            "Please put it another way."
-        )
-    rest = language.say("The server that I ask for answers withheld the rest of this one, because its filter objected.")
-    return f"{text}\n\n{rest}"
-
-
 def place_in_line(language: Language, place: int, wait_s: float) -> str:
     """Where a message stands and how long it will take."""
     return language.say("⏳ You are number {place} in the line: {wait}.", place=place, wait=duration(language, wait_s))

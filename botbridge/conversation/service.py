@@ -15,28 +15,20 @@ from functools import partial
 
 import structlog
 
-from botbridge.answers import Answer, Completion, Delta, FinishReason, GeneratorState, Started
+from botbridge.answers import Answer, Completion, Delta, GeneratorState, Started
 from botbridge.conversation import scope
 from botbridge.conversation.acts import Acts
 from botbridge.conversation.asking import prompt_of
-from botbridge.conversation.cleaning import cleaned, visible
+from botbridge.conversation.cleaning import cleaned
 from botbridge.conversation.commands import IN_ORDER, Command, parse
 from botbridge.conversation.delivery import Delivery
 from botbridge.conversation.desk import Ask, Desk, Obeyed
-from botbridge.conversation.ending import end_cut_answer
 from botbridge.conversation.estimates import Estimates
+from botbridge.conversation.last_words import remembered, shown
 from botbridge.conversation.limits import RATE_WINDOW_S, MessageRate, TokensSpent, excess
 from botbridge.conversation.line import person_of
 from botbridge.conversation.live import Live
-from botbridge.conversation.notices import (
-    Reason,
-    beside_attachment,
-    not_ready,
-    place_in_line,
-    refusal,
-    unsupported,
-    withheld,
-)
+from botbridge.conversation.notices import Reason, not_ready, place_in_line, refusal, unsupported
 from botbridge.conversation.policy import Policy
 from botbridge.conversation.room import OpenTurn, Room
 from botbridge.conversation.stored import STORAGE_PAUSE_S, until_stored
@@ -278,11 +270,8 @@ class ConversationService:
 
     async def _conclude(self, turn: OpenTurn, completion: Completion) -> None:
         row, reason = turn.row, completion.finish_reason
-        text = turn.text.strip() if visible(turn.text).strip() else ""
+        text = remembered(turn.text, reason)
         seen = turn.progress.end(completion, self._room.streams, self._now_s())
-        is_filtered = reason is FinishReason.FILTERED
-        if text and (reason is FinishReason.LENGTH or is_filtered):
-            text = end_cut_answer(text)
         answer = Answer(
             question=scope.spoken(row.incoming, row.key),
             text=text,
@@ -290,11 +279,7 @@ class ConversationService:
             provenance=completion.provenance,
             system=self._policy.system,
         )
-        language = self._texts.of(row.incoming)
-        silent = language.say("The model had nothing to say to that. Please put it another way.")
-        told = withheld(language, text) if is_filtered else text or silent
-        if row.incoming.has_attachment:
-            told = beside_attachment(language, told)
+        told = shown(self._texts.of(row.incoming), text, reason, has_attachment=row.incoming.has_attachment)
         await self._end(row, InboxState.ANSWERED, told, answer=answer if text else None)
         await self._estimates.learn(person_of(row), seen)
 
