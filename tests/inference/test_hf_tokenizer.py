@@ -48,13 +48,16 @@ def greedy_bpe_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|eot_id|>")
 
 
+LONG = "internationalisation"
+
+
 def marked_words() -> tuple[dict[str, int], list[tuple[str, str]]]:
     """Words and merges like Llama 2's: a word with a blank before it is another token than the same word without."""
     letters = ["▁", "\n", *map(chr, range(33, 127))]
     symbols = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *letters]
     words = {symbol: place for place, symbol in enumerate(symbols)}
     merges = []
-    for word in ("▁▁", "\n\n", "▁Hello", "Hello", "▁Hi", "Hi", "▁Hey", "▁[", "ho"):
+    for word in ("▁▁", "\n\n", "▁Hello", "Hello", "▁Hi", "Hi", "▁Hey", f"▁{LONG}", "▁[", "ho"):
         for end in range(2, len(word) + 1):
             if word[:end] not in words:
                 words[word[:end]] = len(words)
@@ -203,11 +206,11 @@ def test_told_token_by_token_an_answer_keeps_its_blanks(name: str, text: str) ->
 
 @pytest.mark.parametrize("context_tokens", range(120, 160))
 def test_history_that_is_longer_in_the_middle_than_alone_leaves_the_answer_its_room(context_tokens: int) -> None:
-    """Hey is one token at the beginning, and three behind a line's end."""
+    """The word is one token at the beginning, and twenty behind a line's end."""
     tokenizer, _ = speaking("prepend", ZEPHYR)
     prompts = PromptBuilder(HfTokenizer(tokenizer), ModelTemplate(tokenizer, []).template, context_tokens)
-    turns = [Turn(role, "Hey") for role in (Role.USER, Role.ASSISTANT)] * 5
-    assert prompts.build("", [*turns, Turn(Role.USER, "Hey")], 20).max_new_tokens == 20
+    turns = [Turn(role, LONG) for role in (Role.USER, Role.ASSISTANT)] * 5
+    assert prompts.build("", [*turns, Turn(Role.USER, LONG)], 20).max_new_tokens == 20
 
 
 def test_an_unpaired_surrogate_is_shown_as_a_question_mark() -> None:
