@@ -42,7 +42,7 @@ def embedded() -> ModelFiles:
 
 def one_billion() -> ModelFiles:
     """Return the model of the larger shape, made if it is not there yet."""
-    directory = Path(platformdirs.user_cache_dir("botbridge")) / "bench" / "llama-1b-shape-2"
+    directory = Path(platformdirs.user_cache_dir("botbridge")) / "bench" / "llama-1b-shape-3"
     if not (directory / "model-q4_0.gguf").is_file():
         directory.mkdir(parents=True, exist_ok=True)
         tokenizer = _tokenizer()
@@ -59,11 +59,12 @@ def one_billion() -> ModelFiles:
 def _tokenizer() -> PreTrainedTokenizerFast:
     """One token a character, and a character for every token, so that an answer read again has as many tokens.
 
-    Those beyond the printable ones are of the planes for private use.
+    Those beyond the printable ones are of two planes that nothing is assigned in: an answer of characters for
+    private use would count as empty.
     """
     own = [chr(place) for place in range(32, 127)]
-    private = (chr(place) for start in (0xF0000, 0x100000) for place in range(start, start + 0xFFFE))
-    names = [*own, *itertools.islice(private, VOCABULARY - len(own) - 2)]
+    unassigned = (chr(place) for start in (0x40000, 0x50000) for place in range(start, start + 0xFFFE))
+    names = [*own, *itertools.islice(unassigned, VOCABULARY - len(own) - 2)]
     tokenizer = Tokenizer(models.BPE(vocab={name: place for place, name in enumerate(names)}, merges=[]))
     tokenizer.decoder = decoders.Fuse()
     tokenizer.add_special_tokens(["<|turn|>", "<|end|>"])

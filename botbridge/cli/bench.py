@@ -130,9 +130,11 @@ async def _time_tokens(
     """Return the seconds that an answer took, the reading of its question included, and how many tokens it had."""
     from dataclasses import replace
 
+    from botbridge.inference.choice import AUTO, NEEDED_MODULES
     from botbridge.machine.bench import Stopwatch, loaded
 
-    chosen = replace(options, engine=only[0]) if only else options
+    measurable = options.engine if options.engine in NEEDED_MODULES else AUTO  # echo and remote do not compute a model
+    chosen = replace(options, engine=only[0] if only else measurable)
     async with loaded(files, chosen) as generator:
         return await Stopwatch(generator).answer_s(tokens)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -72,7 +73,8 @@ def _divergence(found: Replayed, parted: Divergence) -> dict[str, Any]:
         "position": parted.position,
         "stored": token(parted.stored_id),
         "now": token(parted.now_id),
-        "margin": parted.margin,
+        # Without an end where no other token could have come; JSON has no number for that.
+        "margin": None if parted.margin == math.inf else parted.margin,
         "cached_tokens": found.stored.provenance.cached_tokens,
     }
 
@@ -92,8 +94,9 @@ def _report(found: Replayed) -> list[str]:
     )
     if found.has_same_prompt and not found.changes:
         lines.append(
-            f"{origin.cached_tokens} of {origin.prompt_tokens} prompt tokens were known then from an earlier turn; an "
-            "answer that began so, or ran beside others, may differ where the margin is small"
+            f"{origin.cached_tokens} of {origin.prompt_tokens} prompt tokens were known then from an earlier turn; the "
+            "same tokens are promised to an answer of whose prompt nothing was known and that ran alone, any other may "
+            "differ where the margin is small"
         )
     return lines
 
@@ -107,7 +110,7 @@ def _other_prompt(found: Replayed) -> str:
 
 
 def _margin(found: Replayed, parted: Divergence) -> str:
-    if parted.margin is None:
+    if parted.margin is None or parted.margin == math.inf:
         return ""
     unit = "in logits" if found.now.sampling.temperature == 0 else "of 1"
     return f" by a margin of {parted.margin:.2g} {unit}"

@@ -31,9 +31,11 @@ class Choice(NamedTuple):
 
     Attributes:
         margin: At temperature 0 the distance of its logit to the next best one;
-            above, the distance of the number drawn to the nearer end of the
-            token's own interval, as a share of 1. A computation that differs by
-            less than this chooses the same token.
+            above, as a share of 1, how far the number drawn is from where
+            another token would have come: the ends of the token's own interval,
+            an equally likely neighbour, the edge of the nucleus where one token
+            more or fewer would move that interval so far. Arithmetic that
+            differs by much less than this chooses the same token.
     """
 
     token_id: int
@@ -66,13 +68,28 @@ def choose_token(logits: Logits, answer_ids: Sequence[int], sampling: Sampling, 
         raise ValueError("the model computed no finite logits")
     if sampling.temperature == 0:
         return Choice(best, _lead(logits, best))
-    ids, probabilities = nucleus(logits, sampling.temperature, sampling.top_p)
-    ends = np.cumsum(probabilities)
+    held = nucleus(logits, sampling.temperature, sampling.top_p)
+    ends = np.cumsum(held.shares)
     drawn = random.random()
-    place = min(int(np.searchsorted(ends, drawn, side="right")), len(ids) - 1)
-    begin = ends[place - 1] if place else -np.inf
-    end = ends[place] if place < len(ids) - 1 else np.inf
-    return Choice(int(ids[place]), float(min(drawn - begin, end - drawn)))
+    place = min(int(np.searchsorted(ends, drawn, side="right")), len(held.ids) - 1)
+    return Choice(int(held.ids[place]), _margin(held, ends, place, drawn))
+
+
+def _margin(held: Nucleus, ends: NDArray[np.float64], place: int, drawn: float) -> float:
+    """Return how far a number that brought the token at a place is from one that brings another."""
+    last = len(held.ids) - 1
+    below = drawn - float(ends[place - 1]) if place else np.inf
+    above = float(ends[place]) - drawn
+    reach = min(below, above)
+    distances = [below, above if place < last else np.inf]
+    distances += [float(held.shares[place - 1] - held.shares[place])] if place else []
+    behind = float(held.shares[place + 1]) if place < last else held.next_share
+    distances += [float(held.shares[place]) - behind] if behind else []
+    if held.next_share >= reach:
+        distances.append(held.to_one_more)
+    if held.shares[last] >= reach:
+        distances.append(held.to_one_fewer)
+    return float(min(distances))
 
 
 def _lead(logits: Logits, best: int) -> float:
@@ -126,31 +143,54 @@ def tokens_completing_a_loop(answer_ids: Sequence[int]) -> set[int]:
     return banned
 
 
-def nucleus(logits: Logits, temperature: float, top_p: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the likeliest tokens that together hold `top_p` of the probability, and their shares of 1.
+class Nucleus(NamedTuple):
+    """The likeliest tokens that together hold so much of the probability.
+
+    Attributes:
+        ids: (K,) int64, likeliest first; at least one.
+        shares: (K,) float64, of 1; their sum is 1.
+        next_share: Of the likeliest token outside; 0 when there is none.
+        to_one_more: How much less they would have to hold for that one to be among them, of all probability.
+        to_one_fewer: How much more the others would have to hold for the last one not to be.
+    """
+
+    ids: NDArray[np.int64]
+    shares: NDArray[np.float64]
+    next_share: float
+    to_one_more: float
+    to_one_fewer: float
+
+
+def nucleus(logits: Logits, temperature: float, top_p: float) -> Nucleus:
+    """Return the likeliest tokens that together hold `top_p` of the probability.
 
     Args:
         logits: (V,) float32.
         temperature: Above 0; below 1 sharpens, above 1 flattens.
         top_p: 0 < top_p <= 1.
 
-    Returns:
-        ids: (K,) int64, likeliest first; at least one.
-        probabilities: (K,) float64, their sum is 1.
-
-    >>> ids, shares = nucleus(np.log(np.array([0.1, 0.6, 0.3], np.float32)), 1.0, 0.8)
-    >>> ids.tolist(), shares.round(3).tolist()
-    ([1, 2], [0.667, 0.333])
+    >>> held = nucleus(np.log(np.array([0.1, 0.6, 0.3], np.float32)), 1.0, 0.8)
+    >>> held.ids.tolist(), held.shares.round(3).tolist(), round(held.to_one_more, 3), round(held.to_one_fewer, 3)
+    ([1, 2], [0.667, 0.333], 0.1, 0.2)
     """
     best = float(np.max(logits))
     ids = np.flatnonzero(logits >= best - NEGLIGIBLE * temperature)  # (L,)
     weights = np.exp((logits[ids].astype(np.float64) - best) / temperature)  # (L,), the largest is 1
-    wanted = top_p * float(weights.sum())
+    whole = float(weights.sum())
+    wanted = top_p * whole
     # Small models leave tens of thousands of tokens a little weight, and to sort these takes longer than all else.
     near = np.flatnonzero(weights >= NEAR)
     if weights[near].sum() >= wanted:
         ids, weights = ids[near], weights[near]
     order = np.argsort(-weights, kind="stable")
     ids, weights = ids[order], weights[order]
-    kept = int(np.searchsorted(np.cumsum(weights), wanted)) + 1
-    return ids[:kept], weights[:kept] / weights[:kept].sum()
+    sums = np.cumsum(weights)
+    kept = min(int(np.searchsorted(sums, wanted)) + 1, len(ids))
+    held = float(sums[kept - 1])
+    return Nucleus(
+        ids[:kept],
+        weights[:kept] / weights[:kept].sum(),
+        next_share=float(weights[kept]) / held if kept < len(ids) else 0.0,
+        to_one_more=(held - wanted) / whole,
+        to_one_fewer=(wanted - float(sums[kept - 2])) / whole if kept > 1 else np.inf,
+    )

@@ -54,6 +54,20 @@ def test_a_measurement_is_shown_and_kept_and_one_in_which_nothing_worked_changes
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("engine", ["echo", "remote"])
+def test_one_figure_is_of_the_model_where_the_settings_let_no_engine_here_compute_it(
+    model: str, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    """The echo would be as fast as nothing, and the server is another machine."""
+    monkeypatch.setenv("BOTBRIDGE_INFERENCE__ENGINE", engine)
+    monkeypatch.setenv("BOTBRIDGE_INFERENCE__REMOTE_URL", "http://127.0.0.1:9/v1")
+    asked = run("--model", model, "--tokens", "5", "--json")
+    assert asked.exit_code == 0, asked.output
+    measured = run("--model", model, "--tokens", "5", "--engine", "transformers", "--json")
+    assert json.loads(asked.stdout)["tokens"] == json.loads(measured.stdout)["tokens"]
+
+
+@pytest.mark.slow
 def test_one_figure_can_be_asked_for(model: str, tmp_path: Path) -> None:
     done = run("--model", model, "--tokens", "5", "--json")
     assert done.exit_code == 0, done.output
