@@ -14,7 +14,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import discord
 import structlog
@@ -61,6 +61,23 @@ class Unreadable:
         kind = ChatKind.GROUP if "guild_id" in facts else ChatKind.PRIVATE
         chat_id = ChatId(str(facts.get("channel_id", "")))
         return Address(DISCORD, bot_id, chat_id, kind), MessageId(str(facts.get("id", "")))
+
+
+CANCEL_AGAIN_S: Final = 0.1
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Cancel until it is over; what it raises then is of no interest.
+
+    Once is not enough: before Python 3.12 `asyncio.wait_for`, in which discord.py
+    connects, loses a cancel that comes together with a failure.
+    Source: CPython's issue 86296.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCEL_AGAIN_S)
+    if not task.cancelled():
+        task.exception()
 
 
 class IngestClient(discord.Client):
@@ -134,11 +151,14 @@ class IngestClient(discord.Client):
             TimeoutError: it did not get the gateway back; nothing more comes through this client.
             Exception: whatever discord.py cannot cope with.
         """
+        connecting = asyncio.create_task(self.connect(), name="discord-gateway")
         try:
             async with asyncio.timeout(self._longest_pause_s) as self._patience:
-                await self.connect()
+                await asyncio.wait([connecting])
+            connecting.result()
         finally:
             self._patience = None
+            await _ended(connecting)
 
     def _wait(self, longest_s: float | None) -> None:
         """Give discord.py so long from now on, None as long as it likes, unless its time is up."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
@@ -95,6 +96,22 @@ async def test_who_is_connected_stays(events: tuple[str, ...]) -> None:
 async def test_who_gets_no_gateway_within_the_longest_pause_begins_anew(events: tuple[str, ...]) -> None:
     with pytest.raises(TimeoutError):
         await Scripted(*events).stay()
+
+
+class Deaf(Scripted):
+    """Loses the first cancel, as `asyncio.wait_for` does when a failure comes in the same moment."""
+
+    async def connect(self, *, reconnect: bool = True) -> None:
+        """Be connected for ever."""
+        with contextlib.suppress(asyncio.CancelledError):
+            await super().connect(reconnect=reconnect)
+        await asyncio.sleep(60)
+
+
+async def test_a_cancel_that_is_lost_is_repeated() -> None:
+    async with asyncio.timeout(5):
+        with pytest.raises(TimeoutError):
+            await Deaf().stay()
 
 
 async def until(condition: Callable[[], bool]) -> None:
