@@ -241,8 +241,7 @@ class Delivery:
     async def _accept_refusal(self, part: OutboxPart, error: ReplyRejected | MessageGone) -> None:
         """Give up a part that is not taken, and owe its person a word about it where the chat takes others."""
         log.warning("reply refused by the platform", part_id=part.id, error=str(error))
-        # An answer to a menu is also refused when it is there already, or its time is over: a word would mislead.
-        if isinstance(error, ChatClosed | MessageGone) or part.address.interaction is not None:
+        if isinstance(error, ChatClosed | MessageGone):
             await self._note(part, PartState.UNDELIVERABLE, str(error))
         else:
             await self._give_up(part, self._outbox.refused, refused, str(error))

@@ -372,23 +372,6 @@ async def test_of_a_text_that_the_platform_refuses_its_person_is_told_once_where
     assert post.states == [PartState.SENT, *refused, PartState.SENT, PartState.SENT]
 
 
-async def test_of_an_answer_to_a_menu_that_is_refused_nothing_is_told() -> None:
-    """It may be there already: such an answer is refused a second time, after a death, say."""
-    post = Post()
-    incoming = post.platform.message("/reset")
-    incoming = replace(incoming, address=replace(incoming.address, interaction="1:a"))
-    row = await post.inbox.accept(incoming, key_for(incoming, {}))
-    assert row is not None
-    post.platform.faults.append(ReplyRejected("unknown webhook"))
-    async with post.running():
-        await post.inbox.finish(row.id, Outcome(InboxState.ANSWERED, (Part("a"),)))
-        post.delivery.wake()
-        await post.platform.until(lambda: not post.platform.faults)
-        await post.outbox.settled()
-    assert post.platform.texts("1") == []
-    assert post.states == [PartState.UNDELIVERABLE]
-
-
 async def test_a_notice_that_the_platform_refuses_too_is_the_last_one() -> None:
     post = Post()
     post.platform.faults.extend([ReplyRejected("AutoMod"), ReplyRejected("AutoMod")])

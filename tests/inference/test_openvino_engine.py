@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import subprocess
 import sys
 from dataclasses import replace
@@ -210,6 +211,25 @@ def embedded(model_home: Path) -> ModelFiles:
     """The embedded model with the GGUF that this engine takes."""
     (gguf,) = (model_home / "models").glob(f"{DEFAULT_MODEL}/*/*-fast.gguf")
     return ModelFiles(DEFAULT_MODEL, "r", gguf.parent)
+
+
+@installed
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no such file")
+def test_where_no_file_can_be_it_says_that_memory_holds_the_weights_twice(embedded: ModelFiles) -> None:
+    from botbridge.inference.engines.openvino_loading import load_openvino
+
+    most, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, hard))
+    try:
+        tight = load_openvino(embedded, OPTIONS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    (note,) = tight.info.notes
+    assert note.startswith("The weights are in memory twice:")
+    wide = load_openvino(embedded, OPTIONS)
+    assert wide.info.notes == ()
+    found, expected = (each.model.forward([(each.model.open(), TEXT)]) for each in (tight, wide))
+    assert (found == expected).all()
 
 
 def client_of(files: ModelFiles, dtype: str) -> WorkerClient:

@@ -53,8 +53,9 @@ def _moves(node: Node) -> bool:
     kind = node.get_type_name()
     if kind == "Concat":
         return bool(_parts(node))
-    is_part = any(_parts(user) for user in _users(node)) if kind == "Constant" else True
-    return not is_part and (_is_signed(node) or _content_bytes(node) >= LEAST_BYTES)
+    if kind != "Constant" or any(_parts(user) for user in _users(node)):
+        return False
+    return _is_signed(node) or _content_bytes(node) >= LEAST_BYTES
 
 
 def _parts(node: Node) -> list[Node]:

@@ -21,9 +21,10 @@ GONE = frozenset({10008, 50083})
 Source: discord/discord-api-docs#2855"""
 
 INVALID_WEBHOOK_TOKEN = 50027
-CLOSED = frozenset({10003, 50001, 50007, 50013})
-"""Unknown channel, no access to it, private messages refused, no permission. A 403 with none of Discord's codes says
-nothing of the chat: by that Discord once switched typing off for everybody (python-discord/bot#1853).
+CLOSED = frozenset({10003, 10015, INVALID_WEBHOOK_TOKEN, 50001, 50007, 50013})
+"""Unknown channel; a command that nobody acknowledged in time and one whose token has expired, which take no answer and
+no word about one; no access to a channel, private messages refused, no permission. A 403 with none of Discord's codes
+says nothing of the chat: by that Discord once switched typing off for everybody (python-discord/bot#1853).
 
 Source: https://discord.com/developers/docs/topics/opcodes-and-status-codes#json"""
 
@@ -49,7 +50,7 @@ async def translated(timeout_s: float) -> AsyncIterator[None]:
         RateLimited: Discord wants a pause that is too long to be waited out inside.
         PlatformUnavailable: Discord, the network or our login is not there now.
         MessageGone: the message to edit was deleted or stands in an archived thread, which may be locked besides.
-        ChatClosed: Discord will take nothing in this channel.
+        ChatClosed: Discord will take nothing in this channel, or as an answer to this command.
         ReplyRejected: Discord will never take this.
     """
     try:
@@ -97,7 +98,7 @@ def meaning_of(error: BaseException) -> PlatformError:
             return MessageGone(detail)
         case discord.HTTPException(code=code) if code in CLOSED:
             return ChatClosed(detail)
-        case discord.HTTPException(status=401, code=code) if code != INVALID_WEBHOOK_TOKEN:
+        case discord.HTTPException(status=401):
             # The gateway will tell that the token is gone; until then nothing is lost by waiting.
             return PlatformUnavailable(detail)
         case discord.HTTPException() if _is_outage(error):

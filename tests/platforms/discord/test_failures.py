@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 
 import aiohttp
 import discord
 import pytest
 
-from botbridge.platforms.discord.failures import asked_until_answered
+from botbridge.errors import ChatClosed
+from botbridge.platforms.discord.failures import asked_until_answered, meaning_of
 
 
 class Question:
@@ -51,3 +53,11 @@ async def test_a_pause_that_discord_asks_for_is_kept() -> None:
         async with asyncio.timeout(0.3):
             await asked_until_answered(question, 5.0, pauses_s=(0.0,))
     assert question.tries == 1
+
+
+@pytest.mark.parametrize(("code", "status"), [(10015, 404), (50027, 401)], ids=["10015", "50027"])
+def test_a_command_that_takes_no_answer_is_a_closed_chat(code: int, status: int) -> None:
+    """Nobody acknowledged it in time, as Discord told its sender, or its token has expired: no word would come."""
+    response = SimpleNamespace(status=status, reason="", headers={"Content-Type": "application/json"})
+    error = discord.HTTPException(response, {"code": code, "message": "Unknown Webhook"})  # type: ignore[arg-type]
+    assert isinstance(meaning_of(error), ChatClosed)
