@@ -55,12 +55,14 @@ class Scores:
         return round(exp(-self.log_probability / len(self.likeliest)), 6)
 
 
-def score(loaded: LoadedModel, ids: Sequence[int]) -> Scores:
+def score(loaded: LoadedModel, ids: Sequence[int], start_ids: Sequence[int] = ()) -> Scores:
     """Score every token of a text but the first of each lane.
 
     Args:
         loaded: The model.
         ids: The text, two tokens a lane or more; a rest that fills no lane is left out.
+        start_ids: What the model is used to reading before every text; each lane begins with it. Without its
+            beginning-of-text token a model such as Gemma foresees nothing.
 
     Raises:
         ValueError: The text is too short.
@@ -72,7 +74,8 @@ def score(loaded: LoadedModel, ids: Sequence[int]) -> Scores:
     sequences = [loaded.model.open() for _ in range(LANES)]
     log_probability, likeliest = 0.0, []
     for place in range(length - 1):
-        work = [(sequence, [int(lane[place])]) for sequence, lane in zip(sequences, lanes, strict=True)]
+        before = [] if place else start_ids
+        work = [(sequence, [*before, int(lane[place])]) for sequence, lane in zip(sequences, lanes, strict=True)]
         logits = loaded.model.forward(work).astype(np.float64)  # (L, V)
         logits -= logits.max(axis=1, keepdims=True)
         log_sums = np.log(np.exp(logits).sum(axis=1))  # (L,)
@@ -115,11 +118,12 @@ def main(arguments: Sequence[str]) -> int:
         if engine not in NEEDED_MODULES:
             raise ValueError(f"the engine {engine} does not show what it thinks of a text")
         load = loader(engine)
-        from botbridge.inference.engines.hf_tokenizer import HfTokenizer, load_tokenizer  # noqa: PLC0415
+        from botbridge.inference.engines.hf_tokenizer import HfTokenizer, load_tokenizer, start_ids  # noqa: PLC0415
 
         loaded = load(files, EngineOptions(engine=engine, dtype=dtype, quantize=quantize, device="cpu", slots=LANES))
-        ids = HfTokenizer(load_tokenizer(files)).encode_plain(sys.stdin.read())
-        scores = score(loaded, ids)
+        tokenizer = load_tokenizer(files)
+        ids = HfTokenizer(tokenizer).encode_plain(sys.stdin.read())
+        scores = score(loaded, ids, start_ids(tokenizer))
     except Exception as error:  # noqa: BLE001 - libraries raise anything at all over a bad model
         print(describe(error), file=sys.stderr)  # noqa: T201 - this process's answer
         return 1

@@ -136,7 +136,7 @@ class ModelTemplate:
                 raise TemplateUnfit("it has none")
             self.template = try_template(own_render(tokenizer))
         except TemplateUnfit as error:
-            self.template = ChatTemplate(plain_template, _start_ids(tokenizer))
+            self.template = ChatTemplate(plain_template, start_ids(tokenizer))
             self.stop_strings = PLAIN_STOP_STRINGS
             self.notes = (f"The model's own chat template is not used ({error}); a plain dialogue is, without fences.",)
             return
@@ -189,7 +189,7 @@ def load_dialogue(tokenizer: PreTrainedTokenizerBase, end_ids: Sequence[int], co
     )
 
 
-def _start_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+def start_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     """Return the beginning-of-text token if the tokenizer puts one before every text."""
     ids = list(tokenizer.encode("a"))
     return (ids[0],) if ids and ids[0] == tokenizer.bos_token_id else ()
