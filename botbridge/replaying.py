@@ -1,16 +1,23 @@
 """A stored answer computed again: same prompt, seed and sampling, same model, revision, engine and version.
 
-What is promised: an answer that ran alone, with nothing of its prompt known
-from before, comes out again token by token on the same machine with the same
-settings. Others, beside which more was computed or whose prompt began in a
-cache, went through the same arithmetic in other shapes; they come out the same
-unless a choice was closer than that changes the last bits. Whether an answer
-ran alone is therefore not stored: the margin at the first difference tells.
+What an answer was computed from is more than its prompt: most of that was
+known from the turns before it, which had been computed in pieces of their own,
+a prompt in large ones, an answer token by token. Arithmetic in other shapes
+differs in the last bits. So the answers that it went on from are computed again
+first, one after another, as they were then.
+
+What is promised: an answer comes out again token by token, on the same machine
+with the same settings, when it ran alone, and those that it went on from did,
+too. Others, beside which more was computed, come out the same unless a choice
+was closer than what that changes. Whether an answer ran alone is therefore not
+stored: the margin at the first difference tells.
 
 Covered: a setting of the system text that was changed since (the one of then is
-stored); a database in use; turns that were erased.
+stored); a database in use; turns that were erased; restarts between turns, and
+memory that was short, after which nothing or the system text only was known.
 Not covered: adapters that are not here any more, processors of another kind,
-another number of threads.
+another number of threads; the few words that a cut history happens to begin
+with as the one before did; what was read for a question that got no answer.
 """
 
 from __future__ import annotations
@@ -20,14 +27,14 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from botbridge.answers import Completion, Prompt, Provenance, RequestId
+from botbridge.answers import Completion, Prompt, Provenance, RequestId, Started
 from botbridge.chosen import engine_options
 from botbridge.control import SOCKET_NAME, ControlClient
-from botbridge.errors import GenerationFailed, ModelNotFound, NotReplayable
+from botbridge.errors import GenerationFailed, ModelNotFound, NotReplayable, TurnNotFound
 from botbridge.inference.choice import ADDED_BY, AUTO, NEEDED_MODULES, installed_engines
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.readiness import until_ready
-from botbridge.inference.replay import Divergence, changes, first_divergence, made_by
+from botbridge.inference.replay import Divergence, changes, first_divergence, goes_on, made_by
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.clearance import clear
 from botbridge.models.files import ModelFiles
@@ -42,6 +49,7 @@ class Replayed:
 
     Attributes:
         now: Where the second one came from.
+        answers_before: How many answers before it were computed again first.
         changes: What is another than it was, each as a clause; empty unless forced.
         divergence: None when every token is the same.
         directory: Where the model's tokenizer lies; None for an engine without a model.
@@ -49,6 +57,7 @@ class Replayed:
 
     stored: StoredAnswer
     now: Provenance
+    answers_before: int
     changes: tuple[str, ...]
     divergence: Divergence | None
     directory: Path | None
@@ -81,7 +90,7 @@ async def replay_answer(
         ModelError: The model is not here, or its licence was not accepted.
         InferenceError: There was no answer this time.
     """
-    stored = await read_answer(settings.database_path, turn_id)
+    *before, stored = await _course(settings.database_path, turn_id)
     origin = stored.provenance
     engine = _engine(stored, force=force)
     files = _files(settings, origin) if engine in {AUTO, *NEEDED_MODULES} else None
@@ -92,9 +101,27 @@ async def replay_answer(
     async with _worker(files, settings, engine) as generator:
         differing = changes(made_by(origin), made_by(await until_ready(generator), origin.adapter))
         _refuse(stored, differing, force=force)
-        now = await _answer(generator, _prompt(stored, settings))
+        if before:
+            told(f"it went on from what the {len(before)} before it had left: computing these first")
+        for earlier in before:
+            await _compute(generator, earlier, settings)
+        now = await _compute(generator, stored, settings)
     parted = first_divergence(origin.completion_ids, now.completion_ids, now.margins)
-    return Replayed(stored, now, differing, parted, None if files is None else files.directory)
+    return Replayed(stored, now, len(before), differing, parted, None if files is None else files.directory)
+
+
+async def _course(path: Path, turn_id: int | None) -> list[StoredAnswer]:
+    """Return an answer behind those that it went on from, the oldest of which went on from none."""
+    course = [await read_answer(path, turn_id)]
+    while (before_id := course[0].before_id) is not None:
+        try:
+            earlier = await read_answer(path, before_id)
+        except TurnNotFound:  # erased, or turns that it was computed from; then it began elsewhere
+            break
+        if earlier.system != course[0].system or not goes_on(course[0].provenance, earlier.provenance):
+            break
+        course.insert(0, earlier)
+    return course
 
 
 def _engine(stored: StoredAnswer, *, force: bool) -> str:
@@ -150,9 +177,24 @@ def _prompt(stored: StoredAnswer, settings: Settings) -> Prompt:
     )
 
 
-async def _answer(generator: WorkerClient, prompt: Prompt) -> Provenance:
+async def _compute(generator: WorkerClient, stored: StoredAnswer, settings: Settings) -> Provenance:
+    """Compute an answer from no more than was known of its prompt then."""
+    prompt, origin = _prompt(stored, settings), stored.provenance
+    answer = await _answer(generator, prompt, origin.cached_tokens)
+    if answer is None:  # what is known now had been given up by then, or had ended with its worker
+        await generator.forget(prompt.conversation)
+        answer = await _answer(generator, prompt, origin.prompt_tokens)
+    if answer is None:
+        raise GenerationFailed("the answer had no end")
+    return answer
+
+
+async def _answer(generator: WorkerClient, prompt: Prompt, most_known_tokens: int) -> Provenance | None:
+    """Answer a prompt; None, and nothing is computed, where more of it is known than that."""
     async with aclosing(generator.stream(prompt)) as events:
         async for event in events:
+            if isinstance(event, Started) and event.cached_tokens > most_known_tokens:
+                break
             if isinstance(event, Completion):
                 return event.provenance
-    raise GenerationFailed("the answer had no end")
+    return None

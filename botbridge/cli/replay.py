@@ -55,6 +55,7 @@ def _facts(found: Replayed) -> dict[str, Any]:
         "same_prompt": found.has_same_prompt,
         "tokens": len(origin.completion_ids),
         "divergence": None if parted is None else _divergence(found, parted),
+        "answers_before": found.answers_before,
         "changes": list(found.changes),
         "model": found.now.model,
         "revision": found.now.revision,
@@ -76,6 +77,7 @@ def _divergence(found: Replayed, parted: Divergence) -> dict[str, Any]:
         # Without an end where no other token could have come; JSON has no number for that.
         "margin": None if parted.margin == math.inf else parted.margin,
         "cached_tokens": found.stored.provenance.cached_tokens,
+        "cached_tokens_now": found.now.cached_tokens,
     }
 
 
@@ -94,9 +96,10 @@ def _report(found: Replayed) -> list[str]:
     )
     if found.has_same_prompt and not found.changes:
         lines.append(
-            f"{origin.cached_tokens} of {origin.prompt_tokens} prompt tokens were known then from an earlier turn; the "
-            "same tokens are promised to an answer of whose prompt nothing was known and that ran alone, any other may "
-            "differ where the margin is small"
+            f"{origin.cached_tokens} of its {origin.prompt_tokens} prompt tokens were known then, "
+            f"{found.now.cached_tokens} now; the same tokens are promised where that is the same, or was the system "
+            "text only, and where the answer and those that it went on from ran alone; any other may differ where the "
+            "margin is small"
         )
     return lines
 

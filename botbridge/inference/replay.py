@@ -51,6 +51,26 @@ def first_divergence(stored: Sequence[int], now: Sequence[int], margins: Sequenc
     return None
 
 
+def goes_on(later: Provenance, earlier: Provenance) -> bool:
+    """Tell whether an answer was computed from what an earlier one of its conversation had left.
+
+    Not when nothing of its prompt was known, nor when its history had been cut
+    in between, after which hardly more than the system text is known.
+
+    Args:
+        later: Of an answer.
+        earlier: Of the one before it.
+    """
+    exchange = 2
+    return (
+        later.cached_tokens > 0
+        and later.used_turns == earlier.used_turns + exchange
+        and bool(earlier.completion_ids)
+        and made_by(later) == made_by(earlier)
+        and later.adapter == earlier.adapter
+    )
+
+
 def made_by(origin: Provenance | GeneratorStatus, adapter: str | None = None) -> dict[str, str]:
     """Return what has to be the same for an answer to be computed again, by the name that people read.
 

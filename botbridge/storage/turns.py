@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, func, select
 
 from botbridge.answers import FinishReason, Provenance, Role, Sampling, Turn
 from botbridge.errors import TurnNotFound
@@ -27,6 +27,7 @@ class StoredAnswer:
     Attributes:
         system: The system text; None for an answer from before these were kept.
         turns: The turns that the prompt held, oldest first, the question last.
+        before_id: The answer before it in the same conversation, since it was reset last; None for the first.
     """
 
     id: int
@@ -36,6 +37,7 @@ class StoredAnswer:
     text: str
     finish_reason: FinishReason
     provenance: Provenance
+    before_id: int | None
 
 
 async def read_answer(path: Path, turn_id: int | None) -> StoredAnswer:
@@ -67,6 +69,7 @@ def _read(path: Path, turn_id: int | None) -> StoredAnswer:
                 text=row[turn.c.text],
                 finish_reason=FinishReason(row[turn.c.finish_reason]),
                 provenance=_provenance(row),
+                before_id=_id_before(connection, row),
             )
     finally:
         engine.dispose()
@@ -111,6 +114,17 @@ def _used_turns(connection: Connection, row: RowMapping) -> tuple[Turn, ...]:
     for asked, answered in pairs[:wanted]:
         turns[:0] = [Turn(Role.USER, asked), Turn(Role.ASSISTANT, answered)]
     return tuple(turns)
+
+
+def _id_before(connection: Connection, row: RowMapping) -> int | None:
+    query = select(func.max(turn.c.id)).where(
+        turn.c.conversation_id == row[turn.c.conversation_id],
+        turn.c.epoch == row[turn.c.epoch],
+        turn.c.role == Role.ASSISTANT,
+        turn.c.id < row[turn.c.id],
+    )
+    before_id: int | None = connection.scalar(query)
+    return before_id
 
 
 def _provenance(row: RowMapping) -> Provenance:

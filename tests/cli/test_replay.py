@@ -6,67 +6,96 @@ import asyncio
 import json
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from botbridge.answers import Answer, Sampling
+from botbridge.answers import Answer, Provenance, Sampling
+from botbridge.chosen import engine_options, named_model
 from botbridge.cli import build_app
 from botbridge.control import ControlClient
 from botbridge.control_verbs import Verb
 from botbridge.errors import BotBridgeError, ModelNotFound, NotReplayable, TurnNotFound
+from botbridge.inference.choice import installed_engines
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.options import EngineOptions
+from botbridge.inference.replay import goes_on
 from botbridge.messages import InboxState, Outcome
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.files import ModelFiles
 from botbridge.models.store import ModelStore
-from botbridge.replaying import replay_answer
+from botbridge.replaying import Replayed, replay_answer
 from botbridge.settings import load_settings
 from botbridge.storage.database import Database
 from botbridge.storage.inbox import SqlInbox
 from botbridge.storage.migrate import upgrade
-from tests.contracts.examples import AISHA_ALONE, message
+from tests.contracts.examples import AISHA_ALONE, PROVENANCE, message
 from tests.fakes.asking import ask, prompt_of
 from tests.journey.bridge import Bridge
 
 SYSTEM = "Be kind."
+TRANSFORMERS = "transformers"
+QUESTIONS = ("hello", "why?", "who says so?", "and then?")
 WARM = Sampling(max_new_tokens=24, temperature=0.9, top_p=0.95, seed=7)
 
 
 @dataclass(frozen=True)
 class Home:
-    """A home whose database holds a conversation that a real worker answered."""
+    """A home whose database holds a conversation that a real worker answered.
+
+    Attributes:
+        given: Where its answers came from, the margins included, which are not stored.
+    """
 
     path: Path
+    given: list[Provenance] = field(default_factory=list)
 
-    async def fill(self, *questions: str, files: ModelFiles | None = None) -> None:
-        """Let a worker answer questions, one conversation's, and store everything as the service does."""
+    async def fill(
+        self,
+        *questions: str,
+        files: ModelFiles | None = None,
+        options: EngineOptions | None = None,
+        forgotten_before: int = 0,
+        said: Sequence[str] = (),
+    ) -> list[str]:
+        """Let a worker answer questions, one conversation's, and store everything as the service does.
+
+        Args:
+            questions: One after another.
+            files: The model; None is the echo.
+            options: How it is run; the settings' by default.
+            forgotten_before: The question before which all that is known of the conversation is dropped.
+            said: What was said before; with what was now it is returned.
+        """
 
         async def prepare() -> ModelFiles:
             assert files is not None
             return files
 
         await upgrade(self.path / "botbridge.db", self.path)
-        options = EngineOptions(engine="echo" if files is None else "transformers", dtype="float32", threads=1)
-        said: list[str] = []
+        options = options or replace(engine_options(load_settings()), engine="echo" if files is None else TRANSFORMERS)
+        said = list(said)
         async with (
             Database(self.path / "botbridge.db") as database,
             WorkerClient(None if files is None else prepare, options) as generator,
         ):
             for number, question in enumerate(questions):
-                row = await SqlInbox(database).accept(message(str(number), question), AISHA_ALONE)
+                row = await SqlInbox(database).accept(message(f"{len(said)}", question), AISHA_ALONE)
                 assert row is not None
+                if number and number == forgotten_before:
+                    await generator.forget("test")
                 asked = await ask(generator, prompt_of(*said, question, system=SYSTEM, sampling=WARM, deadline_s=120))
                 text, completion = asked.text.strip(), asked.completion
+                self.given.append(completion.provenance)
                 answer = Answer(question, text, completion.finish_reason, completion.provenance, SYSTEM)
                 await SqlInbox(database).finish(row.id, Outcome(InboxState.ANSWERED, answer=answer))
                 said += [question, text]
+        return said
 
     def change(self, statement: str, *values: object) -> None:
         with closing(sqlite3.connect(self.path / "botbridge.db")) as connection, connection:
@@ -130,6 +159,7 @@ def test_the_first_token_that_differs_is_named(echoed: Home) -> None:
         "now": {"id": 1, "text": None},
         "margin": None,
         "cached_tokens": 0,
+        "cached_tokens_now": 0,
     }
 
 
@@ -151,6 +181,7 @@ def test_another_prompt_is_told_before_anything_else(echoed: Home) -> None:
         "same_prompt": False,
         "tokens": 3,
         "divergence": None,
+        "answers_before": 0,
         "changes": [],
         "model": "echo",
         "revision": "",
@@ -205,6 +236,32 @@ def test_what_is_no_id_is_wrong_use(home: Home, words: list[str]) -> None:
     assert replayed(*words).exit_code == 2
 
 
+ORIGIN = replace(PROVENANCE, cached_tokens=40, used_turns=3, completion_ids=(1, 2))
+
+
+def test_an_answer_goes_on_from_the_one_before_it() -> None:
+    assert goes_on(ORIGIN, replace(ORIGIN, used_turns=1, cached_tokens=0))
+
+
+@pytest.mark.parametrize(
+    ("later", "earlier"),
+    [
+        ({"cached_tokens": 0}, {}),
+        ({"used_turns": 1}, {}),
+        ({}, {"used_turns": 5}),
+        ({}, {"completion_ids": ()}),
+        ({}, {"engine_version": "another"}),
+        ({}, {"revision": "another"}),
+        ({"adapter": "poet"}, {}),
+        ({}, {"adapter": "poet", "adapter_revision": "f00"}),
+    ],
+)
+def test_it_does_not_where_nothing_was_known_the_history_was_cut_or_another_computed(
+    later: dict[str, Any], earlier: dict[str, Any]
+) -> None:
+    assert not goes_on(replace(ORIGIN, **later), replace(ORIGIN, **{"used_turns": 1, **earlier}))
+
+
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> ModelFiles:
     """A model with random weights, in a directory of the operator's own."""
@@ -215,11 +272,16 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> ModelFiles:
 
 
 @pytest.fixture
-def talked(home: Home, tiny: ModelFiles, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """Two answers of a tiny model, sampled: turns 2 and 4; the setting of the system text is another since."""
+def talking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings for a tiny model; the system text is not the one that is stored."""
     monkeypatch.setenv("BOTBRIDGE_INFERENCE__DTYPE", "float32")
     monkeypatch.setenv("BOTBRIDGE_INFERENCE__THREADS", "1")
     monkeypatch.setenv("BOTBRIDGE_INFERENCE__SYSTEM", "Be unkind.")
+
+
+@pytest.fixture
+def talked(home: Home, talking: None, tiny: ModelFiles) -> Home:
+    """Two answers of a tiny model, sampled: turns 2 and 4."""
     asyncio.run(home.fill("hello", "why?", files=tiny))
     return home
 
@@ -271,6 +333,75 @@ def short_home() -> Iterator[Path]:
         yield Path(directory)
 
 
+def bits(home: Home, turn_id: int) -> tuple[bool, Replayed]:
+    """An answer computed again: whether all numbers came out, and not only the words; and what was found."""
+    found = asyncio.run(replay_answer(load_settings(), turn_id, force=False, told=print))
+    then = home.given[turn_id // 2 - 1]
+    assert found.stored.provenance.completion_ids == then.completion_ids
+    return (found.is_identical and found.now.margins == then.margins), found
+
+
+@pytest.mark.slow
+def test_a_later_turn_is_computed_in_the_pieces_of_then(home: Home, talking: None, tiny: ModelFiles) -> None:
+    asyncio.run(home.fill(*QUESTIONS, files=tiny))
+    are_same, found = bits(home, 8)
+    assert are_same
+    assert (found.answers_before, found.now.cached_tokens) == (3, home.given[3].cached_tokens)
+    assert bits(home, 2)[0]
+
+
+@pytest.mark.slow
+def test_after_a_restart_it_goes_on_from_nothing(home: Home, talking: None, tiny: ModelFiles) -> None:
+    """As it did then: what was said before is read in one go."""
+    said = asyncio.run(home.fill(*QUESTIONS[:2], files=tiny))
+    asyncio.run(home.fill(*QUESTIONS[2:], files=tiny, said=said))
+    for turn_id, answers_before in ((6, 0), (8, 1)):
+        are_same, found = bits(home, turn_id)
+        assert (are_same, found.answers_before) == (True, answers_before)
+
+
+@pytest.mark.slow
+def test_what_was_given_up_in_between_is_not_gone_on_from(home: Home, talking: None, tiny: ModelFiles) -> None:
+    """Only the system text was known, as after a lack of memory."""
+    asyncio.run(home.fill(*QUESTIONS, files=tiny, forgotten_before=2))
+    assert 0 < home.given[2].cached_tokens < home.given[1].cached_tokens
+    for turn_id in (6, 8):
+        are_same, found = bits(home, turn_id)
+        assert are_same
+        assert found.now.cached_tokens == home.given[turn_id // 2 - 1].cached_tokens
+
+
+@pytest.mark.slow
+def test_after_a_cut_of_the_history_it_goes_on_from_the_system_text(
+    home: Home, talking: None, tiny: ModelFiles
+) -> None:
+    """Of 512 tokens of context."""
+    asyncio.run(home.fill(*(f"{number} {'x' * 60}" for number in range(5)), files=tiny))
+    assert [given.used_turns for given in home.given] == [1, 3, 5, 3, 5]
+    for turn_id, answers_before in ((6, 2), (8, 0), (10, 1)):
+        are_same, found = bits(home, turn_id)
+        assert (are_same, found.answers_before) == (True, answers_before)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("engine", ["llamacpp", "openvino", "transformers"])
+def test_later_turns_of_the_default_model_come_out_to_the_bit(
+    home: Home, model_home: Path, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    """With each engine that is installed here."""
+    if engine not in installed_engines():
+        pytest.skip(f"{engine} is not installed")
+    (home.path / "models").symlink_to(model_home / "models")
+    monkeypatch.setenv("BOTBRIDGE_INFERENCE__ENGINE", engine)
+    settings = load_settings()
+    files = ModelStore(settings.home).find(named_model(settings))
+    asyncio.run(home.fill(*QUESTIONS, files=files, options=engine_options(settings)))
+    for turn_id in (2, 4, 6, 8):
+        assert home.given[turn_id // 2 - 1].engine == engine
+        assert bits(home, turn_id)[0], turn_id
+
+
 @pytest.mark.slow
 async def test_an_answer_of_the_running_service_is_replayed_beside_it(short_home: Path) -> None:
     bridge = Bridge(short_home, {"INFERENCE__ENGINE": "echo"})
@@ -289,7 +420,7 @@ async def test_an_answer_of_the_running_service_is_replayed_beside_it(short_home
 async def test_answers_of_the_default_model_are_identical(
     short_home: Path, model_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three turns of one conversation, the later ones from its cache; each computed again from nothing."""
+    """Three turns of one conversation, the later ones from its cache; each computed again behind those before it."""
     monkeypatch.chdir(short_home)
     monkeypatch.setenv("BOTBRIDGE_HOME", str(short_home))
     monkeypatch.setenv("BOTBRIDGE_INFERENCE__MAX_NEW_TOKENS", "48")
@@ -303,6 +434,8 @@ async def test_answers_of_the_default_model_are_identical(
                 assert [step async for step in shown][-1]["ending"] == InboxState.ANSWERED
         for turn_id in (2, 4, 6):
             found = await replay_answer(load_settings(), turn_id, force=False, told=told.append)
-            assert found.stored.provenance.cached_tokens > 0 or turn_id == 2
+            assert found.answers_before == turn_id // 2 - 1
             assert found.is_identical, found.divergence
-    assert told == ["the bot is running: the model is loaded a second time, which takes its memory once more"] * 3
+    twice = "the bot is running: the model is loaded a second time, which takes its memory once more"
+    assert [note for note in told if note == twice] == [twice] * 3
+    assert told[-1] == "it went on from what the 2 before it had left: computing these first"

@@ -68,6 +68,16 @@ async def test_the_prompt_held_so_many_of_the_newest_turns(
     assert (await read_answer(database.path, 6)).turns == talk(*kept)
 
 
+async def test_an_answer_knows_the_one_before_it_in_its_conversation_and_epoch(database: Database) -> None:
+    await answer(database, 1)
+    await SqlHistory(database).reset([AISHA_ALONE], lambda _row: None)
+    await answer(database, 2)
+    await answer(database, 3, key=SHARED, address=GROUP)
+    await answer(database, 4)
+    found = [(await read_answer(database.path, turn_id)).before_id for turn_id in (2, 4, 6, 8)]
+    assert found == [None, None, None, 4]
+
+
 async def test_turns_of_other_conversations_epochs_and_later_ones_are_left_out(database: Database) -> None:
     await answer(database, 1)
     await SqlHistory(database).reset([AISHA_ALONE], lambda _row: None)
