@@ -148,6 +148,8 @@ async def _look(client: IngestClient, cursor: Cursor, cursors: Cursors, turns: a
     try:
         async with asyncio.timeout(MISSED_AGE_S):
             page = await asked_until_answered(read, READ_TIMEOUT_S)
+            if any(isinstance(message, discord.Message) and message.raw_role_mentions for _, message in page):
+                await client.wait_until_ready()  # before, nobody knows which roles are the bot's
         return Page(cursor.place, _for_the_bot(page, cursor.place, client))
     except (PlatformError, TimeoutError) as error:
         if isinstance(error, ChatClosed):
@@ -170,5 +172,5 @@ def _for_the_bot(
     return [
         Missed(message, place, message_id)
         for message_id, message in page
-        if isinstance(message, Unreadable) or to_incoming(facts_of(message, place), bot_id) is not None
+        if isinstance(message, Unreadable) or to_incoming(facts_of(message, place, client), bot_id) is not None
     ]

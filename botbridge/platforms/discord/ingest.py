@@ -264,8 +264,12 @@ def place_of(channel: object) -> Place | None:
             return None
 
 
-def facts_of(message: discord.Message, place: Place) -> MessageFacts:
-    """What counts of a message."""
+def facts_of(message: discord.Message, place: Place, client: discord.Client) -> MessageFacts:
+    """What counts of a message.
+
+    Args:
+        client: Knows the servers' roles, which a message from a channel's history does not.
+    """
     replied = message.reference.resolved if message.reference is not None else None
     return MessageFacts(
         message_id=MessageId(str(message.id)),
@@ -276,7 +280,19 @@ def facts_of(message: discord.Message, place: Place) -> MessageFacts:
         is_speech=message.type in (discord.MessageType.default, discord.MessageType.reply),
         from_program=message.author.bot or message.webhook_id is not None,
         mentioned=tuple(person_of(user) for user in message.mentions),
+        own_roles=_own_roles(message, client),
         reply_author=person_of(replied.author) if isinstance(replied, discord.Message) else None,
         was_edited=message.edited_at is not None,
         has_attachment=bool(message.attachments or message.stickers),
     )
+
+
+def _own_roles(message: discord.Message, client: discord.Client) -> tuple[str, ...]:
+    """Of the roles that a message mentions, those that Discord made for the bot.
+
+    Source: https://discord.com/developers/docs/topics/permissions#role-object-role-tags-structure
+    """
+    # What is mentioned may be withheld from us with the rest of the text, or not be resolved.
+    mentioned = {*message.raw_role_mentions, *(role.id for role in message.role_mentions)}
+    own = [guild.self_role for guild in client.guilds] if mentioned else []
+    return tuple(str(role.id) for role in own if role is not None and role.id in mentioned)

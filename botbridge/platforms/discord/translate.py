@@ -47,6 +47,7 @@ class MessageFacts:
         is_speech: A message of its own or a reply, not a notice such as "somebody joined".
         from_program: A bot or a webhook wrote it.
         mentioned: Everybody whom it mentions; a reply mentions its receiver unless the ping was off.
+        own_roles: The roles among those that it mentions which Discord made for the bot, and which bear its name.
         reply_author: Who wrote the message that it replies to.
         was_edited: It once said something else. Only a message that is found late can be.
         has_attachment: A file or a sticker came with it.
@@ -60,6 +61,7 @@ class MessageFacts:
     is_speech: bool = True
     from_program: bool = False
     mentioned: tuple[Person, ...] = ()
+    own_roles: tuple[str, ...] = ()
     reply_author: Person | None = None
     was_edited: bool = False
     has_attachment: bool = False
@@ -77,17 +79,18 @@ def channel_of(place: Place | Address) -> str:
 def to_incoming(facts: MessageFacts, bot_id: BotId) -> IncomingMessage | None:
     """The message if it is meant for the bot, else None.
 
-    In private all is; in a channel what mentions the bot or replies to it. A
+    In private all is; in a channel what mentions the bot, or the role that has
+    its name and stands beside it where people choose, or replies to it. A
     reply whose ping was switched off comes without its text (Discord withholds
     it) and is passed on as unsupported, so that it can be answered with a
     sentence. What became a command by an edit is none.
     """
     is_private = facts.place.kind is ChatKind.PRIVATE
     meant = {person.user_id for person in (*facts.mentioned, facts.reply_author) if person is not None}
-    addressed = is_private or UserId(bot_id) in meant
+    addressed = is_private or UserId(bot_id) in meant or bool(facts.own_roles)
     if facts.from_program or not facts.is_speech or not addressed:
         return None
-    text = _without_mention_of(bot_id, sound(facts.content))
+    text = _without_mention_of(bot_id, facts.own_roles, sound(facts.content))
     target = None
     if text.startswith("/"):
         if facts.was_edited:
@@ -153,8 +156,9 @@ def shown(text: str) -> str:
     return _CONTROLS.sub("", sound(text))
 
 
-def _without_mention_of(bot_id: BotId, text: str) -> str:
-    return re.sub(rf"[ \t]*<@!?{bot_id}>[ \t]*", " ", text).strip()
+def _without_mention_of(bot_id: BotId, own_roles: tuple[str, ...], text: str) -> str:
+    mentions = "|".join([f"!?{bot_id}", *(f"&{role}" for role in own_roles)])
+    return re.sub(rf"[ \t]*<@(?:{mentions})>[ \t]*", " ", text).strip()
 
 
 def _with_names(text: str, people: tuple[Person, ...]) -> str:

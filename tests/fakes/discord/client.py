@@ -124,7 +124,7 @@ class FakeDiscord:
             text: What is said; the mention of the bot is put before it.
             mention: Mention the bot (a direct message needs none).
             where: `channel` (general), `thread`, `guild` (harbour), `direct`;
-                `reply_to` with `ping`; `webhook`, `bot`, `attachments`, `type`,
+                `mention_role` (the bot's role); `reply_to` with `ping`; `webhook`, `bot`, `attachments`, `type`,
                 `edited` (True, or when, as Discord would write it); `ago_s` dates it back.
         """
         wanted = {"text": text, "person": person, "mention": mention and not where.get("direct"), **where}
@@ -165,6 +165,10 @@ class FakeDiscord:
     async def beat_every(self, interval_ms: int) -> None:
         """Ask those who connect from now on for a heartbeat this often."""
         await self._call("POST", "gateway", {"heartbeat_interval_ms": interval_ms})
+
+    async def introduce_guilds_after(self, seconds: float) -> None:
+        """Let those who connect from now on wait so long for their servers."""
+        await self._call("POST", "gateway", {"guilds_after_s": seconds})
 
     async def advance(self, seconds: float) -> None:
         """Let the server's clock run ahead."""

@@ -65,6 +65,8 @@ class Control:
         replied = self._world.messages.get(wanted["reply_to"]) if wanted.get("reply_to") else None
         if wanted.get("mention"):
             text = f"<@{self._world.bot.id}> {text}"
+        if wanted.get("mention_role"):
+            text = f"<@&{self._world.guilds[place.guild_id or ''].bot_role_id}> {text}"
         rung = (replied.author,) if replied is not None and wanted.get("ping", True) else ()
         posted = self._world.post(
             place,
@@ -152,6 +154,8 @@ class Control:
         wanted = await request.json()
         if (interval_ms := wanted.get("heartbeat_interval_ms")) is not None:
             self._gateway.heartbeat_interval_ms = int(interval_ms)
+        if (after_s := wanted.get("guilds_after_s")) is not None:
+            self._gateway.guilds_after_s = float(after_s)
         if wanted.get("how"):
             await self._gateway.upset(wanted["how"], int(wanted.get("code", 4000)))
         return web.json_response({})

@@ -8,6 +8,7 @@ shards, presence, voice, and the timeout of clients that stop their heartbeat.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import zlib
 from dataclasses import dataclass, field
@@ -73,6 +74,7 @@ class Gateway:
         self._token = token
         self.granted_intents = granted_intents
         self.heartbeat_interval_ms = HEARTBEAT_INTERVAL_MS
+        self.guilds_after_s = 0.0
         self._unacknowledging: set[Connection] = set()
         self._sessions: dict[str, Session] = {}
         self._close_next_with: int | None = None
@@ -185,6 +187,7 @@ class Gateway:
             "application": {"id": self._world.application_id, "flags": 0},
         }
         await self._tell(session, "READY", ready)
+        await asyncio.sleep(self.guilds_after_s)
         for guild in guilds:
             await self._tell(session, "GUILD_CREATE", payloads.guild_create(guild, self._world))
         self._ledger.add("ready", session_id=session.id)

@@ -6,6 +6,8 @@ whose parsers say which fields must be there.
 
 from __future__ import annotations
 
+import re
+
 from tests.fakes.discord.world import (
     DIRECT,
     EVERYDAY,
@@ -38,7 +40,7 @@ def user(person: User) -> Json:
 def member(guild: Guild, person: User, *, with_user: bool = True) -> Json:
     """A member of a server."""
     payload: Json = {
-        "roles": [guild.manager_role_id] if person.id in guild.managers else [],
+        "roles": _role_ids(guild, person),
         "nick": None,
         "avatar": None,
         "joined_at": iso_now(),
@@ -52,6 +54,12 @@ def member(guild: Guild, person: User, *, with_user: bool = True) -> Json:
     return payload | ({"user": user(person)} if with_user else {})
 
 
+def _role_ids(guild: Guild, person: User) -> list[str]:
+    if person.bot:
+        return [guild.bot_role_id]
+    return [guild.manager_role_id] if person.id in guild.managers else []
+
+
 def permissions(guild: Guild, person: User) -> int:
     """What a member may do; the owner may do everything."""
     if person.id == guild.owner.id:
@@ -59,8 +67,8 @@ def permissions(guild: Guild, person: User) -> int:
     return EVERYDAY | (MANAGE_SERVER if person.id in guild.managers else 0)
 
 
-def roles(guild: Guild) -> list[Json]:
-    """The everyone role and the managers' role."""
+def roles(guild: Guild, bot: User) -> list[Json]:
+    """The everyone role, the managers' role, and the one that Discord makes for a bot, which bears its name."""
     common = {"color": 0, "hoist": False, "managed": False, "mentionable": False, "flags": 0, "icon": None}
     colours = {"primary_color": 0, "secondary_color": None, "tertiary_color": None}
     return [
@@ -72,6 +80,16 @@ def roles(guild: Guild) -> list[Json]:
             "position": 1,
             "colors": colours,
             **common,
+        },
+        {
+            "id": guild.bot_role_id,
+            "name": bot.username,
+            "permissions": str(EVERYDAY),
+            "position": 2,
+            "colors": colours,
+            **common,
+            "managed": True,
+            "tags": {"bot_id": bot.id},
         },
     ]
 
@@ -129,7 +147,7 @@ def guild(server: Guild, world: World) -> Json:
         "features": [],
         "emojis": [],
         "stickers": [],
-        "roles": roles(server),
+        "roles": roles(server, world.bot),
     }
 
 
@@ -164,7 +182,7 @@ def message(posted: Message, *, nonce: str | None = None) -> Json:
         "tts": False,
         "mention_everyone": False,
         "mentions": [user(person) for person in posted.mentions],
-        "mention_roles": [],
+        "mention_roles": re.findall(r"<@&(\d+)>", posted.content),
         "attachments": [_attachment(number) for number in range(posted.attachments)],
         "embeds": [],
         "components": [],

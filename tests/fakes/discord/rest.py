@@ -219,7 +219,7 @@ class Rest:
         guild = self._world.guilds.get(request.match_info["guild"])
         if guild is None:
             raise ApiError(404, 10004, "Unknown Guild")
-        return web.json_response(payloads.roles(guild))
+        return web.json_response(payloads.roles(guild, self._world.bot))
 
     async def _member(self, request: web.Request) -> web.Response:
         guild = self._world.guilds.get(request.match_info["guild"])

@@ -71,12 +71,13 @@ class Channel:
 
 @dataclass
 class Guild:
-    """A server; `managers` hold Manage Server by a role, the owner holds everything."""
+    """A server; `managers` hold Manage Server by a role, the owner holds everything, the bot has a role by itself."""
 
     id: str
     name: str
     owner: User
     manager_role_id: str
+    bot_role_id: str
     members: dict[str, User] = field(default_factory=dict)
     managers: set[str] = field(default_factory=set)
     channels: dict[str, Channel] = field(default_factory=dict)
@@ -151,7 +152,7 @@ class World:
             if guild.name == name:
                 return guild, False
         owner = self.person(f"{name}-owner")
-        guild = Guild(self.next_id(), name, owner, self.next_id())
+        guild = Guild(self.next_id(), name, owner, self.next_id(), self.next_id())
         guild.members = {owner.id: owner, self.bot.id: self.bot}
         self.guilds[guild.id] = guild
         return guild, True

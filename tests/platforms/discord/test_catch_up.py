@@ -496,3 +496,16 @@ async def test_a_place_that_cannot_be_stored_for_a_bug_does_not_hide_that_the_bo
         await bot.next()
         running = next(task for task in asyncio.all_tasks() if "DiscordPlatform.run" in repr(task.get_coro()))
     assert running.cancelled()
+
+
+async def test_a_mention_of_the_bots_role_is_not_missed_either(discord_process: str, open_bot: OpenBot) -> None:
+    """What a history holds does not say to whom a role belongs; the servers do, once they have been told."""
+    state = InMemoryState()
+    async with FakeDiscord(grant_message_content=True, running=discord_process) as server:
+        await known(server, open_bot, state, {})
+        await server.say("are you there?", mention=False, mention_role=True)
+        await server.say("<@&123456789012345678> and you?", mention=False)
+        await server.introduce_guilds_after(1.0)
+        async with open_bot(server, state=state, message_content=True) as bot:
+            await server.say("live")
+            assert await heard_until(bot, "live") == ["are you there?", "live"]

@@ -49,6 +49,25 @@ async def test_a_mention_in_a_channel_is_heard_without_the_mention(server: FakeD
     assert (heard.sender.username, heard.sender.display_name) == ("ana", "Ana")
 
 
+async def test_whoever_picks_the_role_with_the_bots_name_is_heard(discord_process: str, open_bot: OpenBot) -> None:
+    """Discord offers both where people choose, and many take the role; another role is nobody's business here."""
+    async with (
+        FakeDiscord(grant_message_content=True, running=discord_process) as server,
+        open_bot(server, message_content=True) as bot,
+    ):
+        await server.say("hello there", mention=False, mention_role=True)
+        await server.say("<@&123456789012345678> not you", mention=False)
+        await server.say("and you", mention=True, mention_role=True)
+        assert [heard.text for heard in (await bot.next(), await bot.next())] == ["hello there", "and you"]
+
+
+async def test_a_mention_of_the_role_whose_text_is_withheld_is_heard_as_such(server: FakeDiscord, bot: Bot) -> None:
+    """So that it can be answered with a sentence."""
+    await server.say("hello there", mention=False, mention_role=True)
+    heard = await bot.next()
+    assert (heard.text, heard.kind) == ("", MessageKind.UNSUPPORTED)
+
+
 async def test_a_file_beside_a_text_is_noticed(server: FakeDiscord, bot: Bot) -> None:
     await server.say("what is this?", attachments=1)
     await server.say("and that?")
