@@ -7,19 +7,23 @@ that the other would treat otherwise.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 
 import structlog
 
 from botbridge.errors import StorageError
-from botbridge.messages import Address, MessageId
+from botbridge.messages import Address, IncomingMessage, MessageId, MessageKind
 from botbridge.platforms.telegram.batch import RawUpdate, place_of, record_id
 from botbridge.platforms.telegram.fields import Malformed
-from botbridge.platforms.telegram.translate import Identity, to_incoming
+from botbridge.platforms.telegram.translate import Identity, album_of, to_incoming
 from botbridge.ports import Intake
 
 Ignore = Callable[[Address, MessageId, bytes, str], Awaitable[None]]
 """Returns once what could not be understood is stored: address, id, bytes, reason."""
+
+REMEMBERED_ALBUMS = 100
+"""The pieces of an album come together; of more albums at once than this one or another is answered twice."""
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +35,7 @@ class Reception:
         self._me = me
         self._intake = intake
         self._ignore = ignore
+        self._albums: deque[str] = deque(maxlen=REMEMBERED_ALBUMS)
 
     def place_of(self, update: RawUpdate) -> Address:
         """Where an update came from: within one place, order counts."""
@@ -48,7 +53,7 @@ class Reception:
         try:
             incoming = None if reason else to_incoming(update.content, self._me)
             if incoming is not None:
-                await self._intake(incoming)
+                await self._take(incoming, album_of(update.content))
                 return
         except Malformed as error:
             reason = f"malformed: {error}"
@@ -60,3 +65,11 @@ class Reception:
         if reason:
             log.warning("update put aside", update_id=update.update_id, reason=reason)
             await self._ignore(self.place_of(update), record_id(update.update_id), update.raw, reason)
+
+    async def _take(self, incoming: IncomingMessage, album: str | None) -> None:
+        """Hand a message over; of an album only its first piece, and what has words."""
+        if incoming.kind is MessageKind.UNSUPPORTED and album is not None and album in self._albums:
+            return
+        await self._intake(incoming)
+        if album is not None:
+            self._albums.append(album)

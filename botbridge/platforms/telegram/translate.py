@@ -143,6 +143,15 @@ def to_incoming(update: Json, me: Identity) -> IncomingMessage | None:
     )
 
 
+def album_of(update: Json) -> str | None:
+    """The album that an update is a piece of: photos and files that were sent together, each as a message of its own.
+
+    Source: https://core.telegram.org/bots/api#message (field `media_group_id`).
+    """
+    message = mapping(update, "message")
+    return None if message is None else text(message, "media_group_id")
+
+
 def _content(message: Json) -> tuple[str, tuple[Json, ...]]:
     words = text(message, "text")
     if words is not None:

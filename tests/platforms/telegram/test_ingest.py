@@ -318,6 +318,26 @@ async def test_order_is_kept_within_a_chat(telegram: FakeTelegram, taken: Taken)
         assert texts == [str(number) for number in range(20)]
 
 
+async def test_of_an_album_the_first_piece_is_taken_and_what_has_words(telegram: FakeTelegram, taken: Taken) -> None:
+    """People send ten photos and one question; ten answers are nine too many."""
+    photo = [{"file_id": "p", "file_unique_id": "p", "width": 1, "height": 1}]
+    await telegram.say(SARA, photo=photo, caption="what is this?", media_group_id="1")
+    await telegram.say(SARA, photo=photo, media_group_id="1")
+    await telegram.say(SARA, photo=photo, media_group_id="2")
+    await telegram.say(SARA, photo=photo, media_group_id="2")
+    await telegram.say(SARA, photo=photo, caption="and this?", media_group_id="2")
+    await telegram.say(SARA, photo=photo)
+    async with platform_on(telegram, taken) as platform, listening(platform, taken):
+        await taken.until(lambda taken: len(taken.accepted) == 4)
+    heard = [(incoming.text, incoming.kind) for incoming in taken.accepted]
+    assert heard == [
+        ("what is this?", MessageKind.TEXT),
+        ("", MessageKind.UNSUPPORTED),
+        ("and this?", MessageKind.TEXT),
+        ("", MessageKind.UNSUPPORTED),
+    ]
+
+
 async def test_a_sticker_arrives_as_unsupported(telegram: FakeTelegram, taken: Taken) -> None:
     sticker = {"file_id": "a", "file_unique_id": "b", "type": "regular", "width": 1, "height": 1}
     await telegram.say(SARA, sticker={**sticker, "is_animated": False, "is_video": False})
