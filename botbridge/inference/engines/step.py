@@ -38,7 +38,8 @@ class StepModel(Protocol):
                 prompt for some, the newest token of an answer for others.
 
         Returns:
-            (B, V) float32, a row for each element of `work`, in its order.
+            (B, V) float32, a row for each element of `work`, in its order; the
+            caller's own.
 
         When this raises, the sequences named may hold anything beyond their
         former length; `truncate` brings them back.
