@@ -174,7 +174,10 @@ class DiscordSettings(Group):
     gateway_url: _SocketUrl = Field(default="wss://gateway.discord.gg", description="Compatible gateway")
     message_content: bool = Field(
         default=False,
-        description="Use the privileged Message Content intent: replies without a ping are read",
+        description=(
+            "Use the privileged Message Content intent: replies without a ping are read, "
+            "and mentions of the role of the bot's name"
+        ),
     )
 
 

@@ -54,8 +54,7 @@ def refusal(language: Language, incoming: IncomingMessage, reason: Reason, limit
 def unsupported(language: Language) -> str:
     """What is said to a sticker, a photo or an empty message."""
     return language.say(
-        "I can only read text, and there was none I could see. Please write it; in a group, mention me in the "
-        "message: me, not a role of my name."
+        "I can only read text, and there was none I could see. Please write it; in a group, mention me in the message."
     )
 
 

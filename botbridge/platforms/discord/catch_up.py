@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain, zip_longest
@@ -44,6 +45,9 @@ Source: https://discord.com/developers/docs/resources/message#get-channel-messag
 """
 
 CALLS_AT_ONCE = 5
+SERVERS_S = 10.0
+"""How long a new session may take to be told of its servers; of those that come later no role is known."""
+
 READ_TIMEOUT_S = 60.0
 """For one try; discord.py waits out limits of up to 30 s within it."""
 
@@ -105,6 +109,9 @@ async def catch_up(
         read = [CaughtUp(page.place, holds) for page in pages]
         hand_over([*read, *sorted(chosen, key=lambda missed: missed.message_id)])
 
+    with suppress(TimeoutError):
+        async with asyncio.timeout(SERVERS_S):
+            await client.servers_told()
     async with asyncio.TaskGroup() as looking:
         looks = [looking.create_task(_look(client, cursor, cursors, turns)) for cursor in cursors.newest_use_first()]
         late = (await asyncio.wait(looks, timeout=wait_s))[1] if looks else set[asyncio.Task[Page | None]]()
@@ -138,18 +145,16 @@ def bounded(pages: Sequence[Sequence[T]], per_page: int, in_all: int) -> list[T]
 
 async def _look(client: IngestClient, cursor: Cursor, cursors: Cursors, turns: asyncio.Semaphore) -> Page | None:
     """What was missed in a channel; None when nobody knows, so that its cursor has to stay where it is."""
-    channel_id = int(channel_of(cursor.place))
+    channel_id = channel_of(cursor.place)
 
     async def read() -> list[tuple[int, discord.Message | Unreadable]]:
         async with turns:
             after = after_id(cursor.message_id, datetime.now(UTC))
-            return await client.written_after(channel_id, after, PAGE_MESSAGES)
+            return await client.written_after(cursor.place, after, PAGE_MESSAGES)
 
     try:
         async with asyncio.timeout(MISSED_AGE_S):
             page = await asked_until_answered(read, READ_TIMEOUT_S)
-            if any(isinstance(message, discord.Message) and message.raw_role_mentions for _, message in page):
-                await client.wait_until_ready()  # before, nobody knows which roles are the bot's
         return Page(cursor.place, _for_the_bot(page, cursor.place, client))
     except (PlatformError, TimeoutError) as error:
         if isinstance(error, ChatClosed):
@@ -172,5 +177,5 @@ def _for_the_bot(
     return [
         Missed(message, place, message_id)
         for message_id, message in page
-        if isinstance(message, Unreadable) or to_incoming(facts_of(message, place, client), bot_id) is not None
+        if isinstance(message, Unreadable) or to_incoming(facts_of(message, place), bot_id) is not None
     ]

@@ -20,12 +20,13 @@ import discord
 import structlog
 
 from botbridge.messages import Address, BotId, ChatId, ChatKind, MessageId, Person, ThreadId, UserId
-from botbridge.platforms.discord.translate import DISCORD, MessageFacts, Place
+from botbridge.platforms.discord.translate import DISCORD, MessageFacts, Place, channel_of
 
 MAX_RATELIMIT_WAIT_S = 30.0
 """The least that discord.py takes; without it, it sleeps as long as Discord says."""
 
 LAST_BEAT_S = 5.0
+SERVERS_LOOK_S = 0.05
 """How long the end waits for a heartbeat that is just being sent."""
 
 log = structlog.get_logger(__name__)
@@ -188,21 +189,29 @@ class IngestClient(discord.Client):
         if beating is not None:
             await asyncio.to_thread(beating.join, LAST_BEAT_S)
 
+    async def servers_told(self) -> None:
+        """Return once a new session has been told of its servers, which come one by one; `is_ready` guesses at that."""
+        while any(guild.unavailable for guild in self.guilds):  # noqa: ASYNC110 - no event tells of it before `ready`
+            await asyncio.sleep(SERVERS_LOOK_S)
+
     async def written_after(
-        self, channel_id: int, after_id: int, limit: int
+        self, place: Place, after_id: int, limit: int
     ) -> list[tuple[int, discord.Message | Unreadable]]:
         """The first messages of a channel behind an id, oldest first, each with its own id.
 
         Raises:
             discord.HTTPException: the channel is gone, or closed to us.
         """
-        place = self.get_partial_messageable(channel_id)
+        channel_id, parent = int(channel_of(place)), self.get_channel(int(place.chat_id))
+        # No history says in which server it is; without it nobody knows the roles that are mentioned.
+        server_id = parent.guild.id if isinstance(parent, discord.abc.GuildChannel) else None
+        channel = self.get_partial_messageable(channel_id, guild_id=server_id)
         page = await self.http.logs_from(channel_id, limit, after=after_id)
-        return [(int(data["id"]), self._message(place, data)) for data in reversed(page)]
+        return [(int(data["id"]), self._message(channel, data)) for data in reversed(page)]
 
-    def _message(self, place: discord.PartialMessageable, data: Any) -> discord.Message | Unreadable:  # noqa: ANN401
+    def _message(self, channel: discord.PartialMessageable, data: Any) -> discord.Message | Unreadable:  # noqa: ANN401
         try:
-            return self._connection.create_message(channel=place, data=data)
+            return self._connection.create_message(channel=channel, data=data)
         except Exception as error:  # noqa: BLE001 - one unreadable message must not stop the others
             return Unreadable("MESSAGE_CREATE", data, repr(error))
 
@@ -264,12 +273,8 @@ def place_of(channel: object) -> Place | None:
             return None
 
 
-def facts_of(message: discord.Message, place: Place, client: discord.Client) -> MessageFacts:
-    """What counts of a message.
-
-    Args:
-        client: Knows the servers' roles, which a message from a channel's history does not.
-    """
+def facts_of(message: discord.Message, place: Place) -> MessageFacts:
+    """What counts of a message."""
     replied = message.reference.resolved if message.reference is not None else None
     return MessageFacts(
         message_id=MessageId(str(message.id)),
@@ -280,19 +285,17 @@ def facts_of(message: discord.Message, place: Place, client: discord.Client) -> 
         is_speech=message.type in (discord.MessageType.default, discord.MessageType.reply),
         from_program=message.author.bot or message.webhook_id is not None,
         mentioned=tuple(person_of(user) for user in message.mentions),
-        own_roles=_own_roles(message, client),
+        own_roles=_own_roles(message),
         reply_author=person_of(replied.author) if isinstance(replied, discord.Message) else None,
         was_edited=message.edited_at is not None,
         has_attachment=bool(message.attachments or message.stickers),
     )
 
 
-def _own_roles(message: discord.Message, client: discord.Client) -> tuple[str, ...]:
-    """Of the roles that a message mentions, those that Discord made for the bot.
+def _own_roles(message: discord.Message) -> tuple[str, ...]:
+    """Of the roles that a message mentions, the one that Discord made for the bot.
 
     Source: https://discord.com/developers/docs/topics/permissions#role-object-role-tags-structure
     """
-    # What is mentioned may be withheld from us with the rest of the text, or not be resolved.
-    mentioned = {*message.raw_role_mentions, *(role.id for role in message.role_mentions)}
-    own = [guild.self_role for guild in client.guilds] if mentioned else []
-    return tuple(str(role.id) for role in own if role is not None and role.id in mentioned)
+    own = None if message.guild is None else message.guild.self_role
+    return (str(own.id),) if own is not None and own in message.role_mentions else ()

@@ -167,7 +167,7 @@ class Reception:
     ) -> None:
         if place is None:
             return
-        incoming = to_incoming(facts_of(message, place, client), _bot_id(client))
+        incoming = to_incoming(facts_of(message, place), _bot_id(client))
         if incoming is not None:
             await self._cursors.meet(place, message.id)
             await _commit(incoming, intake)

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from botbridge.errors import StorageError
-from botbridge.messages import Address, IncomingMessage, MessageId, MessageKind
+from botbridge.messages import Address, ChatId, IncomingMessage, MessageId, MessageKind
 from botbridge.platforms.telegram.batch import RawUpdate, place_of, record_id
 from botbridge.platforms.telegram.fields import Malformed
 from botbridge.platforms.telegram.translate import Identity, album_of, to_incoming
@@ -23,7 +23,7 @@ Ignore = Callable[[Address, MessageId, bytes, str], Awaitable[None]]
 """Returns once what could not be understood is stored: address, id, bytes, reason."""
 
 REMEMBERED_ALBUMS = 100
-"""The pieces of an album come together; of more albums at once than this one or another is answered twice."""
+"""The pieces of an album come together; one that is torn by a restart, or by so many others, is answered twice."""
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +35,7 @@ class Reception:
         self._me = me
         self._intake = intake
         self._ignore = ignore
-        self._albums: deque[str] = deque(maxlen=REMEMBERED_ALBUMS)
+        self._albums: deque[tuple[ChatId, str]] = deque(maxlen=REMEMBERED_ALBUMS)
 
     def place_of(self, update: RawUpdate) -> Address:
         """Where an update came from: within one place, order counts."""
@@ -68,8 +68,15 @@ class Reception:
 
     async def _take(self, incoming: IncomingMessage, album: str | None) -> None:
         """Hand a message over; of an album only its first piece, and what has words."""
-        if incoming.kind is MessageKind.UNSUPPORTED and album is not None and album in self._albums:
+        if album is None:
+            await self._intake(incoming)
             return
-        await self._intake(incoming)
-        if album is not None:
-            self._albums.append(album)
+        known = (incoming.address.chat_id, album)
+        if incoming.kind is MessageKind.UNSUPPORTED and known in self._albums:
+            return
+        self._albums.append(known)  # before it is stored: other pieces may be on their way
+        try:
+            await self._intake(incoming)
+        except BaseException:
+            self._albums.remove(known)
+            raise

@@ -13,6 +13,7 @@ Source: https://core.telegram.org/bots/api#message
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -148,8 +149,9 @@ def album_of(update: Json) -> str | None:
 
     Source: https://core.telegram.org/bots/api#message (field `media_group_id`).
     """
-    message = mapping(update, "message")
-    return None if message is None else text(message, "media_group_id")
+    said = update.get("message")
+    album = said.get("media_group_id") if isinstance(said, Mapping) else None
+    return album if isinstance(album, str) else None
 
 
 def _content(message: Json) -> tuple[str, tuple[Json, ...]]:

@@ -498,14 +498,34 @@ async def test_a_place_that_cannot_be_stored_for_a_bug_does_not_hide_that_the_bo
     assert running.cancelled()
 
 
-async def test_a_mention_of_the_bots_role_is_not_missed_either(discord_process: str, open_bot: OpenBot) -> None:
-    """What a history holds does not say to whom a role belongs; the servers do, once they have been told."""
+@pytest.mark.parametrize("has_content", [True, False])
+async def test_a_mention_of_the_bots_role_is_not_missed_either(
+    discord_process: str, open_bot: OpenBot, has_content: bool
+) -> None:
+    """Servers come after the session has begun; without the intent what was said is withheld, and told to be."""
     state = InMemoryState()
-    async with FakeDiscord(grant_message_content=True, running=discord_process) as server:
+    async with FakeDiscord(grant_message_content=has_content, running=discord_process) as server:
         await known(server, open_bot, state, {})
         await server.say("are you there?", mention=False, mention_role=True)
         await server.say("<@&123456789012345678> and you?", mention=False)
         await server.introduce_guilds_after(1.0)
-        async with open_bot(server, state=state, message_content=True) as bot:
+        async with open_bot(server, state=state, message_content=has_content) as bot:
             await server.say("live")
-            assert await heard_until(bot, "live") == ["are you there?", "live"]
+            assert await heard_until(bot, "live") == ["are you there?" if has_content else "", "live"]
+
+
+async def test_a_mention_of_the_role_between_two_sessions_is_heard(discord_process: str, open_bot: OpenBot) -> None:
+    """The second one of a client knows of no server at first, either, though discord.py calls it ready."""
+    async with (
+        FakeDiscord(grant_message_content=True, running=discord_process) as server,
+        open_bot(server, message_content=True) as bot,
+    ):
+        await server.say("one")
+        await bot.next()
+        await server.introduce_guilds_after(0.5)
+        await server.upset_gateway("invalidate")
+        await server.say("two", mention=False, mention_role=True)
+        first = (await server.ledger("ready"))[0]["number"]
+        await server.wait_until("ready", after=first)
+        await server.say("three")
+        assert await heard_until(bot, "three") == ["two", "three"]
