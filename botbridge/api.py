@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import math
 import threading
 import weakref
 from collections.abc import Coroutine
@@ -151,7 +152,7 @@ class ChatBot(_Conversation):
         """
         if max_length < 1:
             raise ConfigError(f"max_length must be 1 or more, not {max_length}")
-        if temperature < 0:
+        if not 0 <= temperature < math.inf:
             raise ConfigError(f"temperature must be 0 or more, not {temperature:g}")
         if not 0 < top_p <= 1:
             raise ConfigError(f"top_p must be above 0 and at most 1, not {top_p:g}")

@@ -8,16 +8,18 @@ first, one after another, as they were then.
 
 What is promised: an answer comes out again token by token, on the same machine
 with the same settings, when it ran alone, and those that it went on from did,
-too. Others, beside which more was computed, come out the same unless a choice
-was closer than what that changes. Whether an answer ran alone is therefore not
-stored: the margin at the first difference tells.
+too, with nothing in between that was not stored: a question that was stopped or
+failed, an answer that was empty. Others, beside which more was computed, come
+out the same unless a choice was closer than what that changes. Whether an answer
+ran alone is therefore not stored: the margin at the first difference tells, and
+which of those before it was the first to come out otherwise.
 
 Covered: a setting of the system text that was changed since (the one of then is
 stored); a database in use; turns that were erased; restarts between turns, and
 memory that was short, after which nothing or the system text only was known.
 Not covered: adapters that are not here any more, processors of another kind,
 another number of threads; the few words that a cut history happens to begin
-with as the one before did; what was read for a question that got no answer.
+with as the one before did.
 """
 
 from __future__ import annotations
@@ -50,6 +52,7 @@ class Replayed:
     Attributes:
         now: Where the second one came from.
         answers_before: How many answers before it were computed again first.
+        astray: The first of these that came out otherwise, or of which another part was known than then; None if none.
         changes: What is another than it was, each as a clause; empty unless forced.
         divergence: None when every token is the same.
         directory: Where the model's tokenizer lies; None for an engine without a model.
@@ -58,6 +61,7 @@ class Replayed:
     stored: StoredAnswer
     now: Provenance
     answers_before: int
+    astray: int | None
     changes: tuple[str, ...]
     divergence: Divergence | None
     directory: Path | None
@@ -101,13 +105,24 @@ async def replay_answer(
     async with _worker(files, settings, engine) as generator:
         differing = changes(made_by(origin), made_by(await until_ready(generator), origin.adapter))
         _refuse(stored, differing, force=force)
+        if differing:
+            before = []  # they would come out otherwise as well
         if before:
             told(f"it went on from what the {len(before)} before it had left: computing these first")
-        for earlier in before:
-            await _compute(generator, earlier, settings)
+        astray = None
+        for place, earlier in enumerate(before):
+            again = await _compute(generator, earlier, settings)
+            is_alike = again.completion_ids == earlier.provenance.completion_ids
+            # The first began with the system text at most, which is computed by itself whoever does it.
+            if astray is None and not (is_alike and (place == 0 or _knew_as_much(again, earlier))):
+                astray = earlier.id
         now = await _compute(generator, stored, settings)
     parted = first_divergence(origin.completion_ids, now.completion_ids, now.margins)
-    return Replayed(stored, now, len(before), differing, parted, None if files is None else files.directory)
+    return Replayed(stored, now, len(before), astray, differing, parted, None if files is None else files.directory)
+
+
+def _knew_as_much(now: Provenance, stored: StoredAnswer) -> bool:
+    return now.cached_tokens == stored.provenance.cached_tokens
 
 
 async def _course(path: Path, turn_id: int | None) -> list[StoredAnswer]:

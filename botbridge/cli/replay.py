@@ -56,6 +56,7 @@ def _facts(found: Replayed) -> dict[str, Any]:
         "tokens": len(origin.completion_ids),
         "divergence": None if parted is None else _divergence(found, parted),
         "answers_before": found.answers_before,
+        "astray": found.astray,
         "changes": list(found.changes),
         "model": found.now.model,
         "revision": found.now.revision,
@@ -95,13 +96,20 @@ def _report(found: Replayed) -> list[str]:
         f"{_shown(found, parted.stored_id)} was stored, {_shown(found, parted.now_id)} came now{_margin(found, parted)}"
     )
     if found.has_same_prompt and not found.changes:
-        lines.append(
-            f"{origin.cached_tokens} of its {origin.prompt_tokens} prompt tokens were known then, "
-            f"{found.now.cached_tokens} now; the same tokens are promised where that is the same, or was the system "
-            "text only, and where the answer and those that it went on from ran alone; any other may differ where the "
-            "margin is small"
-        )
+        lines.append(_promise(found))
     return lines
+
+
+def _promise(found: Replayed) -> str:
+    if found.astray is not None:
+        return f"turn {found.astray}, which it went on from, came out otherwise already: replay that one"
+    origin = found.stored.provenance
+    return (
+        f"{origin.cached_tokens} of its {origin.prompt_tokens} prompt tokens were known then, "
+        f"{found.now.cached_tokens} now; the same tokens are promised where that is the same, or was no more than the "
+        "system text, and where the answer and those that it went on from ran alone; any other may differ where the "
+        "margin is small"
+    )
 
 
 def _other_prompt(found: Replayed) -> str:

@@ -54,8 +54,8 @@ def first_divergence(stored: Sequence[int], now: Sequence[int], margins: Sequenc
 def goes_on(later: Provenance, earlier: Provenance) -> bool:
     """Tell whether an answer was computed from what an earlier one of its conversation had left.
 
-    Not when nothing of its prompt was known, nor when its history had been cut
-    in between, after which hardly more than the system text is known.
+    Not when no more of its prompt was known than of that one's, which was
+    nothing or the system text, nor when its history had been cut in between.
 
     Args:
         later: Of an answer.
@@ -63,7 +63,7 @@ def goes_on(later: Provenance, earlier: Provenance) -> bool:
     """
     exchange = 2
     return (
-        later.cached_tokens > 0
+        later.cached_tokens > earlier.cached_tokens
         and later.used_turns == earlier.used_turns + exchange
         and bool(earlier.completion_ids)
         and made_by(later) == made_by(earlier)

@@ -22,6 +22,9 @@ SHORTEST_BLOCK = 4
 LONGEST_BLOCK = 64
 COPIES = 3
 
+LEAST_TEMPERATURE = 1e-5
+"""Below, the likeliest token is taken: one whose logit is a thousandth less is drawn in none of e^100 times."""
+
 NEGLIGIBLE = 1e-11
 """A token so many times less likely than the likeliest is not drawn: a million of them change no share by 1e-4."""
 
@@ -53,7 +56,7 @@ def choose_token(logits: Logits, answer_ids: Sequence[int], sampling: Sampling, 
         answer_ids: What the answer holds so far, the prompt not included.
         sampling: How to choose.
         random: The request's own source of chance, made from its seed; drawn
-            from once, and not at all when the temperature is 0.
+            from once, and not at all when the temperature is (nearly) 0.
 
     Raises:
         ValueError: The logits hold no number to choose by.
@@ -67,7 +70,7 @@ def choose_token(logits: Logits, answer_ids: Sequence[int], sampling: Sampling, 
     best = int(logits.argmax())
     if not math.isfinite(logits[best]):
         raise ValueError("the model computed no finite logits")
-    if sampling.temperature == 0:
+    if sampling.temperature < LEAST_TEMPERATURE:
         return Choice(best, _lead(logits, best))
     logits -= logits[best]
     held = nucleus(logits, sampling.temperature, sampling.top_p)

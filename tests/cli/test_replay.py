@@ -182,6 +182,7 @@ def test_another_prompt_is_told_before_anything_else(echoed: Home) -> None:
         "tokens": 3,
         "divergence": None,
         "answers_before": 0,
+        "astray": None,
         "changes": [],
         "model": "echo",
         "revision": "",
@@ -247,6 +248,7 @@ def test_an_answer_goes_on_from_the_one_before_it() -> None:
     ("later", "earlier"),
     [
         ({"cached_tokens": 0}, {}),
+        ({"cached_tokens": 11}, {"cached_tokens": 11}),
         ({"used_turns": 1}, {}),
         ({}, {"used_turns": 5}),
         ({}, {"completion_ids": ()}),
@@ -259,7 +261,7 @@ def test_an_answer_goes_on_from_the_one_before_it() -> None:
 def test_it_does_not_where_nothing_was_known_the_history_was_cut_or_another_computed(
     later: dict[str, Any], earlier: dict[str, Any]
 ) -> None:
-    assert not goes_on(replace(ORIGIN, **later), replace(ORIGIN, **{"used_turns": 1, **earlier}))
+    assert not goes_on(replace(ORIGIN, **later), replace(ORIGIN, **{"used_turns": 1, "cached_tokens": 0, **earlier}))
 
 
 @pytest.fixture(scope="module")
@@ -365,10 +367,33 @@ def test_what_was_given_up_in_between_is_not_gone_on_from(home: Home, talking: N
     """Only the system text was known, as after a lack of memory."""
     asyncio.run(home.fill(*QUESTIONS, files=tiny, forgotten_before=2))
     assert 0 < home.given[2].cached_tokens < home.given[1].cached_tokens
-    for turn_id in (6, 8):
+    for turn_id, answers_before in ((6, 0), (8, 1)):
         are_same, found = bits(home, turn_id)
-        assert are_same
-        assert found.now.cached_tokens == home.given[turn_id // 2 - 1].cached_tokens
+        assert (are_same, found.answers_before, found.astray) == (True, answers_before, None)
+
+
+@pytest.mark.slow
+def test_what_was_given_up_after_the_first_turn_is_forgotten_before_the_second(
+    home: Home, talking: None, tiny: ModelFiles
+) -> None:
+    """Of the first nothing was known, so that the second knew more, though it was the system text only."""
+    asyncio.run(home.fill(*QUESTIONS[:3], files=tiny, forgotten_before=1))
+    are_same, found = bits(home, 6)
+    assert (are_same, found.answers_before, found.astray) == (True, 2, None)
+    assert found.now.cached_tokens == home.given[2].cached_tokens
+
+
+@pytest.mark.slow
+def test_the_first_answer_that_came_out_otherwise_is_named(home: Home, talking: None, tiny: ModelFiles) -> None:
+    asyncio.run(home.fill(*QUESTIONS, files=tiny))
+    ids = home.ids(4)
+    home.change("UPDATE turn SET completion_ids = ? WHERE id = 4", json.dumps([*ids[:-1], ids[-1] ^ 1]))
+    other = home.ids(8)
+    home.change("UPDATE turn SET completion_ids = ? WHERE id = 8", json.dumps([*other[:-1], other[-1] ^ 1]))
+    result = replayed("8")
+    assert result.exit_code == 1
+    assert result.stdout.endswith("turn 4, which it went on from, came out otherwise already: replay that one\n")
+    assert facts("8")["astray"] == 4
 
 
 @pytest.mark.slow

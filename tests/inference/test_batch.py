@@ -156,13 +156,72 @@ def test_the_system_text_is_computed_once_for_all_conversations() -> None:
 
 
 def test_two_newcomers_at_once_keep_one_copy_of_the_system_text() -> None:
-    """Each computes it, for neither knew of the other's."""
+    """One computes it, and the other begins with the copy."""
     model = ScriptedStepModel(count_up)
     engine = engine_over(model)
     submit(engine, "a", prompt(7, 7, 28, shared_tokens=2))
     submit(engine, "b", prompt(7, 7, 38, shared_tokens=2))
     finish(engine)
+    assert model.steps[:2] == [[[7, 7]], [[28], [38]]]
     assert sorted(map(tuple, model.sequences.values())) == [(7, 7), (7, 7, 28, 29), (7, 7, 38, 39)]
+
+
+def system_text_steps(*others: str) -> list[list[list[int]]]:
+    """The passes until somebody who begins with a system text of ten tokens has been told a word."""
+    model = ScriptedStepModel(count_up)
+    engine = engine_over(model)
+    for name in others:
+        submit(engine, name, prompt(*[5] * 40, 21))
+    submit(engine, "a", prompt(*[7] * 10, 28, shared_tokens=10))
+    while not any(event.request_id == "a" for event in step_until_event(engine)):
+        pass
+    return model.steps
+
+
+def test_the_system_text_is_read_in_the_same_passes_whoever_is_there() -> None:
+    """Sums differ with what is computed beside them, and everybody's words hang on this text."""
+    own = [[[7] * 4], [[7] * 4], [[7] * 2]]
+    assert system_text_steps()[:3] == own
+    beside = system_text_steps("x", "y")
+    assert [step for step in beside if any(7 in piece for piece in step)] == own
+
+
+def test_others_are_not_held_up_while_the_system_text_is_read() -> None:
+    """They come by turns with it, and each piece is as short as beside any other prompt."""
+    model = ScriptedStepModel(count_up)
+    engine = engine_over(model)
+    submit(engine, "x", prompt(21))
+    engine.step()
+    submit(engine, "a", prompt(*[7] * 10, 28, shared_tokens=10))
+    model.steps.clear()
+    for _ in range(5):
+        engine.step()
+    assert model.steps == [[[7] * 4], [[22]], [[7] * 4], [[23]], [[7] * 2]]
+
+
+def test_whoever_waits_for_the_system_text_reads_it_when_its_reader_is_gone() -> None:
+    model = ScriptedStepModel(count_up)
+    engine = engine_over(model)
+    submit(engine, "a", prompt(*[7] * 10, 28, shared_tokens=10))
+    submit(engine, "b", prompt(*[7] * 10, 38, shared_tokens=10))
+    engine.step()
+    engine.cancel(RequestId("a"))
+    model.steps.clear()
+    assert finish(engine)["b"].completion_ids == (39, STOP_ID)
+    assert model.steps[:3] == [[[7] * 4], [[7] * 4], [[7] * 2]]
+
+
+def test_those_who_get_no_copy_of_the_system_text_read_it_one_after_another() -> None:
+    model = ScriptedStepModel(count_up)
+    model.is_full = True
+    engine = engine_over(model)
+    submit(engine, "a", prompt(7, 7, 28, shared_tokens=2))
+    submit(engine, "b", prompt(7, 7, 38, shared_tokens=2))
+    assert {name: end.completion_ids for name, end in finish(engine).items()} == {
+        "a": (29, STOP_ID),
+        "b": (39, STOP_ID),
+    }
+    assert [step for step in model.steps if [7, 7] in step] == [[[7, 7]], [[7, 7]]]
 
 
 def test_after_a_reset_the_system_text_is_still_known() -> None:

@@ -25,6 +25,11 @@ def test_temperature_zero_always_takes_the_likeliest_token() -> None:
     assert draw(Sampling(temperature=0), 1) == [1] * 50
 
 
+@pytest.mark.parametrize("temperature", [5e-324, 1e-46, 1e-40, 1e-6])
+def test_a_temperature_too_small_to_divide_by_is_none(temperature: float) -> None:
+    assert draw(Sampling(temperature=temperature), 1) == [1] * 50
+
+
 def test_above_temperature_zero_sampling_is_really_on() -> None:
     """Two seeds differ, the same seed does not."""
     assert draw(PLAIN, 1) != draw(PLAIN, 2)

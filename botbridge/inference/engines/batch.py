@@ -4,6 +4,10 @@ Each step is one forward pass: one token for every answer in the making, and a
 piece of every prompt that still has to be read. Requests join and leave between
 any two steps.
 
+The system text, which all conversations begin with, is read once, in passes of
+its own and in pieces of one size. So what everybody's words hang on is the same
+to the last bit whoever else was there when it was read.
+
 Covered: no padding; a long prompt never holds up the words of others; sampling
 with a seed per request; a request that fails ends alone (those beside it with
 it, where a model cannot take back what it computed); what was computed
@@ -77,6 +81,7 @@ class BatchEngine:
         self._load_model = load_model
         self._requests: dict[RequestId, _Request] = {}
         self._tokens_total = 0
+        self._read_shared_last = False
 
     def load(self, files: ModelFiles | None, options: EngineOptions) -> EngineInfo:
         """Load the model; any exception means that it is not possible."""
@@ -155,11 +160,19 @@ class BatchEngine:
         return EngineStats(self._tokens_total)
 
     def _plan(self) -> dict[RequestId, int]:
-        """Decide how many tokens of each request the next step computes."""
-        reading = {
-            request_id: request.readable for request_id, request in self._requests.items() if request.pending > 1
-        }
-        answering = [request_id for request_id in self._requests if request_id not in reading]
+        """Decide how many tokens of each request the next step computes.
+
+        Of those who wait for the system text one reads it, by turns with all others.
+        """
+        waiting = [request_id for request_id, request in self._requests.items() if request.pause_at]
+        others = {request_id: request for request_id, request in self._requests.items() if not request.pause_at}
+        self._read_shared_last = bool(waiting) and not (others and self._read_shared_last)
+        if self._read_shared_last:
+            return {
+                waiting[0]: min(self._requests[waiting[0]].readable, max(self._prefill_tokens // BESIDE_ANSWERS, 1))
+            }
+        reading = {request_id: request.readable for request_id, request in others.items() if request.pending > 1}
+        answering = [request_id for request_id in others if request_id not in reading]
         budget = self._prefill_tokens // BESIDE_ANSWERS if answering else self._prefill_tokens
         return dict.fromkeys(answering, 1) | share_out(reading, max(budget, 1))
 
@@ -210,6 +223,12 @@ class BatchEngine:
                 self._cache.keep_shared(request.lease.sequence, request.prompt, request.adapter)
             except Exception as error:  # noqa: BLE001 - whatever a model raises, this answer does not need the copy
                 log.warning("no copy of the system text was kept: %s", describe(error))
+                return
+        for other in self._requests.values():
+            if other.pause_at and not other.computed:
+                other.lease = self._cache.begin_shared(other.lease, other.prompt, other.adapter)
+                other.computed = other.lease.computed
+                other.pause_at = 0 if other.computed else other.pause_at
 
     def _let_go(self, request_id: RequestId, *, keep: bool) -> None:
         request = self._requests.pop(request_id)

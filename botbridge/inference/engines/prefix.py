@@ -15,7 +15,7 @@ import itertools
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from botbridge.inference.engines.base import EnginePrompt, describe
 from botbridge.inference.engines.step import SequenceId, StepModel, Streams
@@ -82,6 +82,14 @@ class PrefixCache:
         self._make_room()
         return lease
 
+    def begin_shared(self, lease: Lease, prompt: EnginePrompt, adapter: str | None) -> Lease:
+        """Exchange a sequence that holds nothing for a copy of the prompt's shared beginning, if that is kept."""
+        copy = self._copy_of_shared(prompt, adapter)
+        if copy is None:
+            return lease
+        self._model.close(lease.sequence)
+        return replace(lease, sequence=copy, computed=prompt.shared_tokens)
+
     def end(self, lease: Lease, conversation: str | None, ids: Sequence[int], adapter: str | None) -> None:
         """Take a sequence back, for the conversation's next turn, or for nobody when that was forgotten.
 
@@ -126,13 +134,21 @@ class PrefixCache:
             self._kept_tokens -= len(kept.ids)
             return kept.sequence, own
         self._drop(conversation)
-        if shared is not None and len(shared.ids) < len(prompt.ids):
-            self._kept.move_to_end(_shared_key(prompt, adapter))
-            try:
-                return self._model.fork(shared.sequence), len(shared.ids)
-            except Exception as error:  # noqa: BLE001 - whatever a model raises, this answer does not need the copy
-                log.warning("the system text is computed again, for no copy of it was to be had: %s", describe(error))
-        return self._model.open(adapter), 0
+        copy = self._copy_of_shared(prompt, adapter)
+        return (self._model.open(adapter), 0) if copy is None else (copy, prompt.shared_tokens)
+
+    def _copy_of_shared(self, prompt: EnginePrompt, adapter: str | None) -> SequenceId | None:
+        """Begin a sequence with the prompt's shared beginning; None where that is not kept or there is no memory."""
+        key = _shared_key(prompt, adapter)
+        shared = self._kept.get(key)
+        if shared is None or len(shared.ids) >= len(prompt.ids):
+            return None
+        self._kept.move_to_end(key)
+        try:
+            return self._model.fork(shared.sequence)
+        except Exception as error:  # noqa: BLE001 - whatever a model raises, this answer does not need the copy
+            log.warning("the system text is computed again, for no copy of it was to be had: %s", describe(error))
+            return None
 
     def _keep(self, key: str | SharedKey, kept: Kept) -> None:
         self._kept[key] = kept
