@@ -107,8 +107,8 @@ def _promise(found: Replayed) -> str:
     return (
         f"{origin.cached_tokens} of its {origin.prompt_tokens} prompt tokens were known then, "
         f"{found.now.cached_tokens} now; the same tokens are promised where that is the same, or was no more than the "
-        "system text, and where the answer and those that it went on from ran alone; any other may differ where the "
-        "margin is small"
+        "system text, where INFERENCE__THREADS and CACHE_BYTES are those of then, and where the answer and those that "
+        "it went on from ran alone; any other may differ where the margin is small"
     )
 
 

@@ -49,12 +49,12 @@ class Estimates:
         self._stored = await self._state.get(STATE_NAME)
 
     def suit(self, status: GeneratorStatus) -> None:
-        """Take the rates of the model and engine that answer now: those learnt, else those measured, else guesses."""
+        """Take the rates of the model and engine that answer now: each as learnt, else as measured, else a guess."""
         if status.state is not GeneratorState.READY:
             return
         if _what_runs(status) != _what_runs(self._status):
-            stored = decode_rates(self._stored, *_what_runs(status))
-            self._rates = stored or self._measured.get(status.engine, Rates())
+            learnt = decode_rates(self._stored, *_what_runs(status)) or Rates()
+            self._rates = learnt.beside(self._measured.get(status.engine, Rates()))
         self._status = status
 
     def cost(self, text: str, person: PersonKey, max_new_tokens: int) -> float:

@@ -100,6 +100,19 @@ class Rates:
         """About how many tokens a text of so many characters has."""
         return chars * (self.tokens_per_char or GUESSED_TOKENS_PER_CHAR)
 
+    def beside(self, measured: Rates) -> Rates:
+        """These rates, and where they know nothing what was measured.
+
+        >>> Rates(decode_tokens_s={1: 70.0}).beside(Rates(900.0, {1: 80.0, 4: 200.0})).decode_tokens_s
+        {1: 70.0, 4: 200.0}
+        """
+        return Rates(
+            self.prefill_tokens_s or measured.prefill_tokens_s,
+            {**measured.decode_tokens_s, **self.decode_tokens_s},
+            self.reply_tokens or measured.reply_tokens,
+            self.tokens_per_char or measured.tokens_per_char,
+        )
+
     def learn(self, seen: Observation) -> Rates:
         """The rates after one more answer."""
         prefill, decode = self.prefill_tokens_s, dict(self.decode_tokens_s)

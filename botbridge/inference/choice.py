@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Sequence
 from importlib.util import find_spec
 from typing import Final
@@ -80,8 +81,12 @@ def engine_order(
 
     >>> engine_order((), {"transformers", "openvino"}, has_gguf=True, has_safetensors=True, slots=4)
     ('openvino', 'transformers')
-    >>> engine_order(("transformers",), {"transformers", "openvino"}, has_gguf=True, has_safetensors=True, slots=4)
-    ('transformers', 'openvino')
+    >>> engine_order(("openvino", "llamacpp"), {"llamacpp", "openvino"}, has_gguf=True, has_safetensors=True, slots=4)
+    ('openvino', 'llamacpp')
+    >>> engine_order(("openvino",), {"llamacpp", "openvino"}, has_gguf=True, has_safetensors=True, slots=4)
+    ('llamacpp', 'openvino')
+    >>> engine_order(("openvino",), {"transformers", "openvino"}, has_gguf=True, has_safetensors=True, slots=4)
+    ('openvino', 'transformers')
     >>> engine_order((), {"llamacpp", "openvino"}, has_gguf=True, has_safetensors=True, slots=8)
     ('openvino', 'llamacpp')
     >>> engine_order((), {"transformers", "openvino"}, has_gguf=False, has_safetensors=True, slots=4)
@@ -96,9 +101,12 @@ def engine_order(
     first = ("transformers",) if has_adapters else ()
     reads_gguf = has_gguf and device != CUDA
     able = {"transformers": has_safetensors, "llamacpp": reads_gguf, "openvino": reads_gguf}
+    usual = [engine for engine in unmeasured_order(slots) if engine in installed]
+    # What was added after all was measured would else never be taken.
+    added = itertools.takewhile(lambda engine: engine not in measured, usual)
     return tuple(
         engine
-        for engine in dict.fromkeys((*first, *measured, *unmeasured_order(slots)))
+        for engine in dict.fromkeys((*first, *added, *measured, *usual))
         if engine in installed and able.get(engine, False) and wanted in {AUTO, engine}
     )
 

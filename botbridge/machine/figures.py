@@ -90,14 +90,14 @@ class Report:
     def fastest_first(self) -> tuple[str, ...]:
         """The engines by how much they say to one person and to several; those that failed are left out."""
         able = [figures for figures in self.engines if not figures.failure and figures.decode_tokens_s]
-        return tuple(figures.engine for figures in sorted(able, key=_speed, reverse=True))
+        most = max((max(figures.decode_tokens_s) for figures in able), default=1)
+        return tuple(figures.engine for figures in sorted(able, key=lambda each: _speed(each, most), reverse=True))
 
     def order_for(self, slots: int) -> tuple[str, ...]:
         """The engines, fastest first, where so many answers run side by side: from MANY_SLOTS on, many count alone."""
-        if slots < MANY_SLOTS:
-            return self.fastest_first
         able = [figures for figures in self.engines if figures.engine in self.fastest_first]
-        return tuple(figures.engine for figures in sorted(able, key=lambda each: _rate_at(each, slots), reverse=True))
+        speed = _rate_at if slots >= MANY_SLOTS else _speed
+        return tuple(figures.engine for figures in sorted(able, key=lambda each: speed(each, slots), reverse=True))
 
 
 def _rate_at(figures: EngineFigures, slots: int) -> float:
@@ -106,10 +106,9 @@ def _rate_at(figures: EngineFigures, slots: int) -> float:
     return rates[max((people for people in rates if people <= slots), default=min(rates))]
 
 
-def _speed(figures: EngineFigures) -> float:
-    """One stream and the most streams, weighed alike (their product orders as their geometric mean does)."""
-    rates = figures.decode_tokens_s
-    return rates[min(rates)] * rates[max(rates)]
+def _speed(figures: EngineFigures, slots: int) -> float:
+    """One stream and as many as there can be, weighed alike (their product orders as their geometric mean does)."""
+    return _rate_at(figures, 1) * _rate_at(figures, slots)
 
 
 def history_text(engines: Sequence[EngineFigures]) -> str:

@@ -130,6 +130,19 @@ async def test_another_model_begins_with_what_was_measured_or_guessed() -> None:
     assert estimates.rates == Rates()
 
 
+async def test_what_was_learnt_leaves_what_was_measured_of_all_else() -> None:
+    """People may have come one by one until now: what several are told is known from the benchmark only."""
+    store = InMemoryStore()
+    earlier = await learnt(InMemoryState(store), SAVED_EVERY_ANSWERS)
+    (known,) = earlier.rates.decode_tokens_s
+    estimates = Estimates(InMemoryState(store), {READY.engine: Rates(9000.0, {known: 1.0, 16: 668.0})})
+    await estimates.load()
+    estimates.suit(READY)
+    assert estimates.rates.decode_tokens_s == {**earlier.rates.decode_tokens_s, 16: 668.0}
+    assert estimates.rates.prefill_tokens_s == (earlier.rates.prefill_tokens_s or 9000.0)
+    assert estimates.rates.reply_tokens == earlier.rates.reply_tokens
+
+
 async def test_a_worker_that_starts_anew_forgets_nothing() -> None:
     estimates = await learnt(InMemoryState(InMemoryStore()), 1)
     known = estimates.rates

@@ -27,6 +27,14 @@ def test_the_fastest_engine_comes_first_and_one_that_failed_not_at_all() -> None
     assert REPORT.fastest_first == ("llamacpp", "transformers")
 
 
+def test_what_more_people_are_told_than_can_be_counts_for_nothing() -> None:
+    for_few = replace(FAST, decode_tokens_s={1: 73.0, 4: 170.0, 16: 405.0})
+    for_many = replace(FAST, engine="openvino", decode_tokens_s={1: 70.0, 4: 165.0, 16: 669.0})
+    report = Report("m", "abc", 2, 3e10, (for_many, for_few))
+    assert report.fastest_first == ("openvino", "llamacpp")
+    assert report.order_for(1) == report.order_for(4) == ("llamacpp", "openvino")
+
+
 def test_where_many_are_answered_at_once_what_so_many_are_told_decides() -> None:
     for_one = replace(FAST, decode_tokens_s={1: 200.0, 8: 300.0, 16: 310.0})
     for_many = replace(FAST, engine="openvino", decode_tokens_s={1: 80.0, 8: 400.0, 16: 600.0})
