@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from botbridge.conversation.rates import Rates
-from botbridge.errors import ConfigError, ModelNotFound
+from botbridge.errors import ConfigError, ModelDamaged, ModelNotFound
 from botbridge.inference.choice import NO_MODEL_HERE
 from botbridge.inference.options import EngineOptions
 from botbridge.inference.remote_options import RemoteOptions
 from botbridge.machine.figures import Report, read_report
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.clearance import Clearance, clear
+from botbridge.models.files import ModelFiles
 from botbridge.models.names import NamedModel
+from botbridge.models.store import ModelStore
 from botbridge.sentences import Sentence, clauses
 from botbridge.setting_groups import DEFAULT_MODEL
 from botbridge.settings import Settings
@@ -87,8 +89,28 @@ def measured_rates(settings: Settings) -> dict[str, Rates]:
 
 
 def _measured(settings: Settings) -> Report | None:
-    """What `botbridge bench` found of the model in use; nothing of one that runs elsewhere."""
+    """What `botbridge bench` found of the model in use as it is here; nothing of one that runs elsewhere."""
     inference = settings.inference
     if inference.engine in NO_MODEL_HERE:
         return None
-    return read_report(settings.home, named_model(settings).model)
+    named = named_model(settings)
+    report = read_report(settings.home, named.model)
+    if report is None or is_of_another_revision(report, files_here(settings, named)):
+        return None
+    return report
+
+
+def is_of_another_revision(report: Report, files: ModelFiles | None) -> bool:
+    """Tell whether something else was measured than these files; no files, whose revision nobody knows, tell nothing.
+
+    A report is found by the model's name alone, and a branch of the hub moves on under the same name.
+    """
+    return files is not None and report.revision != files.revision
+
+
+def files_here(settings: Settings, named: NamedModel) -> ModelFiles | None:
+    """Return a model's files with the adapters beside them; None where it is not here as it was pulled."""
+    try:
+        return ModelStore(settings.home).find_with_adapters(named)
+    except (ModelNotFound, ModelDamaged):
+        return None

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from botbridge.chosen import engine_options
-from botbridge.errors import ModelDamaged, ModelNotFound
+from botbridge.chosen import engine_options, files_here, is_of_another_revision
 from botbridge.inference.adapters import has_peft, known_adapters
 from botbridge.inference.choice import AUTO, CUDA, NEEDED_MODULES, engine_order, installed_engines
 from botbridge.inference.unserved import Unserved, why_unserved
@@ -29,9 +28,7 @@ from botbridge.models.fitting import (
 from botbridge.models.gguf_header import GgufHeader
 from botbridge.models.listing import names_of
 from botbridge.models.match_facts import Room
-from botbridge.models.names import NamedModel
 from botbridge.models.runtimes import engines_computing
-from botbridge.models.store import ModelStore
 from botbridge.models.to_come import Arrival, arrival_need
 from botbridge.sentences import Sentence
 from botbridge.settings import Settings
@@ -78,16 +75,23 @@ def engines_for(settings: Settings, catalogue: Catalogue, entry: CatalogueEntry)
         entry: The model.
     """
     inference = settings.inference
-    here = (_files_here(settings, catalogue.resolve(name)) for name in names_of(entry))
-    reports = (read_report(settings.home, name) for name in names_of(entry))
-    measured = next((report.order_for(inference.slots) for report in reports if report is not None), ())
+    here = {name: files_here(settings, catalogue.resolve(name)) for name in names_of(entry)}
+    reports = ((read_report(settings.home, name), files) for name, files in here.items())
+    measured = next(
+        (
+            report.order_for(inference.slots)
+            for report, files in reports
+            if report is not None and not is_of_another_revision(report, files)
+        ),
+        (),
+    )
     order = partial(
         _engine_order,
         settings,
         engines_computing(entry),
         StoredWeights(has_gguf=True, has_safetensors=True),
         measured,
-        has_adapters=any(has_adapters(files) for files in here),
+        has_adapters=any(has_adapters(files) for files in here.values()),
         wanted=inference.engine,
     )
     return tuple(dict.fromkeys((*order(installed_engines()), *order(NEEDED_MODULES))))
@@ -161,14 +165,6 @@ def serving_of(
     first, ordered = needs[0], (need.engine, *(each for each in order if each != need.engine))
     does_fit = Judgement(need, room.memory_bytes).verdict is not Verdict.DOES_NOT_FIT
     return Serving(ordered, able, need, computing, passed_over=first if does_fit and first is not need else None)
-
-
-def _files_here(settings: Settings, named: NamedModel) -> ModelFiles | None:
-    """Return a model's files with the adapters beside them; None where it is not here as it was pulled."""
-    try:
-        return ModelStore(settings.home).find_with_adapters(named)
-    except (ModelNotFound, ModelDamaged):
-        return None
 
 
 def has_adapters(files: ModelFiles | None) -> bool:

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
-from botbridge.chosen import named_model
+from botbridge.chosen import is_of_another_revision, named_model
 from botbridge.engine_at_hand import Serving, has_adapters, holding_of, serving_of
 from botbridge.errors import ModelDamaged, ModelLoadError, ModelNotFound
 from botbridge.inference.choice import NO_MODEL_HERE, faster_engine, installed_engines
 from botbridge.inference.engines.safetensors_files import WeightsDamaged, count_numbers
 from botbridge.inference.unserved import Unserved
 from botbridge.machine.doctor_facts import ChosenModel, Engines, ModelState
+from botbridge.machine.figures import read_report
 from botbridge.machine.probe import MachineFacts
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.clearance import entry_of
@@ -64,6 +65,7 @@ def look_at_model(
         device=inference.device,
         computing=serving.computing,
     )
+    report = read_report(settings.home, named.model)
     engines = Engines(
         inference.engine,
         installed | remote,
@@ -72,6 +74,7 @@ def look_at_model(
         device=inference.device,
         faster=faster,
         passed_over=serving.passed_over,
+        measured_otherwise=report is not None and is_of_another_revision(report, look.files),
     )
     is_worth_pulling = look.can_be_pulled and (serving.unserved is None or bool(serving.unserved.command))
     chosen = ChosenModel(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from botbridge.chosen import named_model
+from botbridge.chosen import files_here, is_of_another_revision, named_model
 from botbridge.errors import NotMeasured
 from botbridge.inference.choice import AUTO, NO_MODEL_HERE
 from botbridge.machine.figures import read_report
@@ -28,12 +28,12 @@ def measure_of(
 
     Raises:
         ConfigError: No model can have the name that the settings give.
-        NotMeasured: Nothing was measured of this model with this engine, or nothing is computed here.
+        NotMeasured: Nothing was measured of this model's revision with this engine, or nothing is computed here.
     """
     if tokens_per_s is not None:
         return Measured(Speed.guessed(tokens_per_s))
-    name = named_model(settings).model
-    inference, report = settings.inference, read_report(settings.home, name)
+    named = named_model(settings)
+    inference, report = settings.inference, read_report(settings.home, named.model)
     wanted = engine or inference.engine
     if wanted in NO_MODEL_HERE:
         raise NotMeasured(
@@ -45,9 +45,19 @@ def measure_of(
                 other="--engine auto",
             )
         )
+    if report is not None and is_of_another_revision(report, files_here(settings, named)):
+        raise NotMeasured(
+            Sentence(
+                "another revision of {model} was measured than the one that is here: run {command}, "
+                "or say {option} to plan without",
+                model=named.model,
+                command="`botbridge bench`",
+                option="--tokens-per-s N",
+            )
+        )
     if wanted == AUTO and report is not None:
         wanted = serving_engine(settings, machine) or AUTO
-    return measured_speed(report, wanted, name, inference.slots)
+    return measured_speed(report, wanted, named.model, inference.slots)
 
 
 def planned_memory(

@@ -16,12 +16,15 @@ import pytest
 from pydantic import SecretStr
 
 from botbridge.accounts import Account, Unanswered
+from botbridge.chosen import engine_options, measured_rates
 from botbridge.cli.doctor import facts_of
 from botbridge.diagnosing import Diagnosis, diagnose
 from botbridge.engine_at_hand import engines_for
-from botbridge.errors import ConfigError, PlatformUnavailable
+from botbridge.errors import ConfigError, NotMeasured, PlatformUnavailable
 from botbridge.examining import ask, has_address
+from botbridge.inference.choice import installed_engines
 from botbridge.machine.doctor_facts import Row, Status
+from botbridge.machine.figures import write_report
 from botbridge.machine.probe import MachineFacts, TorchBuild
 from botbridge.model_at_hand import need_at_hand, serving_engine
 from botbridge.models.catalogue import load_catalogue
@@ -29,6 +32,7 @@ from botbridge.models.hub import Hub
 from botbridge.models.manifest import QUICK_LIMIT_BYTES
 from botbridge.models.pull import pull
 from botbridge.models.store import ModelStore
+from botbridge.planning import measure_of
 from botbridge.settings import load_settings
 from tests.fakes.discord import FakeDiscord
 from tests.fakes.hub import FakeHub
@@ -39,6 +43,7 @@ from tests.fakes.openai_server import OpenAIServer
 from tests.fakes.schemas import complaints
 from tests.fakes.telegram.client import FakeTelegram
 from tests.journey.bridge import Bridge
+from tests.machine.test_figures import FAST, REPORT
 from tests.models.own_entries import own_file
 
 MODEL = "org/tiny"
@@ -263,6 +268,33 @@ async def test_a_model_that_is_here_is_hashed_and_measured(pulled: Path) -> None
     assert row("Model", found).found.endswith("every hash agrees")
     assert "weights 0 MB (BF16)" in row("Memory (RAM)", found).needed  # of a file of 1 MB, with 32 bits a number
     assert "for the model" not in row("Disk", found).needed
+
+
+async def test_what_was_measured_of_another_revision_counts_for_nothing_and_is_to_be_measured_again(
+    pulled: Path,
+) -> None:
+    named = load_catalogue().resolve(MODEL)
+    options = {"HOME": str(pulled), "INFERENCE__MODEL": MODEL}
+    settings = load_settings(options, env_file=pulled / ".env", secrets_dir=pulled / "secrets")
+    entry = load_catalogue().find("qwen3-0.6b").model_copy(update={"source": named.source})
+    report = replace(REPORT, model=MODEL, engines=(replace(FAST, engine="transformers"),))
+
+    write_report(pulled, replace(report, revision=ModelStore(pulled).find(named).revision))
+    assert engine_options(settings).fastest_engines == ("transformers",)
+    assert measured_rates(settings).keys() == {"transformers"}
+    assert engines_for(settings, load_catalogue(), entry)[0] == "transformers"
+    assert measure_of(settings, SERVER, engine=None, tokens_per_s=None).engine == "transformers"
+    assert row("Engines", await doctor(pulled, INFERENCE__MODEL=MODEL)).status is Status.OK
+
+    write_report(pulled, replace(report, revision="0" * 40))
+    assert engine_options(settings).fastest_engines == ()
+    assert measured_rates(settings) == {}
+    if len(installed_engines()) > 1:
+        assert engines_for(settings, load_catalogue(), entry)[0] != "transformers"
+    with pytest.raises(NotMeasured, match="another revision of org/tiny was measured .*: run `botbridge bench`, or"):
+        measure_of(settings, SERVER, engine=None, tokens_per_s=None)
+    found = row("Engines", await doctor(pulled, INFERENCE__MODEL=MODEL))
+    assert (found.status, found.how) == (Status.OPTIONAL, "botbridge bench")
 
 
 async def test_weights_that_changed_are_found_by_their_hash(tmp_path: Path) -> None:

@@ -103,6 +103,7 @@ class Engines:
         passed_over: What the model would take with an engine that is tried before the one that serves, and for which
             there is no memory; None where none is.
         unserved: Why none computes it, and what would help; None where one does.
+        measured_otherwise: What `botbridge bench` measured, and what counts for nothing, is another revision of it.
     """
 
     wanted: str
@@ -112,6 +113,7 @@ class Engines:
     faster: str | None = None
     passed_over: MemoryNeed | None = None
     unserved: Unserved | None = None
+    measured_otherwise: bool = False
 
     @property
     def taken(self) -> str | None:

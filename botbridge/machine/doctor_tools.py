@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from botbridge.inference.choice import ADDED_BY, CUDA, PIP_INSTALL, adding
@@ -24,6 +25,8 @@ ADD_PACKAGE: Final = {
 
 COMPILER: Final = {"apt-get": "g++", "dnf": "gcc-c++", "apk": "g++ linux-headers"}
 APPLE_TOOLS: Final = "xcode-select --install"
+
+MEASURE: Final = "botbridge bench"
 
 COMPILERS: Final = Sentence("C/C++ compiler")
 ENGINES: Final = Sentence("Engines")
@@ -106,10 +109,18 @@ def engine(examined: Examined) -> Row:
         return Row(ENGINES, found, needed, Status.UPGRADE, why.reason, why.command or OTHER_MODELS)
     if engines.taken is None:
         return Row(ENGINES, found, Sentence("known when the model is here and whole"), Status.UNKNOWN)
+    return _as_fast_as_it_could_be(engines, Row(ENGINES, found, needed))
+
+
+def _as_fast_as_it_could_be(engines: Engines, served: Row) -> Row:
+    """Add to the row of a model that is served what would make it faster."""
     if engines.wanted == "auto" and engines.faster is not None:
         upgrade = Sentence("{engine} would be faster", engine=engines.faster)
-        return Row(ENGINES, found, needed, Status.OPTIONAL, upgrade, ADDED_BY[engines.faster])
-    return Row(ENGINES, found, needed)
+        return replace(served, status=Status.OPTIONAL, upgrade=upgrade, how=ADDED_BY[engines.faster])
+    if engines.measured_otherwise:
+        upgrade = Sentence("a measurement of the revision that is here: another one was measured")
+        return replace(served, status=Status.OPTIONAL, upgrade=upgrade, how=MEASURE)
+    return served
 
 
 def _engines_found(engines: Engines) -> Sentence:

@@ -114,6 +114,7 @@ UNUSUAL = (
     examined(SERVER, replace(model(1.0), state=ModelState.MISSING, pull_command="")),
     *(examined(engines=Engines("auto", set(), (), unserved=why)) for why in UNSERVED),
     examined(engines=Engines("auto", {"openvino"}, ("openvino",), device="cuda")),
+    examined(engines=Engines("auto", {"openvino"}, ("openvino",), measured_otherwise=True)),
     examined(replace(SERVER, torch=TorchBuild("2.13.0", "13.0"))),
     examined(replace(SERVER, torch=None, disk_free_bytes=None, tools=replace(SERVER.tools, cxx_compiler=None))),
     examined(replace(SERVER, processor=replace(SERVER.processor, flags=frozenset(), limit_cores=0.5))),

@@ -314,6 +314,7 @@ def unserved(
         (Engines("auto", {"openvino"}, ("openvino",), faster="llamacpp"), OPTIONAL, "make native"),
         (Engines("auto", {"transformers"}, ("transformers",)), OK, ""),
         (Engines("openvino", {"openvino"}, ("openvino",)), OK, ""),
+        (replace(ALL_ENGINES, measured_otherwise=True), OPTIONAL, "botbridge bench"),
         (unserved("auto", {"transformers"}, has_gguf=True), UPGRADE, "make native"),
         (unserved("auto", {"transformers"}, has_gguf=True, computing={"openvino"}), UPGRADE, "make setup"),
         (unserved("auto", ALL, computing=set()), UPGRADE, "botbridge models match"),
