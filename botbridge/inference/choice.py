@@ -148,3 +148,17 @@ def missing_note(faster: str) -> str:
     'The engine llamacpp is not installed and would be faster; `make native` adds it.'
     """
     return f"The engine {faster} is not installed and would be faster; `{ADDED_BY[faster]}` adds it."
+
+
+def unheeded_notes(engine: str, quantize: str) -> tuple[str, ...]:
+    """Tell the operator of a quantization that is asked for and that this engine does not make.
+
+    An engine that computes nothing has nothing to quantize, and whoever asks for it knows that.
+
+    >>> unheeded_notes("llamacpp", "none"), unheeded_notes("transformers", "int8"), unheeded_notes("echo", "int8")
+    ((), (), ())
+    """
+    if quantize == "none" or engine == "transformers" or engine not in NEEDED_MODULES:
+        return ()
+    setting = f"BOTBRIDGE_INFERENCE__QUANTIZE={quantize}"
+    return (f"{setting} does nothing with the engine {engine}: only the engine transformers heeds it.",)

@@ -30,6 +30,7 @@ from botbridge.inference.choice import (
     faster_engine,
     installed_engines,
     missing_note,
+    unheeded_notes,
 )
 from botbridge.inference.engines.base import Engine, EngineInfo, describe
 from botbridge.inference.loop import WorkerLoop
@@ -113,7 +114,8 @@ def load_engine(
     options, files = assignment.options, assignment.files
     if options.engine != AUTO:
         engine = create(options.engine)
-        return engine, engine.load(files, options)
+        info = engine.load(files, options)
+        return engine, replace(info, notes=(*info.notes, *unheeded_notes(options.engine, options.quantize)))
     if files is None:
         raise ValueError("there is no model to choose an engine for")
     installed = installed_engines()
@@ -142,6 +144,7 @@ def load_engine(
             )
             if faster is not None:
                 notes.append(missing_note(faster))
+            notes += unheeded_notes(name, options.quantize)
             return engine, replace(info, notes=(*info.notes, *notes))
     raise ValueError(" ".join(notes) or _unserved(files, options, installed))
 

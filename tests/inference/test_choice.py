@@ -104,6 +104,7 @@ def load(
     engine: str = "auto",
     fatal: tuple[tuple[str, str], ...] = (),
     device: str = "auto",
+    quantize: str = "none",
 ) -> tuple[str, tuple[str, ...]]:
     """Which engine was loaded, and its notes; missing ones raise as an import would."""
     made: list[str] = []
@@ -112,7 +113,8 @@ def load(
         made.append(name)
         return engines[name]
 
-    options = EngineOptions(engine=engine, device=device, fastest_engines=("llamacpp", "openvino", "transformers"))
+    fastest = ("llamacpp", "openvino", "transformers")
+    options = EngineOptions(engine=engine, device=device, quantize=quantize, fastest_engines=fastest)
     assignment = Assignment(1, options, files, 1.0, fatal_engines=fatal)
     _, info = load_engine(assignment, create, lambda _: None)
     return made[-1], info.notes
@@ -128,6 +130,22 @@ def test_an_engine_that_cannot_load_the_model_gives_way_to_the_next_and_the_oper
     name, notes = load(both_forms, engines)
     assert name == "transformers"
     assert any("RuntimeError: I do not like it" in note for note in notes)
+
+
+@pytest.mark.parametrize("wanted", ["auto", "llamacpp", "openvino", "transformers", "echo"])
+@pytest.mark.parametrize("quantize", ["none", "int8"])
+def test_a_quantization_that_the_engine_does_not_make_is_told(
+    both_forms: ModelFiles, wanted: str, quantize: str
+) -> None:
+    """Whether the engine was named or chosen; transformers makes it, and an echo has nothing to quantize."""
+    name, notes = load(both_forms, dict.fromkeys((*ALL, "echo"), EchoEngine()), wanted, quantize=quantize)
+    told = [note for note in notes if "BOTBRIDGE_INFERENCE__QUANTIZE=int8" in note]
+    if quantize == "int8" and name in {"llamacpp", "openvino"}:
+        (note,) = told
+        assert f"the engine {name}:" in note
+        assert "the engine transformers heeds it" in note
+    else:
+        assert told == []
 
 
 def test_where_no_engine_can_load_it_every_reason_is_told(both_forms: ModelFiles) -> None:
