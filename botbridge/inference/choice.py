@@ -50,6 +50,15 @@ def adding(extra: str) -> str:
     return f"{PIP_INSTALL} -c constraints.txt -e '.[{extra}]'"
 
 
+def adding_engine(engine: str) -> str:
+    """Return the command that adds an engine, one of NEEDED_MODULES or `remote`.
+
+    >>> adding_engine("llamacpp"), adding_engine("transformers"), adding_engine("remote") == adding("remote")
+    ('make native', 'make setup', True)
+    """
+    return adding(engine) if engine == "remote" else ADDED_BY.get(engine, "make setup")
+
+
 def installed_engines() -> frozenset[str]:
     """Return the engines whose modules are here; none of them is imported."""
     return frozenset(engine for engine, module in NEEDED_MODULES.items() if find_spec(module) is not None)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from botbridge.inference.choice import ADDED_BY, CUDA, PIP_INSTALL, adding
+from botbridge.inference.choice import ADDED_BY, CUDA, NEEDED_MODULES, PIP_INSTALL, adding, adding_engine
 from botbridge.inference.unserved import ON_ANY_DEVICE
 from botbridge.machine.doctor_facts import OTHER_MODELS, ChosenModel, Engines, Examined, ModelState, Row, Status
 from botbridge.machine.probe import Tool
@@ -27,6 +27,9 @@ COMPILER: Final = {"apt-get": "g++", "dnf": "gcc-c++", "apk": "g++ linux-headers
 APPLE_TOOLS: Final = "xcode-select --install"
 
 MEASURE: Final = "botbridge bench"
+
+ADDABLE: Final = (*NEEDED_MODULES, "remote")
+"""The engines that one command each adds; echo is always here."""
 
 COMPILERS: Final = Sentence("C/C++ compiler")
 ENGINES: Final = Sentence("Engines")
@@ -125,10 +128,15 @@ def _as_fast_as_it_could_be(engines: Engines, served: Row) -> Row:
 
 def _engines_found(engines: Engines) -> Sentence:
     none = Sentence("none")
+    installed, taken = ", ".join(sorted(engines.installed)) or none, engines.taken or none
+    absent = [f"{name} (`{adding_engine(name)}`)" for name in ADDABLE if name not in engines.installed]
+    if not absent:
+        return Sentence("{installed}; taken: {taken}", installed=installed, taken=taken)
     return Sentence(
-        "{installed}; taken: {taken}",
-        installed=", ".join(sorted(engines.installed)) or none,
-        taken=engines.taken or none,
+        "{installed}; not installed: {absent}; taken: {taken}",
+        installed=installed,
+        absent=", ".join(absent),
+        taken=taken,
     )
 
 

@@ -336,6 +336,18 @@ def test_an_engine_is_here_that_computes_the_model(engines: Engines, status: Sta
     assert (found.status, found.how) == (status, how)
 
 
+@pytest.mark.parametrize("chosen", [SMALL, replace(SMALL, state=ModelState.NONE, need=None)])
+def test_each_engine_that_is_not_installed_is_named_with_its_command(chosen: ChosenModel) -> None:
+    """With nothing but the base dependencies, whatever serves; of one that is here no command is told."""
+    found = row("Engines", examined(chosen=chosen, engines=Engines("auto", {"transformers"}, ("transformers",)))).found
+    assert found == (
+        "transformers; not installed: llamacpp (`make native`), openvino (`make setup`), "
+        "remote (`.venv/bin/pip install -c constraints.txt -e '.[remote]'`); taken: transformers"
+    )
+    every = Engines("auto", ALL | {"remote"}, ("llamacpp",))
+    assert row("Engines", examined(engines=every)).found.endswith("transformers; taken: llamacpp")
+
+
 @pytest.mark.parametrize(
     ("cuda", "has_gpu", "status"),
     [(None, False, UPGRADE), (None, True, UPGRADE), ("13.0", False, UPGRADE), ("13.0", True, OK)],
