@@ -149,7 +149,7 @@ def _one_figure(model: str, asked: int, made: int, seconds: float) -> str:
 
 
 def _print(report: Report) -> None:
-    """Print a table, one engine a row, or a column where a line has no room for a row."""
+    """Print a table, one engine a row, or a column where a line has no room for a row; none if nothing was measured."""
     from botbridge.cli.model_words import language_of
     from botbridge.cli.tables import PIPED_COLUMNS, drawn, fits, is_terminal, turned, width_of_lines
     from botbridge.cli.tongue import Tongue
@@ -158,11 +158,14 @@ def _print(report: Report) -> None:
     width = width_of_lines() if is_terminal() else PIPED_COLUMNS
     table = speed_table(report)
     words = language_of(Tongue.EN)
-    typer.echo(f"{report.model}: tokens per second, {report.threads} threads")
-    typer.echo(drawn(table if fits(table, width) else turned(table), words, width))
+    if table.rows:
+        typer.echo(f"{report.model}: tokens per second, {report.threads} threads")
+        typer.echo(drawn(table if fits(table, width) else turned(table), words, width))
     for figures in report.engines:
         if figures.failure:
             typer.echo(f"{figures.engine}: {figures.failure}")
+    if not table.rows:
+        return
     legend = (
         f"first token: seconds after {history_text(report.engines)}, unknown / known from the turn before. limit: "
         f"share of what reading memory allows ({report.bandwidth_bytes_s / 1e9:.0f} GB/s)."

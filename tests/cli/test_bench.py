@@ -77,3 +77,11 @@ def test_one_figure_can_be_asked_for(model: str, tmp_path: Path) -> None:
     done = run("--tokens", "5", "--engine", "llamacpp", "--engine", "openvino")
     assert done.exit_code == 2
     assert "--tokens times one engine" in done.stderr
+
+
+def test_where_no_engine_was_measured_there_is_no_table_and_no_legend(model: str) -> None:
+    """Neither openvino nor llamacpp reads safetensors, where they are installed."""
+    done = run("--model", model, "--engine", "openvino", "--engine", "llamacpp")
+    assert done.exit_code == 1
+    told = done.stdout.splitlines()
+    assert [line.partition(":")[0] for line in told] == ["openvino", "llamacpp"], told
