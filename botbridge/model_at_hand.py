@@ -10,7 +10,6 @@ from botbridge.chosen import is_of_another_revision, named_model
 from botbridge.engine_at_hand import Serving, has_adapters, holding_of, serving_of
 from botbridge.errors import ModelDamaged, ModelLoadError, ModelNotFound
 from botbridge.inference.choice import NO_MODEL_HERE, faster_engine, installed_engines
-from botbridge.inference.engines.safetensors_files import WeightsDamaged, count_numbers
 from botbridge.inference.unserved import Unserved
 from botbridge.machine.doctor_facts import ChosenModel, Engines, ModelState
 from botbridge.machine.figures import read_report
@@ -22,7 +21,8 @@ from botbridge.models.files import ModelFiles
 from botbridge.models.fitting import MemoryNeed, StoredWeights
 from botbridge.models.gguf_header import GgufHeader, read_gguf_header
 from botbridge.models.names import DirectorySource, GgufSource, NamedModel
-from botbridge.models.own import check_gguf_file, check_tokenizer
+from botbridge.models.own import check_gguf_file, check_whole
+from botbridge.models.safetensors_files import WeightsDamaged, count_numbers
 from botbridge.models.store import ModelStore
 from botbridge.models.to_come import Arrival, arrival, arrival_alone
 from botbridge.sentences import Sentence, clauses
@@ -208,11 +208,7 @@ def _look_at_own(files: ModelFiles) -> _Look:
     """Look at the files of a directory, of which nobody has a hash: whether all that an engine reads is there."""
     detail = Sentence("in a directory of your own, fingerprint {fingerprint}", fingerprint=files.revision[:12])
     try:
-        if files.gguf is None:
-            count_numbers(files.directory)
-            check_tokenizer(files.directory)
-    except WeightsDamaged as error:
-        return _Look(ModelState.DAMAGED, error.reason, error=ModelDamaged(error.reason))
+        check_whole(files)
     except ModelDamaged as error:
         return _Look(ModelState.DAMAGED, error.reason, error=error)
     return _Look(ModelState.HERE, detail, files)

@@ -20,7 +20,7 @@ from botbridge.chosen import engine_options, measured_rates
 from botbridge.cli.doctor import facts_of
 from botbridge.diagnosing import Diagnosis, diagnose
 from botbridge.engine_at_hand import engines_for
-from botbridge.errors import ConfigError, NotMeasured, PlatformUnavailable
+from botbridge.errors import ConfigError, ModelDamaged, NotMeasured, PlatformUnavailable
 from botbridge.examining import ask, has_address
 from botbridge.inference.choice import installed_engines
 from botbridge.machine.doctor_facts import Row, Status
@@ -277,11 +277,12 @@ async def test_what_was_measured_of_another_revision_counts_for_nothing_and_is_t
     options = {"HOME": str(pulled), "INFERENCE__MODEL": MODEL}
     settings = load_settings(options, env_file=pulled / ".env", secrets_dir=pulled / "secrets")
     entry = load_catalogue().find("qwen3-0.6b").model_copy(update={"source": named.source})
-    report = replace(REPORT, model=MODEL, engines=(replace(FAST, engine="transformers"),))
+    others = tuple(replace(SLOW, engine=engine) for engine in ("llamacpp", "openvino"))
+    report = replace(REPORT, model=MODEL, engines=(replace(FAST, engine="transformers"), *others))
 
     write_report(pulled, replace(report, revision=ModelStore(pulled).find(named).revision))
-    assert engine_options(settings).fastest_engines == ("transformers",)
-    assert measured_rates(settings).keys() == {"transformers"}
+    assert engine_options(settings).fastest_engines[0] == "transformers"
+    assert measured_rates(settings).keys() == {"transformers", "llamacpp", "openvino"}
     assert engines_for(settings, load_catalogue(), entry)[0] == "transformers"
     assert measure_of(settings, SERVER, engine=None, tokens_per_s=None).engine == "transformers"
     assert row("Engines", await doctor(pulled, INFERENCE__MODEL=MODEL)).status is Status.OK
@@ -332,6 +333,9 @@ async def test_weights_of_ones_own_that_are_cut_short_are_found_without_a_hash(p
     assert (found.status, found.upgrade) == (Status.UPGRADE, "its files whole, or another model")
     assert "model.safetensors is damaged: it should have" in found.found
     assert not diagnosis.is_ready
+    with pytest.raises(ModelDamaged) as caught:
+        ModelStore(pulled).find(load_catalogue().resolve(str(config.parent)), thorough=True)
+    assert str(caught.value) in found.found
 
 
 async def test_a_processor_without_bfloat16_needs_twice_the_memory(pulled: Path) -> None:

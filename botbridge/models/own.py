@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from botbridge.errors import ModelDamaged, ModelNotFound
-from botbridge.models.choosing import is_language_gguf, is_part
-from botbridge.models.files import TOKENIZER_NAME
+from botbridge.models.choosing import ADAPTER_WEIGHTS, is_language_gguf, is_part
+from botbridge.models.files import TOKENIZER_NAME, AdapterFiles, ModelFiles
 from botbridge.models.gguf_header import read_gguf_header
+from botbridge.models.safetensors_files import WeightsDamaged, count_numbers, tensor_sizes
 from botbridge.sentences import Sentence
 
 MODEL_CONFIG: Final = "config.json"
@@ -47,12 +48,28 @@ def check_directory(directory: Path) -> str:
     return fingerprint(paths)
 
 
-def check_tokenizer(directory: Path) -> None:
-    """Look whether the vocabulary of a model can be read, as far as it is JSON.
+def check_whole(files: ModelFiles | AdapterFiles) -> None:
+    """Look whether weights are as long as their headers say, and a vocabulary in JSON can be read.
+
+    It takes the place of the hashes, which nobody has of a directory of the
+    operator's own, and reads no weights.
 
     Raises:
-        ModelDamaged: It cannot.
+        ModelDamaged: A file is cut off, too long or missing; the sentence names it.
     """
+    try:
+        if isinstance(files, AdapterFiles):
+            list(tensor_sizes(files.directory / ADAPTER_WEIGHTS))
+        elif files.gguf is not None:
+            read_gguf_header(files.gguf)
+        else:
+            count_numbers(files.directory)
+            _check_tokenizer(files.directory)
+    except WeightsDamaged as error:
+        raise ModelDamaged(error.reason) from error
+
+
+def _check_tokenizer(directory: Path) -> None:
     path = directory / TOKENIZER_NAME
     try:
         json.loads(path.read_bytes())

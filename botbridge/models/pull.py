@@ -36,7 +36,7 @@ def pull(
         DownloadFailed: The source cannot be reached, or the disk does not take it.
     """
     if isinstance(named.source, DirectorySource):
-        return store.find_any(named)
+        return store.find_any(named, thorough=True)
     if isinstance(named.source, GgufSource):
         check_gguf_file(named.source.path)
     waiting = f"waiting: another pull of {named.model} is running"

@@ -38,7 +38,7 @@ from botbridge.models.manifest import (
     write_manifest,
 )
 from botbridge.models.names import DirectorySource, GgufSource, HubSource, NamedModel, parse_name
-from botbridge.models.own import MODEL_CONFIG, check_directory, check_gguf_file, files_of, fingerprint
+from botbridge.models.own import MODEL_CONFIG, check_directory, check_gguf_file, check_whole, files_of, fingerprint
 from botbridge.sentences import Sentence
 
 STAGING_PREFIX: Final = ".staging-"
@@ -62,7 +62,8 @@ class ModelStore:
 
         Args:
             named: The model.
-            thorough: Hash the weights too, about a second per gigabyte.
+            thorough: Hash the weights too, about a second per gigabyte; in a directory of the operator's own, of which
+                nobody has a hash, look whether they are whole.
 
         Raises:
             ModelNotFound: It is not here, with the command that pulls it; or it is an adapter.
@@ -86,7 +87,10 @@ class ModelStore:
 
     def _look_up(self, named: NamedModel, *, thorough: bool) -> ModelFiles | AdapterFiles:
         if isinstance(named.source, DirectorySource):
-            return _own(named.source.path)
+            own = _own(named.source.path)
+            if thorough:
+                check_whole(own)
+            return own
         revision = self._revision(named)
         directory = None if revision is None else self._folder(named.model) / revision
         if revision is None or directory is None or not directory.is_dir():

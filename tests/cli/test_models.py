@@ -11,9 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from botbridge.cli.models import models_app
-from botbridge.errors import ModelNotFound
+from botbridge.errors import ModelDamaged, ModelNotFound
 from tests.fakes.hub import FakeHub
-from tests.fakes.model_sources import tiny_files
+from tests.fakes.model_sources import adapter_files, named_gguf, tiny_files
 
 runner = CliRunner()
 
@@ -68,6 +68,32 @@ def test_verify_names_the_damaged_file_and_exits_with_1(hub: FakeHub) -> None:
     result = runner.invoke(models_app, ["verify"])
     assert result.exit_code == 1
     assert "tokenizer.json" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "weights"),
+    [
+        pytest.param(tiny_files(), "model.safetensors", id="model"),
+        pytest.param(adapter_files(), "adapter_model.safetensors", id="adapter"),
+        pytest.param({**tiny_files(), "model.gguf": named_gguf("llama")}, "model.gguf", id="both forms"),
+    ],
+)
+@pytest.mark.parametrize("command", ["pull", "verify"])
+def test_weights_of_ones_own_that_are_cut_short_are_named(
+    hub: FakeHub, tmp_path: Path, content: dict[str, bytes], weights: str, command: str
+) -> None:
+    """There is no hash that they differ from, but a length that their header gives."""
+    directory = tmp_path / "own"
+    directory.mkdir()
+    for name, data in content.items():
+        if "/" not in name:
+            (directory / name).write_bytes(data)
+    assert runner.invoke(models_app, [command, str(directory)]).exit_code == 0
+    os.truncate(directory / weights, len(content[weights]) // 2)
+    result = runner.invoke(models_app, [command, str(directory)])
+    assert isinstance(result.exception, ModelDamaged)
+    assert weights in str(result.exception)
+    assert result.stdout == ""
 
 
 def test_list_and_show_tell_what_is_here(hub: FakeHub) -> None:

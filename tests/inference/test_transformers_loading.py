@@ -18,13 +18,13 @@ from botbridge.errors import ModelLoadError, PromptTooLong
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.engines.base import TokenEvent
 from botbridge.inference.engines.batch import BatchEngine
-from botbridge.inference.engines.safetensors_files import WeightsDamaged
 from botbridge.inference.engines.transformers_device import Devices, choose_placement
 from botbridge.inference.engines.transformers_loading import load_on, load_transformers, read_model
 from botbridge.inference.engines.transformers_packed import PackedLinear
 from botbridge.inference.engines.transformers_quantized import Int8Linear, cannot_quantize
 from botbridge.inference.options import EngineOptions
 from botbridge.models.files import ModelFiles
+from botbridge.models.safetensors_files import WeightsDamaged
 from tests.fakes.asking import ask, prompt_of
 from tests.fakes.tiny_models import looping_gpt2, tiny_gpt2
 from tests.fakes.tiny_models_by_family import FAMILIES, tiny_model

@@ -14,7 +14,6 @@ from botbridge.inference.adapters import has_peft
 from botbridge.inference.engines.base import EngineInfo
 from botbridge.inference.engines.hf_settings import FALLBACK_CONTEXT_TOKENS
 from botbridge.inference.engines.hf_tokenizer import HfTokenizer, load_dialogue, load_tokenizer
-from botbridge.inference.engines.safetensors_files import count_numbers
 from botbridge.inference.engines.step import LoadedModel, StepModel
 from botbridge.inference.engines.transformers_adapters import LoraAdapters, load_adapters
 from botbridge.inference.engines.transformers_device import (
@@ -32,6 +31,7 @@ from botbridge.inference.engines.transformers_quantized import quantize
 from botbridge.inference.engines.transformers_ragged import RaggedModel
 from botbridge.inference.options import EngineOptions
 from botbridge.models.files import ModelFiles
+from botbridge.models.safetensors_files import count_numbers
 
 
 def load_transformers(files: ModelFiles | None, options: EngineOptions) -> LoadedModel:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from botbridge.inference.engines.safetensors_files import WeightsDamaged, count_numbers, tensor_sizes
+from botbridge.models.safetensors_files import WeightsDamaged, count_numbers, tensor_sizes
 
 INDEX = "model.safetensors.index.json"
 
