@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CONSTRAINTS = ROOT / "constraints.txt"
 CPU_INDEX_URL = "https://download.pytorch.org/whl/cpu"  # PyTorch's own. Source: https://pytorch.org/get-started/locally
 PROBE_S = 3.0
+WITHOUT_OPENVINO = "without-openvino"
+"""The word in a stamp that says that there was no build of openvino for this environment."""
 
 
 class SetupFailed(Exception):
@@ -143,8 +145,8 @@ def install_torch(python: Path, requirement: str, machine: Machine) -> None:
     pip(python, "install", "-q", "--no-deps", *source, requirement)
 
 
-def install_openvino(python: Path, requirement: str) -> None:
-    """Add the engine openvino; where there is no build of it set-up goes on without.
+def install_openvino(python: Path, requirement: str) -> bool:
+    """Add the engine openvino; False where there is no build of it, and set-up goes on without.
 
     Its dependencies are left out: numpy is here already, and the other one is
     the package that sends telemetry.
@@ -154,9 +156,11 @@ def install_openvino(python: Path, requirement: str) -> None:
     done = subprocess.run(command, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode and "No matching distribution" in done.stderr:
         say(f"there is no {requirement} for this machine and this Python; botbridge goes on without that engine")
-    elif done.returncode:
+        return False
+    if done.returncode:
         sys.stderr.write(done.stderr)
         raise SetupFailed(f"pip install {requirement} failed; its own words stand above.")
+    return True
 
 
 def fingerprint(*, dev: bool) -> str:
@@ -172,26 +176,54 @@ def is_usable(python: Path) -> bool:
     return python.exists() and subprocess.run([str(python), "-c", check], check=False).returncode == 0
 
 
+def has_openvino(python: Path) -> bool:
+    """Tell whether an environment's Python finds openvino, without the seconds that importing it takes."""
+    check = "from importlib.util import find_spec; raise SystemExit(find_spec('openvino') is None)"
+    # Isolated, for only what is installed counts, and no folder that happens to be of this name.
+    return subprocess.run([str(python), "-I", "-c", check], check=False).returncode == 0
+
+
+def is_set_up(python: Path, stamps: Iterable[tuple[str, str]], requirement: str) -> bool:
+    """Tell whether an environment is what a stamp says; where there was no build of openvino that is said.
+
+    Args:
+        python: The environment's, one that runs.
+        stamps: What each stamp says, and what it should.
+        requirement: The openvino that is wanted.
+    """
+    words = next((said.split()[1:] for said, wanted in stamps if said.split()[:1] == [wanted]), None)
+    if words is None:
+        return False
+    if has_openvino(python):
+        return True
+    if WITHOUT_OPENVINO in words:
+        say(f"there was no {requirement} for this machine and this Python; botbridge goes on without that engine")
+        return True
+    return False
+
+
 def set_up(venv: Path, *, dev: bool, editable: bool) -> None:
     """Bring an environment to what pyproject.toml and constraints.txt say; nothing is done when it is there."""
     python = venv / "bin" / "python"
     stamps = {kind: venv / f"botbridge-{kind}.stamp" for kind in ("dev", "run")}
     wanted = fingerprint(dev=dev)
     sufficient = [("dev", fingerprint(dev=True))] + ([] if dev else [("run", wanted)])
-    if is_usable(python) and any(read(stamps[kind]) == content for kind, content in sufficient):
+    constraints = CONSTRAINTS.read_text(encoding="utf-8")
+    openvino = pinned("openvino", constraints)
+    usable = is_usable(python)
+    if usable and is_set_up(python, [(read(stamps[kind]), content) for kind, content in sufficient], openvino):
         return
-    if not is_usable(python):
+    if not usable:
         say(f"creating {venv}")
         created = subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=False)
         if created.returncode:
             raise SetupFailed("Python could not create a virtual environment; its own words stand above.")
-    constraints = CONSTRAINTS.read_text(encoding="utf-8")
     install_torch(python, pinned("torch", constraints), this_machine())
     target = f"{ROOT}[dev]" if dev else str(ROOT)
     say("installing botbridge and what it needs" + (" and the tools for tests and checks" if dev else ""))
     pip(python, "install", "-q", "-c", str(CONSTRAINTS), *(["-e"] if editable else []), target)
-    install_openvino(python, pinned("openvino", constraints))
-    stamps["dev" if dev else "run"].write_text(wanted, encoding="utf-8")
+    words = [wanted] if install_openvino(python, openvino) else [wanted, WITHOUT_OPENVINO]
+    stamps["dev" if dev else "run"].write_text(" ".join(words), encoding="utf-8")
     say(f"{venv} is ready")
 
 

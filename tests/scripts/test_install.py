@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,10 @@ from scripts.install import (
     Machine,
     SetupFailed,
     answers,
+    fingerprint,
+    has_openvino,
     install_openvino,
+    is_set_up,
     needs_cuda,
     pinned,
     refusal,
@@ -101,7 +105,7 @@ def test_without_a_build_of_openvino_set_up_goes_on_and_says_so_in_one_sentence(
     """By the words of pip itself, which finds nothing here."""
     for name, value in {"NO_INDEX": "1", "FIND_LINKS": str(tmp_path), "CONFIG_FILE": os.devnull}.items():
         monkeypatch.setenv(f"PIP_{name}", value)
-    install_openvino(Path(sys.executable), "openvino==0.1")
+    assert not install_openvino(Path(sys.executable), "openvino==0.1")
     told = "setup: there is no openvino==0.1 for this machine and this Python; botbridge goes on without that engine\n"
     assert capfd.readouterr().err == told
 
@@ -118,6 +122,7 @@ def test_every_set_up_adds_openvino_in_the_version_of_its_extra(tmp_path: Path, 
     (tmp_path / "bin").mkdir()
     command(tmp_path / "bin", "python", f'echo "$@" >> {tmp_path}/asked')
     set_up(tmp_path, dev=dev, editable=True)
+    assert (tmp_path / f"botbridge-{'dev' if dev else 'run'}.stamp").read_text() == fingerprint(dev=dev)
     *_, last = (tmp_path / "asked").read_text().splitlines()
     assert " install -q --no-deps --only-binary=openvino " in last
     assert f'openvino = ["{last.split()[-1]}"]' in (ROOT / "pyproject.toml").read_text()
@@ -171,12 +176,19 @@ def test_a_named_python_that_will_not_do_is_said_with_the_reason(tmp_path: Path)
     assert "is not a command" in find_python(tmp_path, PYTHON="nowhere").stderr
 
 
-def test_set_up_does_nothing_when_the_stamp_fits(tmp_path: Path) -> None:
-    from scripts.install import fingerprint
+def environment(folder: Path, *, stamp: str, has_openvino: bool) -> Path:
+    """A bare virtual environment, with what a set-up with the tools for tests would note in it."""
+    venv.create(folder, symlinks=True)
+    (folder / "botbridge-dev.stamp").write_text(stamp)
+    if has_openvino:
+        (site_packages,) = (folder / "lib").glob("python*/site-packages")
+        (site_packages / "openvino.py").write_text("raise SystemExit('nobody should import this')\n")
+    return folder
 
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "python").symlink_to(sys.executable)
-    (tmp_path / "botbridge-dev.stamp").write_text(fingerprint(dev=True))
+
+def test_set_up_does_nothing_when_the_stamp_fits(tmp_path: Path) -> None:
+    """And does not import openvino, which takes seconds, to see that it is there."""
+    environment(tmp_path, stamp=fingerprint(dev=True), has_openvino=True)
     for arguments in (["--dev"], []):
         done = subprocess.run(
             [sys.executable, ROOT / "scripts" / "install.py", "--venv", tmp_path, *arguments],
@@ -186,3 +198,36 @@ def test_set_up_does_nothing_when_the_stamp_fits(tmp_path: Path) -> None:
             check=False,
         )
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_stamp_does_not_count_where_openvino_has_gone(tmp_path: Path) -> None:
+    """Else `make setup`, which is said to add it, would do nothing."""
+    python = environment(tmp_path, stamp="", has_openvino=False) / "bin" / "python"
+    assert not is_set_up(python, [("abc", "abc")], "openvino==1")
+    assert not has_openvino(python)
+
+
+def test_where_there_was_no_build_of_openvino_that_is_said_and_the_stamp_counts(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    python = environment(tmp_path, stamp="", has_openvino=False) / "bin" / "python"
+    assert is_set_up(python, [("abc without-openvino", "abc")], "openvino==1")
+    told = "setup: there was no openvino==1 for this machine and this Python; botbridge goes on without that engine\n"
+    assert capfd.readouterr().err == told
+    assert not is_set_up(python, [("abc without-openvino", "xyz"), ("", "abc")], "openvino==1")
+
+
+def test_what_a_set_up_without_openvino_notes_lets_the_next_do_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The environment's pip finds no build of it, and all else."""
+    (tmp_path / "bin").mkdir()
+    missing = "*--only-binary=openvino*) echo No matching distribution >&2; exit 1"
+    script = f'case "$*" in *find_spec*) exit 1;; {missing};; esac'
+    command(tmp_path / "bin", "python", f'echo "$@" >> {tmp_path}/asked\n{script}')
+    set_up(tmp_path, dev=False, editable=True)
+    (tmp_path / "asked").unlink()
+    capfd.readouterr()
+    set_up(tmp_path, dev=False, editable=True)
+    assert "pip" not in (tmp_path / "asked").read_text()
+    assert len(capfd.readouterr().err.splitlines()) == 1
