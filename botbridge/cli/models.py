@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from botbridge.cli.models_catalogue import add, base_facts, compare, list_models, openness, search, show
 from botbridge.cli.models_licence import licence
 from botbridge.cli.models_match import match
+
+if TYPE_CHECKING:
+    from botbridge.models.catalogue import Catalogue
+    from botbridge.models.store import ModelStore
 
 models_app = typer.Typer(help="Models and adapters: choose, fetch, list, show, verify.", no_args_is_help=True)
 models_app.command(name="list")(list_models)
@@ -44,11 +49,13 @@ def pull(
 ) -> None:
     """Fetch a model or a LoRA adapter, check it and make it ready; an interrupted pull goes on where it was."""
     from botbridge.errors import ModelError
+    from botbridge.models.adapters import unused_note
     from botbridge.models.catalogue import load_catalogue
     from botbridge.models.child import die_with_parent
     from botbridge.models.clearance import clear, unknown_licence
     from botbridge.models.files import AdapterFiles
     from botbridge.models.hub import Hub
+    from botbridge.models.names import DirectorySource
     from botbridge.models.progress import progress_on
     from botbridge.models.pull import pull as pull_model
     from botbridge.models.store import ModelStore
@@ -66,7 +73,8 @@ def pull(
         cleared = clear(
             named, catalogue=catalogue, home=settings.home, declared=settings.licence.use, likely=settings.likely_use
         )
-        files = pull_model(named, ModelStore(settings.home), hub, progress, notice=cleared.notice)
+        store = ModelStore(settings.home)
+        files = pull_model(named, store, hub, progress, notice=cleared.notice)
     except ModelError as error:
         if not as_json:
             raise
@@ -76,10 +84,31 @@ def pull(
         progress.say(unknown_licence(named, hub.endpoint))
     facts: dict[str, Any] = {"revision": files.revision, "directory": str(files.directory)}
     if isinstance(files, AdapterFiles):
+        models = _models_at_hand(catalogue, store, settings.inference.model)
+        if (note := unused_note(files.adapter, files.base, models)) is not None:
+            progress.say(note)
+        if isinstance(named.source, DirectorySource):
+            progress.say(f"note: {name} is a directory of your own; only adapters pulled from a hub are loaded")
         facts = {"adapter": files.adapter, **facts, **base_facts(files.base)}
     else:
         facts = {"model": files.model, **facts}
     _print(facts, as_json=as_json)
+
+
+def _models_at_hand(catalogue: Catalogue, store: ModelStore, chosen: str) -> list[tuple[str, str, str | None]]:
+    """Return name, revision and hub id of the models that are here, and of the chosen one, as far as they are known."""
+    from botbridge.errors import ModelDamaged, ModelNotFound
+
+    models = []
+    with contextlib.suppress(ModelNotFound):
+        named = catalogue.resolve(chosen)
+        models.append((named.model, named.pinned_revision or "", named.hub_id))
+    with contextlib.suppress(ModelDamaged):
+        for manifest, _ in store.installed():
+            if manifest.base is None:
+                entry = catalogue.entry(manifest.model)
+                models.append((manifest.model, manifest.revision, None if entry is None else entry.hub_id))
+    return models
 
 
 @models_app.command()

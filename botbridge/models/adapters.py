@@ -7,8 +7,10 @@ it loads them.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -70,3 +72,24 @@ def check_fit(adapter: str, base: AdapterBase, model: str, revision: str, hub_id
             f"the adapter {adapter} was made for the revision {base.revision} of {base.model}, "
             f"not for {revision}, which is here as {model}"
         )
+
+
+def unused_note(adapter: str, base: AdapterBase, models: Iterable[tuple[str, str, str | None]]) -> str | None:
+    """Say that an adapter fits no model at hand, and with which it can be used; None where it fits one.
+
+    >>> unused_note("o/pirate", AdapterBase("org/tiny"), [("tiny", "", "org/tiny")])
+    >>> unused_note("o/pirate", AdapterBase("org/tiny"), [])
+    'note: the adapter o/pirate fits no model that is here or chosen; it can be used with org/tiny alone'
+
+    Args:
+        adapter: As messages call it.
+        base: What it was made for.
+        models: Those that are here or chosen: name, revision (empty where it is not known), and id on the hub.
+    """
+    for model, revision, hub_id in models:
+        with contextlib.suppress(AdapterMismatch):
+            check_fit(adapter, base, model, revision, hub_id)
+            return None
+    pinned = base.revision is not None and _COMMIT.fullmatch(base.revision)
+    made_for = f"{base.model}@{base.revision}" if pinned else base.model
+    return f"note: the adapter {adapter} fits no model that is here or chosen; it can be used with {made_for} alone"

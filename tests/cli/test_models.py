@@ -96,6 +96,32 @@ def test_weights_of_ones_own_that_are_cut_short_are_named(
     assert result.stdout == ""
 
 
+@pytest.mark.parametrize("is_own", [False, True])
+def test_an_adapter_for_no_model_at_hand_is_noted_with_its_base_and_pulled(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_own: bool
+) -> None:
+    """The note goes once its base is chosen or here."""
+    content = adapter_files("org/tiny")
+    hub.repository("org/pirate").commit(content)
+    name = str(tmp_path / "own") if is_own else "org/pirate"
+    (tmp_path / "own").mkdir()
+    for file, data in content.items():
+        (tmp_path / "own" / file).write_bytes(data)
+    result = runner.invoke(models_app, ["pull", name])
+    assert result.exit_code == 0
+    note = f"the adapter {name} fits no model that is here or chosen; it can be used with org/tiny alone"
+    assert note in result.stderr
+    assert ("only adapters pulled from a hub are loaded" in result.stderr) is is_own
+    with monkeypatch.context() as choosing:
+        choosing.setenv("BOTBRIDGE_INFERENCE__MODEL", "org/tiny")
+        assert "fits no model" not in runner.invoke(models_app, ["pull", name]).stderr
+    with monkeypatch.context() as choosing:
+        choosing.setenv("BOTBRIDGE_INFERENCE__MODEL", "no model")
+        assert note in runner.invoke(models_app, ["pull", name]).stderr
+    runner.invoke(models_app, ["pull", "org/tiny"])
+    assert "fits no model" not in runner.invoke(models_app, ["pull", name]).stderr
+
+
 def test_list_and_show_tell_what_is_here(hub: FakeHub) -> None:
     runner.invoke(models_app, ["pull", "org/tiny"])
     listed = json.loads(runner.invoke(models_app, ["list", "--json"]).stdout)
