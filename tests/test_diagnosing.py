@@ -43,7 +43,7 @@ from tests.fakes.openai_server import OpenAIServer
 from tests.fakes.schemas import complaints
 from tests.fakes.telegram.client import FakeTelegram
 from tests.journey.bridge import Bridge
-from tests.machine.test_figures import FAST, REPORT
+from tests.machine.test_figures import FAST, REPORT, SLOW
 from tests.models.own_entries import own_file
 
 MODEL = "org/tiny"

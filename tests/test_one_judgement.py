@@ -261,7 +261,8 @@ def test_the_engine_of_the_settings_is_the_one_that_is_judged(tmp_path: Path, en
 
 
 def test_the_engine_that_was_measured_fastest_is_the_one_that_is_judged(tmp_path: Path) -> None:
-    report = replace(REPORT, model=DEFAULT_MODEL, engines=(replace(FAST, engine="openvino"),))
+    slower = replace(FAST, engine="llamacpp", decode_tokens_s=dict.fromkeys(FAST.decode_tokens_s, 1.0))
+    report = replace(REPORT, model=DEFAULT_MODEL, engines=(replace(FAST, engine="openvino"), slower))
     write_report(tmp_path, report)
     settings = load_settings({"HOME": str(tmp_path)}, env_file=tmp_path / ".env", secrets_dir=tmp_path)
     assert measured_speed(report, "auto", DEFAULT_MODEL, 4).engine == "openvino"
