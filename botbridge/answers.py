@@ -94,7 +94,8 @@ class Started:
 
     Attributes:
         prompt_tokens: Length of the prompt that is really used.
-        cached_tokens: How many of them did not have to be computed again.
+        cached_tokens: How many of them were known when it began. Of the system text, which somebody else may be reading
+            just then, it may get a copy later.
         used_turns: How many of the newest turns fitted into the context.
     """
 

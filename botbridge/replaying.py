@@ -52,7 +52,8 @@ class Replayed:
     Attributes:
         now: Where the second one came from.
         answers_before: How many answers before it were computed again first.
-        astray: The first of these that came out otherwise, or of which another part was known than then; None if none.
+        astray: The first of these that came out otherwise or, but for the oldest, knew another part of its prompt than
+            then; None if none.
         changes: What is another than it was, each as a clause; empty unless forced.
         divergence: None when every token is the same.
         directory: Where the model's tokenizer lies; None for an engine without a model.
@@ -109,14 +110,17 @@ async def replay_answer(
             before = []  # they would come out otherwise as well
         if before:
             told(f"it went on from what the {len(before)} before it had left: computing these first")
-        astray = None
+        astray: int | None = None
         for place, earlier in enumerate(before):
-            again = await _compute(generator, earlier, settings)
+            again, is_anew = await _compute(generator, earlier, settings)
+            if is_anew:
+                astray = None
             is_alike = again.completion_ids == earlier.provenance.completion_ids
             # The first began with the system text at most, which is computed by itself whoever does it.
             if astray is None and not (is_alike and (place == 0 or _knew_as_much(again, earlier))):
                 astray = earlier.id
-        now = await _compute(generator, stored, settings)
+        now, is_anew = await _compute(generator, stored, settings)
+    astray = None if is_anew else astray
     parted = first_divergence(origin.completion_ids, now.completion_ids, now.margins)
     return Replayed(stored, now, len(before), astray, differing, parted, None if files is None else files.directory)
 
@@ -192,16 +196,17 @@ def _prompt(stored: StoredAnswer, settings: Settings) -> Prompt:
     )
 
 
-async def _compute(generator: WorkerClient, stored: StoredAnswer, settings: Settings) -> Provenance:
-    """Compute an answer from no more than was known of its prompt then."""
+async def _compute(generator: WorkerClient, stored: StoredAnswer, settings: Settings) -> tuple[Provenance, bool]:
+    """Compute an answer from no more than was known of its prompt then; True beside it if all before was forgotten."""
     prompt, origin = _prompt(stored, settings), stored.provenance
     answer = await _answer(generator, prompt, origin.cached_tokens)
+    is_anew = answer is None
     if answer is None:  # what is known now had been given up by then, or had ended with its worker
         await generator.forget(prompt.conversation)
         answer = await _answer(generator, prompt, origin.prompt_tokens)
     if answer is None:
         raise GenerationFailed("the answer had no end")
-    return answer
+    return answer, is_anew
 
 
 async def _answer(generator: WorkerClient, prompt: Prompt, most_known_tokens: int) -> Provenance | None:

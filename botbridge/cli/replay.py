@@ -102,7 +102,10 @@ def _report(found: Replayed) -> list[str]:
 
 def _promise(found: Replayed) -> str:
     if found.astray is not None:
-        return f"turn {found.astray}, which it went on from, came out otherwise already: replay that one"
+        return (
+            f"turn {found.astray}, which it went on from, came out otherwise already, or knew another part of its "
+            "prompt than then: replay that one"
+        )
     origin = found.stored.provenance
     return (
         f"{origin.cached_tokens} of its {origin.prompt_tokens} prompt tokens were known then, "

@@ -54,8 +54,8 @@ def first_divergence(stored: Sequence[int], now: Sequence[int], margins: Sequenc
 def goes_on(later: Provenance, earlier: Provenance) -> bool:
     """Tell whether an answer was computed from what an earlier one of its conversation had left.
 
-    Not when no more of its prompt was known than of that one's, which was
-    nothing or the system text, nor when its history had been cut in between.
+    Not when no more of its prompt was known than of that one's, for what is
+    known grows from turn to turn, nor when its history had been cut in between.
 
     Args:
         later: Of an answer.

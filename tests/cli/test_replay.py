@@ -392,7 +392,7 @@ def test_the_first_answer_that_came_out_otherwise_is_named(home: Home, talking: 
     home.change("UPDATE turn SET completion_ids = ? WHERE id = 8", json.dumps([*other[:-1], other[-1] ^ 1]))
     result = replayed("8")
     assert result.exit_code == 1
-    assert result.stdout.endswith("turn 4, which it went on from, came out otherwise already: replay that one\n")
+    assert "turn 4, which it went on from, came out otherwise already" in result.stdout
     assert facts("8")["astray"] == 4
 
 

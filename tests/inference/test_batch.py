@@ -211,6 +211,37 @@ def test_whoever_waits_for_the_system_text_reads_it_when_its_reader_is_gone() ->
     assert model.steps[:3] == [[[7] * 4], [[7] * 4], [[7] * 2]]
 
 
+def test_a_system_text_that_is_given_up_at_once_is_read_once_all_the_same() -> None:
+    """The answers in the making have all the memory, so that the copy is not kept; those who wait get theirs before."""
+    model = ScriptedStepModel(count_up)
+    engine = engine_over(model, replace(PLENTY, cache_bytes=20))
+    for name in "abc":
+        submit(engine, name, prompt(7, 7, int(f"{ord(name)}8"), shared_tokens=2, max_new_tokens=10))
+    finish(engine)
+    assert [step for step in model.steps if [7, 7] in step] == [[[7, 7]]]
+
+
+def test_a_short_system_text_does_not_wait_for_a_long_one() -> None:
+    """Such as that of the question by which a service asks itself whether it answers."""
+    model = ScriptedStepModel(count_up)
+    engine = engine_over(model)
+    submit(engine, "a", prompt(*[7] * 10, 28, shared_tokens=10))
+    submit(engine, "s", prompt(3, 38, shared_tokens=1))
+    for _ in range(3):
+        engine.step()
+    assert model.steps == [[[3]], [[38]], [[7] * 4]]
+
+
+def test_whoever_waited_in_vain_leaves_nothing() -> None:
+    model = ScriptedStepModel(count_up)
+    engine = engine_over(model)
+    submit(engine, "a", prompt(*[7] * 10, 28, shared_tokens=10))
+    submit(engine, "b", prompt(*[7] * 10, 38, shared_tokens=10))
+    engine.step()
+    engine.cancel(RequestId("b"))
+    assert list(model.sequences.values()) == [[7] * 4]
+
+
 def test_those_who_get_no_copy_of_the_system_text_read_it_one_after_another() -> None:
     model = ScriptedStepModel(count_up)
     model.is_full = True

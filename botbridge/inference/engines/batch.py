@@ -4,9 +4,10 @@ Each step is one forward pass: one token for every answer in the making, and a
 piece of every prompt that still has to be read. Requests join and leave between
 any two steps.
 
-The system text, which all conversations begin with, is read once, in passes of
-its own and in pieces of one size. So what everybody's words hang on is the same
-to the last bit whoever else was there when it was read.
+The system text, which all conversations begin with, is read once and kept, where
+there is room for it: in passes of its own, by turns with those of all others,
+and in pieces of one size. So what everybody's words hang on is the same to the
+last bit whoever else was there when it was read.
 
 Covered: no padding; a long prompt never holds up the words of others; sampling
 with a seed per request; a request that fails ends alone (those beside it with
@@ -34,7 +35,10 @@ from botbridge.inference.sampling import Logits, choose_token
 from botbridge.models.files import ModelFiles
 
 BESIDE_ANSWERS = 4
-"""While answers are in the making, a step reads this many times less of the prompts: the pause between words."""
+"""While answers are in the making, a step reads this many times less of the prompts: the pause between words.
+
+Of the system text it always does, so that its pieces have one size.
+"""
 
 OLDEST_SHARE = 0.25
 """The prompt that has waited longest gets a quarter of what a step reads, however many shorter ones come."""
@@ -48,8 +52,8 @@ class _Request:
 
     Attributes:
         conversation: None once it was forgotten: nothing is kept then.
-        pause_at: A length at which to stop reading, because a copy of the
-            sequence is wanted there; 0 for none.
+        pause_at: The length of the system text as long as it is to be read by
+            itself, or a copy of it is waited for that somebody else reads; else 0.
     """
 
     conversation: str | None
@@ -164,17 +168,17 @@ class BatchEngine:
 
         Of those who wait for the system text one reads it, by turns with all others.
         """
-        waiting = [request_id for request_id, request in self._requests.items() if request.pause_at]
+        waiting = {request_id: request.readable for request_id, request in self._requests.items() if request.pause_at}
         others = {request_id: request for request_id, request in self._requests.items() if not request.pause_at}
         self._read_shared_last = bool(waiting) and not (others and self._read_shared_last)
+        piece = max(self._prefill_tokens // BESIDE_ANSWERS, 1)
         if self._read_shared_last:
-            return {
-                waiting[0]: min(self._requests[waiting[0]].readable, max(self._prefill_tokens // BESIDE_ANSWERS, 1))
-            }
+            # Who is done with one piece comes first: there may be others with a long system text of their own.
+            reader = min(waiting, key=lambda request_id: waiting[request_id] > piece)
+            return {reader: min(waiting[reader], piece)}
         reading = {request_id: request.readable for request_id, request in others.items() if request.pending > 1}
         answering = [request_id for request_id in others if request_id not in reading]
-        budget = self._prefill_tokens // BESIDE_ANSWERS if answering else self._prefill_tokens
-        return dict.fromkeys(answering, 1) | share_out(reading, max(budget, 1))
+        return dict.fromkeys(answering, 1) | share_out(reading, piece if answering or waiting else self._prefill_tokens)
 
     def _advance(self, counts: dict[RequestId, int]) -> list[TokenEvent]:
         """Compute tokens of several requests in one pass; where that fails, one request after another."""
@@ -217,23 +221,30 @@ class BatchEngine:
         return request.answer.push(choice)
 
     def _copy_shared(self, request: _Request) -> None:
-        """Keep the system text for others; without the memory for it they compute it themselves."""
+        """Keep the system text for others, and let those who wait for it go on from a copy.
+
+        Without the memory for one they compute it themselves.
+        """
         if self._cache.shared_is_wanted(request.prompt, request.adapter):
             try:
                 self._cache.keep_shared(request.lease.sequence, request.prompt, request.adapter)
             except Exception as error:  # noqa: BLE001 - whatever a model raises, this answer does not need the copy
                 log.warning("no copy of the system text was kept: %s", describe(error))
-                return
         for other in self._requests.values():
-            if other.pause_at and not other.computed:
-                other.lease = self._cache.begin_shared(other.lease, other.prompt, other.adapter)
+            if other.pause_at and not other.computed and _shared(other) == _shared(request):
+                other.lease = self._cache.begin_with(request.lease, other.lease, request.computed)
                 other.computed = other.lease.computed
                 other.pause_at = 0 if other.computed else other.pause_at
 
     def _let_go(self, request_id: RequestId, *, keep: bool) -> None:
         request = self._requests.pop(request_id)
-        conversation = request.conversation if keep and self._can_truncate else None
+        conversation = request.conversation if keep and request.computed and self._can_truncate else None
         self._cache.end(request.lease, conversation, request.ids[: request.computed], request.adapter)
+
+
+def _shared(request: _Request) -> tuple[tuple[int, ...], str | None]:
+    """Return what the same copy serves: the tokens of the system text, and what they are computed with."""
+    return request.prompt.ids[: request.prompt.shared_tokens], request.adapter
 
 
 def share_out(needs: dict[RequestId, int], budget: int) -> dict[RequestId, int]:

@@ -82,13 +82,19 @@ class PrefixCache:
         self._make_room()
         return lease
 
-    def begin_shared(self, lease: Lease, prompt: EnginePrompt, adapter: str | None) -> Lease:
-        """Exchange a sequence that holds nothing for a copy of the prompt's shared beginning, if that is kept."""
-        copy = self._copy_of_shared(prompt, adapter)
+    def begin_with(self, source: Lease, lease: Lease, length: int) -> Lease:
+        """Exchange a sequence that holds nothing for a copy of another one; as it was without the memory for that.
+
+        Args:
+            source: Whose sequence is copied.
+            lease: What `begin` gave.
+            length: How many tokens `source` holds.
+        """
+        copy = self._copy_of(source.sequence)
         if copy is None:
             return lease
         self._model.close(lease.sequence)
-        return replace(lease, sequence=copy, computed=prompt.shared_tokens)
+        return replace(lease, sequence=copy, computed=length)
 
     def end(self, lease: Lease, conversation: str | None, ids: Sequence[int], adapter: str | None) -> None:
         """Take a sequence back, for the conversation's next turn, or for nobody when that was forgotten.
@@ -134,18 +140,17 @@ class PrefixCache:
             self._kept_tokens -= len(kept.ids)
             return kept.sequence, own
         self._drop(conversation)
-        copy = self._copy_of_shared(prompt, adapter)
-        return (self._model.open(adapter), 0) if copy is None else (copy, prompt.shared_tokens)
+        if shared is not None and len(shared.ids) < len(prompt.ids):
+            self._kept.move_to_end(_shared_key(prompt, adapter))
+            copy = self._copy_of(shared.sequence)
+            if copy is not None:
+                return copy, len(shared.ids)
+        return self._model.open(adapter), 0
 
-    def _copy_of_shared(self, prompt: EnginePrompt, adapter: str | None) -> SequenceId | None:
-        """Begin a sequence with the prompt's shared beginning; None where that is not kept or there is no memory."""
-        key = _shared_key(prompt, adapter)
-        shared = self._kept.get(key)
-        if shared is None or len(shared.ids) >= len(prompt.ids):
-            return None
-        self._kept.move_to_end(key)
+    def _copy_of(self, source: SequenceId) -> SequenceId | None:
+        """Begin a sequence with the system text that another one holds; None without the memory for it."""
         try:
-            return self._model.fork(shared.sequence)
+            return self._model.fork(source)
         except Exception as error:  # noqa: BLE001 - whatever a model raises, this answer does not need the copy
             log.warning("the system text is computed again, for no copy of it was to be had: %s", describe(error))
             return None
