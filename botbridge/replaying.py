@@ -36,7 +36,7 @@ from botbridge.errors import GenerationFailed, ModelNotFound, NotReplayable, Tur
 from botbridge.inference.choice import ADDED_BY, AUTO, NEEDED_MODULES, installed_engines
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.readiness import until_ready
-from botbridge.inference.replay import Divergence, changes, first_divergence, goes_on, made_by
+from botbridge.inference.replay import Again, Divergence, changes, first_astray, first_divergence, goes_on, made_by
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.clearance import clear
 from botbridge.models.files import ModelFiles
@@ -52,8 +52,7 @@ class Replayed:
     Attributes:
         now: Where the second one came from.
         answers_before: How many answers before it were computed again first.
-        astray: The first of these that came out otherwise or, but for the oldest, knew another part of its prompt than
-            then; None if none.
+        astray: The first of these that came out otherwise (`first_astray`); None if none.
         changes: What is another than it was, each as a clause; empty unless forced.
         divergence: None when every token is the same.
         directory: Where the model's tokenizer lies; None for an engine without a model.
@@ -110,23 +109,11 @@ async def replay_answer(
             before = []  # they would come out otherwise as well
         if before:
             told(f"it went on from what the {len(before)} before it had left: computing these first")
-        astray: int | None = None
-        for place, earlier in enumerate(before):
-            again, is_anew = await _compute(generator, earlier, settings)
-            if is_anew:
-                astray = None
-            is_alike = again.completion_ids == earlier.provenance.completion_ids
-            # The first began with the system text at most, which is computed by itself whoever does it.
-            if astray is None and not (is_alike and (place == 0 or _knew_as_much(again, earlier))):
-                astray = earlier.id
-        now, is_anew = await _compute(generator, stored, settings)
-    astray = None if is_anew else astray
+        course = [await _compute(generator, answer, settings) for answer in (*before, stored)]
+    now = course[-1].now
     parted = first_divergence(origin.completion_ids, now.completion_ids, now.margins)
-    return Replayed(stored, now, len(before), astray, differing, parted, None if files is None else files.directory)
-
-
-def _knew_as_much(now: Provenance, stored: StoredAnswer) -> bool:
-    return now.cached_tokens == stored.provenance.cached_tokens
+    directory = None if files is None else files.directory
+    return Replayed(stored, now, len(before), first_astray(course), differing, parted, directory)
 
 
 async def _course(path: Path, turn_id: int | None) -> list[StoredAnswer]:
@@ -196,17 +183,18 @@ def _prompt(stored: StoredAnswer, settings: Settings) -> Prompt:
     )
 
 
-async def _compute(generator: WorkerClient, stored: StoredAnswer, settings: Settings) -> tuple[Provenance, bool]:
-    """Compute an answer from no more than was known of its prompt then; True beside it if all before was forgotten."""
-    prompt, origin = _prompt(stored, settings), stored.provenance
-    answer = await _answer(generator, prompt, origin.cached_tokens)
-    is_anew = answer is None
-    if answer is None:  # what is known now had been given up by then, or had ended with its worker
-        await generator.forget(prompt.conversation)
-        answer = await _answer(generator, prompt, origin.prompt_tokens)
-    if answer is None:
+async def _compute(generator: WorkerClient, stored: StoredAnswer, settings: Settings) -> Again:
+    """Compute an answer from no more than was known of its prompt then."""
+    prompt, then = _prompt(stored, settings), stored.provenance
+    now = await _answer(generator, prompt, then.cached_tokens)
+    if now is not None:
+        return Again(stored.id, then, now)
+    # What is known now had been given up by then, or had ended with its worker.
+    await generator.forget(prompt.conversation)
+    now = await _answer(generator, prompt, then.prompt_tokens)
+    if now is None:
         raise GenerationFailed("the answer had no end")
-    return answer, is_anew
+    return Again(stored.id, then, now, begins_anew=True)
 
 
 async def _answer(generator: WorkerClient, prompt: Prompt, most_known_tokens: int) -> Provenance | None:

@@ -145,6 +145,11 @@ def install_torch(python: Path, requirement: str, machine: Machine) -> None:
     pip(python, "install", "-q", "--no-deps", *source, requirement)
 
 
+def say_without(requirement: str) -> None:
+    """Tell of an engine that could not be added."""
+    say(f"there is no {requirement} for this machine and this Python; botbridge goes on without that engine")
+
+
 def install_openvino(python: Path, requirement: str) -> bool:
     """Add the engine openvino; False where there is no build of it, and set-up goes on without.
 
@@ -155,7 +160,7 @@ def install_openvino(python: Path, requirement: str) -> bool:
     command += ["--only-binary=openvino", requirement]
     done = subprocess.run(command, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode and "No matching distribution" in done.stderr:
-        say(f"there is no {requirement} for this machine and this Python; botbridge goes on without that engine")
+        say_without(requirement)
         return False
     if done.returncode:
         sys.stderr.write(done.stderr)
@@ -197,7 +202,7 @@ def is_set_up(python: Path, stamps: Iterable[tuple[str, str]], requirement: str)
     if has_openvino(python):
         return True
     if WITHOUT_OPENVINO in words:
-        say(f"there was no {requirement} for this machine and this Python; botbridge goes on without that engine")
+        say_without(requirement)
         return True
     return False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+import math
 import os
 import subprocess
 import sys
@@ -86,7 +87,17 @@ def test_an_answer_that_is_cut_within_its_first_sentence_says_so(chatbot: ChatBo
     assert chatbot.generate_response("one two three four", max_length=3) == "one two three […]"
 
 
-@pytest.mark.parametrize("bad", [{"max_length": 0}, {"temperature": -0.1}, {"top_p": 0.0}, {"top_p": 1.1}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"max_length": 0},
+        {"temperature": -0.1},
+        {"temperature": math.nan},
+        {"temperature": math.inf},
+        {"top_p": 0.0},
+        {"top_p": 1.1},
+    ],
+)
 def test_a_value_out_of_bounds_is_one_sentence(chatbot: ChatBot, bad: dict[str, float]) -> None:
     name = next(iter(bad))
     with pytest.raises(ConfigError, match=f"^{name} must be"):

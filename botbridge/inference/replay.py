@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from botbridge.answers import GeneratorStatus, Provenance
 from botbridge.models.files import TOKENIZER_NAME
+
+TURNS_OF_AN_EXCHANGE: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +64,48 @@ def goes_on(later: Provenance, earlier: Provenance) -> bool:
         later: Of an answer.
         earlier: Of the one before it.
     """
-    exchange = 2
     return (
         later.cached_tokens > earlier.cached_tokens
-        and later.used_turns == earlier.used_turns + exchange
+        and later.used_turns == earlier.used_turns + TURNS_OF_AN_EXCHANGE
         and bool(earlier.completion_ids)
         and made_by(later) == made_by(earlier)
         and later.adapter == earlier.adapter
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """An answer that was computed again, on the way to a later one of its conversation.
+
+    Attributes:
+        id: Of the stored answer.
+        then: Where that came from.
+        now: Where the second one came from.
+        begins_anew: What had been computed before was forgotten for it, as less was known then.
+    """
+
+    id: int
+    then: Provenance
+    now: Provenance
+    begins_anew: bool = False
+
+
+def first_astray(course: Sequence[Again]) -> int | None:
+    """Return the first of the answers that the last one went on from which came out otherwise; None if none did.
+
+    One that knew another part of its prompt than then counts, too, but for the
+    oldest: that began with the system text at most, which is computed by itself
+    whoever does it.
+
+    Args:
+        course: Answers of a conversation in their order, the one that is asked for last.
+    """
+    oldest = max((place for place, again in enumerate(course) if again.begins_anew), default=0)
+    for place, again in enumerate(course[oldest:-1]):
+        is_alike = again.now.completion_ids == again.then.completion_ids
+        if not is_alike or (place and again.now.cached_tokens != again.then.cached_tokens):
+            return again.id
+    return None
 
 
 def made_by(origin: Provenance | GeneratorStatus, adapter: str | None = None) -> dict[str, str]:

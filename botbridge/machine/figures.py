@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -89,15 +89,20 @@ class Report:
     @property
     def fastest_first(self) -> tuple[str, ...]:
         """The engines by how much they say to one person and to several; those that failed are left out."""
-        able = [figures for figures in self.engines if not figures.failure and figures.decode_tokens_s]
-        most = max((max(figures.decode_tokens_s) for figures in able), default=1)
-        return tuple(figures.engine for figures in sorted(able, key=lambda each: _speed(each, most), reverse=True))
+        most = max((max(figures.decode_tokens_s) for figures in self._measured), default=1)
+        return self._ordered(_speed, most)
 
     def order_for(self, slots: int) -> tuple[str, ...]:
         """The engines, fastest first, where so many answers run side by side: from MANY_SLOTS on, many count alone."""
-        able = [figures for figures in self.engines if figures.engine in self.fastest_first]
-        speed = _rate_at if slots >= MANY_SLOTS else _speed
-        return tuple(figures.engine for figures in sorted(able, key=lambda each: speed(each, slots), reverse=True))
+        return self._ordered(_rate_at if slots >= MANY_SLOTS else _speed, slots)
+
+    @property
+    def _measured(self) -> list[EngineFigures]:
+        return [figures for figures in self.engines if not figures.failure and figures.decode_tokens_s]
+
+    def _ordered(self, speed: Callable[[EngineFigures, int], float], slots: int) -> tuple[str, ...]:
+        fastest = sorted(self._measured, key=lambda each: speed(each, slots), reverse=True)
+        return tuple(figures.engine for figures in fastest)
 
 
 def _rate_at(figures: EngineFigures, slots: int) -> float:

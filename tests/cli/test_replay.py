@@ -24,7 +24,7 @@ from botbridge.errors import BotBridgeError, ModelNotFound, NotReplayable, TurnN
 from botbridge.inference.choice import installed_engines
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.options import EngineOptions
-from botbridge.inference.replay import goes_on
+from botbridge.inference.replay import Again, first_astray, goes_on
 from botbridge.messages import InboxState, Outcome
 from botbridge.models.catalogue import load_catalogue
 from botbridge.models.files import ModelFiles
@@ -232,6 +232,36 @@ def test_what_is_no_answer_is_one_sentence_for_people_and_an_error_for_programs(
     assert json.loads(result.stdout) == {"turn": 99, "error": "TurnNotFound", "detail": "there is no turn 99"}
 
 
+def goes_on_in(home: Home) -> None:
+    """Let turn 4 have known something from turn 2."""
+    home.change("UPDATE turn SET cached_tokens = 5, used_turns = 3 WHERE id = 4")
+
+
+def test_what_an_answer_went_on_from_is_computed_first(echoed: Home) -> None:
+    goes_on_in(echoed)
+    assert facts("4")["answers_before"] == 1
+
+
+def test_with_another_system_text_it_went_on_from_nothing(echoed: Home) -> None:
+    goes_on_in(echoed)
+    echoed.change("UPDATE turn SET system_hash = NULL WHERE id = 2")
+    assert facts("4")["answers_before"] == 0
+
+
+def test_what_cannot_come_out_alike_is_not_computed_first(echoed: Home) -> None:
+    """All of it was computed by another version, and the operator wants to see this one's answer."""
+    goes_on_in(echoed)
+    echoed.change("UPDATE turn SET engine_version = 'botbridge 0.0.1'")
+    assert facts("4", "--force")["answers_before"] == 0
+
+
+def test_an_answer_before_it_that_was_partly_erased_is_not_missed(echoed: Home) -> None:
+    """What the prompt holds is all there."""
+    echoed.change("UPDATE turn SET used_turns = 1 WHERE id = 4")
+    echoed.change("DELETE FROM turn WHERE id = 1")
+    assert facts("4")["answers_before"] == 0
+
+
 @pytest.mark.parametrize("words", [[], ["x"], ["-1"], ["1.5"]])
 def test_what_is_no_id_is_wrong_use(home: Home, words: list[str]) -> None:
     assert replayed(*words).exit_code == 2
@@ -262,6 +292,30 @@ def test_it_does_not_where_nothing_was_known_the_history_was_cut_or_another_comp
     later: dict[str, Any], earlier: dict[str, Any]
 ) -> None:
     assert not goes_on(replace(ORIGIN, **later), replace(ORIGIN, **{"used_turns": 1, "cached_tokens": 0, **earlier}))
+
+
+def again(answer_id: int, *, says: int = 1, knew: int = 9, knows: int = 9, begins_anew: bool = False) -> Again:
+    then = replace(ORIGIN, completion_ids=(1,), cached_tokens=knew)
+    return Again(answer_id, then, replace(then, completion_ids=(says,), cached_tokens=knows), begins_anew)
+
+
+@pytest.mark.parametrize(
+    ("course", "astray"),
+    [
+        ([again(2)], None),
+        ([again(2, says=7)], None),
+        ([again(2), again(4)], None),
+        ([again(2, says=7), again(4)], 2),
+        ([again(2), again(4, says=7), again(6, says=7), again(8)], 4),
+        ([again(2), again(4, knows=5), again(6)], 4),
+        ([again(2, knew=11, knows=0), again(4)], None),
+        ([again(2, says=7), again(4, begins_anew=True), again(6)], None),
+        ([again(2, says=7), again(4, begins_anew=True)], None),
+        ([again(2), again(4, begins_anew=True, knows=0), again(6, says=7), again(8)], 6),
+    ],
+)
+def test_the_first_of_those_that_an_answer_went_on_from_is_named(course: list[Again], astray: int | None) -> None:
+    assert first_astray(course) == astray
 
 
 @pytest.fixture(scope="module")

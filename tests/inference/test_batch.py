@@ -199,12 +199,18 @@ def test_others_are_not_held_up_while_the_system_text_is_read() -> None:
     assert model.steps == [[[7] * 4], [[22]], [[7] * 4], [[23]], [[7] * 2]]
 
 
-def test_whoever_waits_for_the_system_text_reads_it_when_its_reader_is_gone() -> None:
+def reader_and_waiter() -> tuple[ScriptedStepModel, BatchEngine]:
+    """`a` has read four of the ten tokens of a system text, and `b` waits for it."""
     model = ScriptedStepModel(count_up)
     engine = engine_over(model)
     submit(engine, "a", prompt(*[7] * 10, 28, shared_tokens=10))
     submit(engine, "b", prompt(*[7] * 10, 38, shared_tokens=10))
     engine.step()
+    return model, engine
+
+
+def test_whoever_waits_for_the_system_text_reads_it_when_its_reader_is_gone() -> None:
+    model, engine = reader_and_waiter()
     engine.cancel(RequestId("a"))
     model.steps.clear()
     assert finish(engine)["b"].completion_ids == (39, STOP_ID)
@@ -232,12 +238,19 @@ def test_a_short_system_text_does_not_wait_for_a_long_one() -> None:
     assert model.steps == [[[3]], [[38]], [[7] * 4]]
 
 
-def test_whoever_waited_in_vain_leaves_nothing() -> None:
+def test_beside_the_system_text_others_read_as_little_as_beside_answers() -> None:
+    """So that whoever waits for it is not held up by a long prompt."""
     model = ScriptedStepModel(count_up)
     engine = engine_over(model)
+    submit(engine, "x", prompt(*[5] * 40, 21))
     submit(engine, "a", prompt(*[7] * 10, 28, shared_tokens=10))
-    submit(engine, "b", prompt(*[7] * 10, 38, shared_tokens=10))
-    engine.step()
+    for _ in range(5):
+        engine.step()
+    assert model.steps == [[[7] * 4], [[5] * 4], [[7] * 4], [[5] * 4], [[7] * 2]]
+
+
+def test_whoever_waited_in_vain_leaves_nothing() -> None:
+    model, engine = reader_and_waiter()
     engine.cancel(RequestId("b"))
     assert list(model.sequences.values()) == [[7] * 4]
 

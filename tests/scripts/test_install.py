@@ -212,7 +212,7 @@ def test_where_there_was_no_build_of_openvino_that_is_said_and_the_stamp_counts(
 ) -> None:
     python = environment(tmp_path, stamp="", has_openvino=False) / "bin" / "python"
     assert is_set_up(python, [("abc without-openvino", "abc")], "openvino==1")
-    told = "setup: there was no openvino==1 for this machine and this Python; botbridge goes on without that engine\n"
+    told = "setup: there is no openvino==1 for this machine and this Python; botbridge goes on without that engine\n"
     assert capfd.readouterr().err == told
     assert not is_set_up(python, [("abc without-openvino", "xyz"), ("", "abc")], "openvino==1")
 

@@ -27,7 +27,7 @@ import numpy as np
 from botbridge.answers import RequestId, Sampling, Turn
 from botbridge.inference.engines.base import EngineInfo, EnginePrompt, EngineStats, TokenEvent, describe
 from botbridge.inference.engines.dialogue import GrowingAnswer
-from botbridge.inference.engines.prefix import Lease, PrefixCache
+from botbridge.inference.engines.prefix import Lease, PrefixCache, shared_key
 from botbridge.inference.engines.process_memory import give_back_freed, in_large_pages
 from botbridge.inference.engines.step import LoadedModel, LoadModel
 from botbridge.inference.options import EngineOptions
@@ -52,8 +52,8 @@ class _Request:
 
     Attributes:
         conversation: None once it was forgotten: nothing is kept then.
-        pause_at: The length of the system text as long as it is to be read by
-            itself, or a copy of it is waited for that somebody else reads; else 0.
+        awaits_shared: The system text is still to be read by itself, or a copy
+            of it is waited for that somebody else reads.
     """
 
     conversation: str | None
@@ -65,7 +65,7 @@ class _Request:
     answer: GrowingAnswer
     ids: list[int]
     computed: int
-    pause_at: int = 0
+    awaits_shared: bool = False
 
     @property
     def pending(self) -> int:
@@ -75,7 +75,7 @@ class _Request:
     @property
     def readable(self) -> int:
         """How many of these may be computed in one go."""
-        return (self.pause_at or len(self.ids)) - self.computed
+        return (self.prompt.shared_tokens if self.awaits_shared else len(self.ids)) - self.computed
 
 
 class BatchEngine:
@@ -134,7 +134,7 @@ class BatchEngine:
             GrowingAnswer(request_id, self._dialogue, sampling.max_new_tokens),
             list(prompt.ids),
             lease.computed,
-            pause_at=prompt.shared_tokens if wants_copy else 0,
+            awaits_shared=wants_copy,
         )
         return lease.computed
 
@@ -168,14 +168,14 @@ class BatchEngine:
 
         Of those who wait for the system text one reads it, by turns with all others.
         """
-        waiting = {request_id: request.readable for request_id, request in self._requests.items() if request.pause_at}
-        others = {request_id: request for request_id, request in self._requests.items() if not request.pause_at}
+        waiting = {request_id: request for request_id, request in self._requests.items() if request.awaits_shared}
+        others = {request_id: request for request_id, request in self._requests.items() if not request.awaits_shared}
         self._read_shared_last = bool(waiting) and not (others and self._read_shared_last)
         piece = max(self._prefill_tokens // BESIDE_ANSWERS, 1)
         if self._read_shared_last:
             # Who is done with one piece comes first: there may be others with a long system text of their own.
-            reader = min(waiting, key=lambda request_id: waiting[request_id] > piece)
-            return {reader: min(waiting[reader], piece)}
+            reader = min(waiting, key=lambda request_id: waiting[request_id].readable > piece)
+            return {reader: min(waiting[reader].readable, piece)}
         reading = {request_id: request.readable for request_id, request in others.items() if request.pending > 1}
         answering = [request_id for request_id in others if request_id not in reading]
         return dict.fromkeys(answering, 1) | share_out(reading, piece if answering or waiting else self._prefill_tokens)
@@ -208,8 +208,8 @@ class BatchEngine:
     def _follow_up(self, request_id: RequestId, request: _Request, count: int, row: Logits) -> TokenEvent | None:
         """Note what was computed and, where nothing is left to read, choose the next token; `row` is (V,)."""
         request.computed += count
-        if request.computed == request.pause_at:
-            request.pause_at = 0
+        if request.awaits_shared and not request.readable:
+            request.awaits_shared = False
             self._copy_shared(request)
         if request.pending:
             return None
@@ -230,21 +230,17 @@ class BatchEngine:
                 self._cache.keep_shared(request.lease.sequence, request.prompt, request.adapter)
             except Exception as error:  # noqa: BLE001 - whatever a model raises, this answer does not need the copy
                 log.warning("no copy of the system text was kept: %s", describe(error))
+        key = shared_key(request.prompt, request.adapter)
         for other in self._requests.values():
-            if other.pause_at and not other.computed and _shared(other) == _shared(request):
+            if other.awaits_shared and not other.computed and shared_key(other.prompt, other.adapter) == key:
                 other.lease = self._cache.begin_with(request.lease, other.lease, request.computed)
                 other.computed = other.lease.computed
-                other.pause_at = 0 if other.computed else other.pause_at
+                other.awaits_shared = not other.computed
 
     def _let_go(self, request_id: RequestId, *, keep: bool) -> None:
         request = self._requests.pop(request_id)
         conversation = request.conversation if keep and request.computed and self._can_truncate else None
         self._cache.end(request.lease, conversation, request.ids[: request.computed], request.adapter)
-
-
-def _shared(request: _Request) -> tuple[tuple[int, ...], str | None]:
-    """Return what the same copy serves: the tokens of the system text, and what they are computed with."""
-    return request.prompt.ids[: request.prompt.shared_tokens], request.adapter
 
 
 def share_out(needs: dict[RequestId, int], budget: int) -> dict[RequestId, int]:

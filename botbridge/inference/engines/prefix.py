@@ -116,12 +116,12 @@ class PrefixCache:
 
     def shared_is_wanted(self, prompt: EnginePrompt, adapter: str | None) -> bool:
         """Tell whether a copy of the prompt's shared beginning should be kept once it is computed."""
-        return 0 < prompt.shared_tokens <= self._room_tokens() and _shared_key(prompt, adapter) not in self._kept
+        return 0 < prompt.shared_tokens <= self._room_tokens() and shared_key(prompt, adapter) not in self._kept
 
     def keep_shared(self, sequence: SequenceId, prompt: EnginePrompt, adapter: str | None) -> None:
         """Keep a copy of a prompt's shared beginning, which is what `sequence` holds."""
         copy = self._model.fork(sequence)
-        self._keep(_shared_key(prompt, adapter), Kept(copy, prompt.ids[: prompt.shared_tokens], adapter))
+        self._keep(shared_key(prompt, adapter), Kept(copy, prompt.ids[: prompt.shared_tokens], adapter))
 
     def forget(self, conversation: str) -> None:
         """Drop what is kept for a conversation."""
@@ -131,7 +131,7 @@ class PrefixCache:
         kept = self._kept.get(conversation)
         own = common_prefix(kept.ids, prompt.ids) if kept is not None and kept.adapter == adapter else 0
         own = min(own, len(prompt.ids) - 1)
-        shared = self._kept.get(_shared_key(prompt, adapter))
+        shared = self._kept.get(shared_key(prompt, adapter))
         least = len(shared.ids) if shared is not None else 1
         if kept is not None and own >= least:
             own = self._model.truncate(kept.sequence, own)
@@ -141,7 +141,7 @@ class PrefixCache:
             return kept.sequence, own
         self._drop(conversation)
         if shared is not None and len(shared.ids) < len(prompt.ids):
-            self._kept.move_to_end(_shared_key(prompt, adapter))
+            self._kept.move_to_end(shared_key(prompt, adapter))
             copy = self._copy_of(shared.sequence)
             if copy is not None:
                 return copy, len(shared.ids)
@@ -195,5 +195,6 @@ def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
     return next((place for place, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
-def _shared_key(prompt: EnginePrompt, adapter: str | None) -> SharedKey:
+def shared_key(prompt: EnginePrompt, adapter: str | None) -> SharedKey:
+    """Return what one copy of a system text serves: its tokens, and what they are computed with."""
     return prompt.ids[: prompt.shared_tokens], adapter

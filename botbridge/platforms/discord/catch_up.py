@@ -87,6 +87,7 @@ async def catch_up(
     hand_over: Callable[[Sequence[Missed | CaughtUp]], None],
     *,
     wait_s: float = CATCH_UP_S,
+    servers_s: float = SERVERS_S,
 ) -> None:
     """Fetch what was said to the bot after each cursor, within the bounds.
 
@@ -94,6 +95,7 @@ async def catch_up(
         hand_over: Is given what was found, oldest first: all of it that can be read
             in time at once, and then each other channel's when it was read.
         wait_s: How long that first time is waited for at most, in seconds.
+        servers_s: How long it is waited at most that the session is told of its servers, in seconds.
     """
     left, holds = MISSED_IN_ALL, cursors.holds
     turns = asyncio.Semaphore(CALLS_AT_ONCE)
@@ -110,7 +112,7 @@ async def catch_up(
         hand_over([*read, *sorted(chosen, key=lambda missed: missed.message_id)])
 
     with suppress(TimeoutError):
-        async with asyncio.timeout(SERVERS_S):
+        async with asyncio.timeout(servers_s):
             await client.servers_told()
     async with asyncio.TaskGroup() as looking:
         looks = [looking.create_task(_look(client, cursor, cursors, turns)) for cursor in cursors.newest_use_first()]

@@ -26,8 +26,10 @@ MAX_RATELIMIT_WAIT_S = 30.0
 """The least that discord.py takes; without it, it sleeps as long as Discord says."""
 
 LAST_BEAT_S = 5.0
-SERVERS_LOOK_S = 0.05
 """How long the end waits for a heartbeat that is just being sent."""
+
+SERVERS_LOOK_S = 0.05
+"""How often it is looked whether all servers have been told."""
 
 log = structlog.get_logger(__name__)
 

@@ -7,7 +7,7 @@ that the other would treat otherwise.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -35,7 +35,7 @@ class Reception:
         self._me = me
         self._intake = intake
         self._ignore = ignore
-        self._albums: deque[tuple[ChatId, str]] = deque(maxlen=REMEMBERED_ALBUMS)
+        self._albums: OrderedDict[tuple[ChatId, str], None] = OrderedDict()
 
     def place_of(self, update: RawUpdate) -> Address:
         """Where an update came from: within one place, order counts."""
@@ -74,9 +74,11 @@ class Reception:
         known = (incoming.address.chat_id, album)
         if incoming.kind is MessageKind.UNSUPPORTED and known in self._albums:
             return
-        self._albums.append(known)  # before it is stored: other pieces may be on their way
+        self._albums[known] = None  # before it is stored: other pieces may be on their way
+        if len(self._albums) > REMEMBERED_ALBUMS:
+            self._albums.popitem(last=False)
         try:
             await self._intake(incoming)
         except BaseException:
-            self._albums.remove(known)
+            self._albums.pop(known, None)
             raise

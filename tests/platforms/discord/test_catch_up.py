@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 
+import discord
 import pytest
 from structlog.testing import capture_logs
 
@@ -264,6 +265,24 @@ async def test_what_can_be_read_late_is_handed_over_then_and_the_cursor_waits_fo
     cursors.release(late[0].place, late[0].holds)
     await cursors.advance(late[0].place, int(missed[0]), addressed=True)
     assert Cursor(late[0].place, int(missed[0])) in cursors.newest_use_first()
+
+
+async def test_a_server_that_is_never_told_of_holds_up_nothing(
+    server: FakeDiscord, open_bot: OpenBot, state: InMemoryState
+) -> None:
+    """Discord leaves out those that it cannot reach itself."""
+    await known(server, open_bot, state, {})
+    missed = await server.say("missed")
+    cursors, handed_over = Cursors(state), asyncio.Queue[list[Missed | CaughtUp]]()
+    await cursors.load(BotId(server.bot_id))
+    async with new_client() as client:
+        await client.login(server.token)
+        client._connection._add_guild(
+            discord.Guild._create_unavailable(state=client._connection, guild_id=7, data=None)
+        )
+        async with asyncio.timeout(20):
+            await catch_up(client, cursors, lambda found: handed_over.put_nowait(list(found)), servers_s=0.1)
+    assert [str(getattr(one, "message_id", "")) for one in handed_over.get_nowait()][1:] == [missed]
 
 
 def new_client() -> IngestClient:

@@ -13,6 +13,9 @@ from botbridge.errors import StorageError, StorageUnavailable
 from botbridge.messages import ChatKind, MessageKind
 from botbridge.platforms.telegram.adapter import Timing
 from botbridge.platforms.telegram.backoff import Backoff
+from botbridge.platforms.telegram.batch import RawUpdate
+from botbridge.platforms.telegram.reception import REMEMBERED_ALBUMS, Reception
+from botbridge.platforms.telegram.translate import Identity
 from tests.fakes.telegram.client import Chat, FakeTelegram, Person
 from tests.platforms.telegram.conftest import QUICK, Taken, listening, platform_on
 
@@ -336,6 +339,41 @@ async def test_of_an_album_the_first_piece_is_taken_and_what_has_words(telegram:
         ("and this?", MessageKind.TEXT),
         ("", MessageKind.UNSUPPORTED),
     ]
+
+
+def piece(chat_id: int, message_id: int, album: object) -> RawUpdate:
+    """A photo without words, one of several."""
+    sender = {"id": chat_id, "is_bot": False, "first_name": "S"}
+    said = {"message_id": message_id, "date": 1, "chat": {"id": chat_id, "type": "private"}, "from": sender}
+    content = {"update_id": message_id, "message": {**said, "photo": [{}], "media_group_id": album}}
+    return RawUpdate(message_id, content, b"")
+
+
+async def test_an_album_whose_first_piece_was_not_stored_is_not_passed_over(taken: Taken) -> None:
+    reception = Reception(Identity(7, "OurBot"), taken.intake, taken.ignore)
+    taken.is_away = True
+    with pytest.raises(StorageError):
+        await reception.commit(piece(42, 1, "a"))
+    taken.is_away = False
+    await reception.commit(piece(42, 2, "a"))
+    await reception.commit(piece(42, 3, "a"))
+    assert [incoming.message_id for incoming in taken.accepted] == ["2"]
+
+
+async def test_albums_are_known_by_their_chat_and_as_many_as_come_together(taken: Taken) -> None:
+    """What should be an album's id and is none tells nothing."""
+    reception = Reception(Identity(7, "OurBot"), taken.intake, taken.ignore)
+    for chat_id, album in (
+        (1, "a"),
+        (2, "a"),
+        (1, 5),
+        (1, 5),
+        *((3, f"{n}") for n in range(REMEMBERED_ALBUMS)),
+        (1, "a"),
+    ):
+        await reception.commit(piece(chat_id, len(taken.accepted), album))
+    assert len(taken.accepted) == 4 + REMEMBERED_ALBUMS + 1
+    assert not taken.ignored
 
 
 async def test_a_sticker_arrives_as_unsupported(telegram: FakeTelegram, taken: Taken) -> None:
