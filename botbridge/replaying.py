@@ -33,7 +33,7 @@ from botbridge.answers import Completion, Prompt, Provenance, RequestId, Started
 from botbridge.chosen import engine_options
 from botbridge.control import SOCKET_NAME, ControlClient
 from botbridge.errors import GenerationFailed, ModelNotFound, NotReplayable, TurnNotFound
-from botbridge.inference.choice import ADDED_BY, AUTO, NEEDED_MODULES, installed_engines
+from botbridge.inference.choice import AUTO, NEEDED_MODULES, adding_engine, installed_engines
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.readiness import until_ready
 from botbridge.inference.replay import Again, Divergence, changes, first_astray, first_divergence, goes_on, made_by
@@ -141,7 +141,7 @@ def _engine(stored: StoredAnswer, *, force: bool) -> str:
         return AUTO
     raise NotReplayable(
         f"turn {stored.id} was computed by the engine {engine}, which is not installed here; "
-        f"`{ADDED_BY.get(engine, 'make setup')}` adds it"
+        f"`{adding_engine(engine)}` adds it"
     )
 
 

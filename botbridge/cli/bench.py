@@ -86,7 +86,7 @@ async def _measure(
 
     from botbridge.cli.printing import note
     from botbridge.errors import ModelLoadError
-    from botbridge.inference.choice import ADDED_BY, NEEDED_MODULES, engine_order, installed_engines
+    from botbridge.inference.choice import NEEDED_MODULES, adding_engine, engine_order, installed_engines
     from botbridge.machine.bandwidth import read_bandwidth_bytes_s
     from botbridge.machine.bench import Effort, measure
     from botbridge.machine.figures import EngineFigures, Report
@@ -118,7 +118,7 @@ async def _measure(
                 figures = replace(figures, quality=await assess(name, files, options, ideal, threads))
             found.append(figures)
         elif name not in installed:
-            found.append(EngineFigures(name, failure=f"not installed; `{ADDED_BY.get(name, 'make setup')}` adds it"))
+            found.append(EngineFigures(name, failure=f"not installed; `{adding_engine(name)}` adds it"))
         else:
             found.append(EngineFigures(name, failure="does not read the form in which this model is here"))
     return Report(files.model, files.revision, threads, bandwidth, tuple(found))

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from botbridge.inference.choice import ADDED_BY, AUTO, CUDA, engine_order
+from botbridge.inference.choice import AUTO, CUDA, adding_engine, engine_order
 from botbridge.sentences import Sentence
 
 WITH_ANY_ENGINE: Final = "echo BOTBRIDGE_INFERENCE__ENGINE=auto >> .env"
@@ -39,7 +39,7 @@ class Unserved:
         steps = (
             WITH_ANY_ENGINE if self.other is not None else "",
             ON_ANY_DEVICE if self.wants_any_device else "",
-            ADDED_BY.get(self.missing, "make setup") if self.missing is not None else "",
+            adding_engine(self.missing) if self.missing is not None else "",
         )
         return " && ".join(step for step in steps if step)
 

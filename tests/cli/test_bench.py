@@ -79,6 +79,19 @@ def test_one_figure_can_be_asked_for(model: str, tmp_path: Path) -> None:
     assert "--tokens times one engine" in done.stderr
 
 
+def test_an_engine_that_is_not_installed_is_shown_with_the_command_that_adds_it(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As all but one are with nothing but the base dependencies."""
+    monkeypatch.setattr("botbridge.inference.choice.installed_engines", lambda: frozenset({"transformers"}))
+    done = run("--model", model, "--engine", "llamacpp", "--engine", "openvino")
+    assert done.exit_code == 1
+    assert done.stdout.splitlines() == [
+        "llamacpp: not installed; `make native` adds it",
+        "openvino: not installed; `make setup` adds it",
+    ]
+
+
 def test_where_no_engine_was_measured_there_is_no_table_and_no_legend(model: str) -> None:
     """Neither openvino nor llamacpp reads safetensors, where they are installed."""
     done = run("--model", model, "--engine", "openvino", "--engine", "llamacpp")

@@ -21,7 +21,7 @@ from botbridge.cli import build_app
 from botbridge.control import ControlClient
 from botbridge.control_verbs import Verb
 from botbridge.errors import BotBridgeError, ModelNotFound, NotReplayable, TurnNotFound
-from botbridge.inference.choice import installed_engines
+from botbridge.inference.choice import adding_engine, installed_engines
 from botbridge.inference.client import WorkerClient
 from botbridge.inference.options import EngineOptions
 from botbridge.inference.replay import Again, first_astray, goes_on
@@ -470,7 +470,7 @@ def test_later_turns_of_the_default_model_come_out_to_the_bit(
 ) -> None:
     """With each engine that is installed here."""
     if engine not in installed_engines():
-        pytest.skip(f"{engine} is not installed")
+        pytest.skip(f"the engine {engine} is not installed; `{adding_engine(engine)}` adds it")
     (home.path / "models").symlink_to(model_home / "models")
     monkeypatch.setenv("BOTBRIDGE_INFERENCE__ENGINE", engine)
     settings = load_settings()

@@ -312,6 +312,14 @@ async def test_a_stranger_does_not_learn_whose_id_a_name_is(world: World) -> Non
     ]
 
 
+async def test_who_is_forgotten_is_forgotten_by_the_model_too(world: World) -> None:
+    await world.start()
+    await world.say("hello")
+    await world.until(lambda: bool(world.platform.texts("1")))
+    await world.acts.forget(world.platform.name, UserId("1"))
+    assert world.generator.forgotten == [world.generator.prompts[0].conversation]
+
+
 async def test_a_reset_drops_what_the_model_keeps_of_the_conversation(world: World) -> None:
     await world.start()
     await world.say("hello")
